@@ -1,0 +1,42 @@
+# What a developer runs. Every target sets up what it needs.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test setup serve bench lint format requirements
+
+demo: setup  ## real LAMMPS jobs feed four models; a table and two pictures
+	@$(BIN)/python -m lammps_jobs.demo $(ARGS)
+
+test: setup  ## the whole suite, on SQLite and on a real PostgreSQL
+	@$(BIN)/python -m pytest $(ARGS)
+
+setup: $(STAMP)  ## a .venv with everything, safe to repeat
+
+$(STAMP): requirements/dev.txt client/pyproject.toml pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Setting up $(VENV) (a minute the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable client
+	@touch $(STAMP)
+
+serve: setup  ## the server on 127.0.0.1:8080, open to this machine unless TAILRACE_AUTH says otherwise
+	@TAILRACE_AUTH=$${TAILRACE_AUTH:-open} $(BIN)/python -m server
+
+bench: setup  ## side by side with its predecessor; writes var/bench.json
+	@$(BIN)/python -m bench $(ARGS)
+
+lint: setup  ## format, lint, types, layers, missing migrations
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+requirements: setup  ## pin anew what requirements/*.in ask for
+	cd requirements && for set in server jobs dev; do ../$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate $$set.in --output-file $$set.txt; done

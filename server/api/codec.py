@@ -1,0 +1,107 @@
+"""JSON in and out of HTTP: orjson, whose refusals become messages that say where."""
+
+from typing import Any
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+
+from server.streams.codec import dumps
+from server.streams.errors import Invalid, TooLarge, TailraceError
+
+
+def body(request: HttpRequest) -> bytes:
+    """The request's body, within the limit.
+
+    Raises
+    ------
+    TooLarge
+        Naming the limit.
+    """
+    from django.core.exceptions import RequestDataTooBig
+    from django.http.request import UnreadablePostError
+
+    try:
+        return request.body
+    except RequestDataTooBig as exc:
+        from django.conf import settings
+
+        raise TooLarge(
+            f"the body has {request.META.get('CONTENT_LENGTH', 'too many')} bytes: the most allowed is "
+            f"{settings.TAILRACE.max_body_bytes} (TAILRACE_MAX_BODY_BYTES)"
+        ) from exc
+    except UnreadablePostError as exc:
+        raise Invalid("the body ended before its announced length") from exc
+
+
+def parse(data: bytes) -> Any:
+    """JSON of any kind.
+
+    Raises
+    ------
+    Invalid
+        Saying where it stops being JSON.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as exc:
+        if not data.strip():
+            raise Invalid("the body is empty: expected JSON", code="not_json") from exc
+        raise Invalid(f"the body is not JSON: {exc.args[0]}", code="not_json") from exc
+
+
+def json_object(request: HttpRequest) -> dict[str, Any]:
+    """The body as a JSON object."""
+    payload = parse(body(request))
+    if type(payload) is not dict:
+        raise Invalid(f"the body is a JSON {_kind(payload)}: expected an object", code="not_an_object")
+    return payload
+
+
+def only(payload: dict[str, Any], *known: str, required: tuple[str, ...] = ()) -> None:
+    """Refuse fields that aren't known, and objects that lack a required one.
+
+    Raises
+    ------
+    Invalid
+        Naming the field and the fields that there are.
+    """
+    for name in required:
+        if name not in payload:
+            raise Invalid(f"{name} is missing: expected an object with {', '.join(known)}", field=name, code="missing")
+    for name in payload:
+        if name not in known:
+            raise Invalid(f"unknown field {name!r}: expected {', '.join(known)}", field=name, code="unknown_field")
+
+
+def answer(data: Any, status: int = 200) -> HttpResponse:
+    """A JSON response."""
+    return HttpResponse(dumps(data), status=status, content_type="application/json")
+
+
+def _kind(value: Any) -> str:
+    return {list: "array", str: "string", bool: "boolean", type(None): "null"}.get(type(value), "number")
+
+
+class JSONRenderer(BaseRenderer):
+    """The same codec for Django REST Framework."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
+        return b"" if data is None else dumps(data)
+
+
+class JSONParser(BaseParser):
+    """The same codec for Django REST Framework."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        try:
+            return parse(stream.read())
+        except TailraceError:
+            raise

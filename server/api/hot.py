@@ -1,0 +1,60 @@
+"""What the hot views of both APIs share."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+
+from server.api.errors import MethodNotAllowed, respond
+from server.learning.asking import Place
+from server.learning.replicaset import ReplicaSet
+from server.streams.errors import Invalid
+from server.streams.validation import Checker, shown
+
+View = Callable[..., HttpResponse]
+
+
+def post(view: View) -> View:
+    """A plain view that takes POST alone and answers errors in the one shape."""
+
+    @functools.wraps(view)
+    def wrapped(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        if request.method != "POST":
+            response = respond(MethodNotAllowed(f"{request.path} takes POST, not {request.method}"), request)
+            response["Allow"] = "POST"
+            return response
+        return view(request, **kwargs)
+
+    wrapped.csrf_exempt = True  # type: ignore[attr-defined]
+    return wrapped
+
+
+def checker(replicas: ReplicaSet, place: Place) -> Checker:
+    """The stream's checker; it is loaded with the replicas, and again only when the stream's models change."""
+    if replicas.epoch < place.epoch:
+        with replicas.lock:
+            if replicas.epoch < place.epoch:
+                replicas.reload(place.head)
+    return replicas.checker
+
+
+def check_given(prediction: Any) -> Any:
+    """A prediction that the caller made earlier: a finite number, a label, or an object of label and probability.
+
+    Raises
+    ------
+    Invalid
+        Naming the value.
+    """
+    fine = isinstance(prediction, (bool, int, float, str)) or (
+        isinstance(prediction, dict)
+        and all(type(share) in (int, float) and math.isfinite(share) for share in prediction.values())
+    )
+    if not fine:
+        raise Invalid(
+            f"prediction is {shown(prediction)}: expected a number, a label, or an object of labels and probabilities",
+            field="prediction",
+        )
+    return prediction

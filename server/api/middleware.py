@@ -1,0 +1,31 @@
+"""What wraps every request: an id to find it by, and one shape for whatever goes wrong."""
+
+import re
+import secrets
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from server.api.errors import respond
+
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+
+
+class Envelope:
+    """Gives each request an id (or keeps the caller's), answers errors in one shape, adds the fixed headers."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
+        request.request_id = given if given and _ID.match(given) else secrets.token_hex(8)  # type: ignore[attr-defined]
+        response = self.get_response(request)
+        headers = response.headers
+        headers["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
+        headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse:
+        return respond(exception, request)

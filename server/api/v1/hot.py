@@ -1,0 +1,212 @@
+"""Observations, predictions and labels of the native API: the calls that load is made of."""
+
+from time import perf_counter_ns
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from server.api import hot
+from server.api.codec import answer, body, json_object, only, parse
+from server.learning import asking, stats, writing
+from server.learning.replicaset import SETS, ReplicaSet
+from server.streams import registry
+from server.streams.errors import Conflict, Invalid, NotFound, TooLarge
+from server.streams.log import Point
+from server.streams.models import Stream
+from server.streams.validation import check_text, shown
+
+POINT_FIELDS = frozenset(("x", "y", "key", "source"))
+LEVEL = 0.95
+LARGEST_SOURCE = 10_000
+
+
+@hot.post
+def observe(request: HttpRequest, name: str) -> HttpResponse:
+    """POST streams/<stream>/observations/: one point, ``{"observations": […]}`` or NDJSON; all or nothing."""
+    started = perf_counter_ns()
+    raw, single = _raw_points(request)
+    stream_id, replicas = _stream(name, raw[0] if raw else None)
+    check = replicas.checker
+    points = []
+    limits = settings.TAILRACE
+    if len(raw) > limits.max_points:
+        raise TooLarge(
+            f"{len(raw)} observations in one request: the most allowed is {limits.max_points} (TAILRACE_MAX_POINTS)",
+            field="observations",
+        )
+    check_x, check_y = check.x, check.y
+    for index, item in enumerate(raw):
+        if type(item) is dict and len(item) == 2 and "x" in item and "y" in item:
+            x, y = item["x"], item["y"]
+            try:
+                check_x(x)
+                check_y(y)
+            except Invalid:
+                if not single:
+                    check_x(x, f"observations[{index}].x")
+                    check_y(y, f"observations[{index}].y")
+                raise
+            points.append(Point(x, y))
+        else:
+            points.append(_point(item, "" if single else f"observations[{index}].", check))
+    receipt = writing.learn(stream_id, points)
+    duration = perf_counter_ns() - started
+    for model_id in list(replicas.models):
+        stats.learned(model_id, duration)
+    return answer(_receipt(receipt, single), 201)
+
+
+def _raw_points(request: HttpRequest) -> tuple[list[Any], bool]:
+    if request.content_type in ("application/x-ndjson", "application/jsonl", "application/ndjson"):
+        raw = []
+        for number, line in enumerate(body(request).splitlines(), 1):
+            if line.strip():
+                try:
+                    raw.append(orjson.loads(line))
+                except orjson.JSONDecodeError as exc:
+                    raise Invalid(f"line {number} is not JSON: {exc.args[0]}", code="not_json") from exc
+        if not raw:
+            raise Invalid("the body holds no observation: expected one JSON object a line", field="observations")
+        return raw, False
+    payload = json_object(request)
+    if "observations" not in payload:
+        return [payload], True
+    only(payload, "observations")
+    raw = payload["observations"]
+    if type(raw) is not list or not raw:
+        raise Invalid(f"observations is {shown(raw)}: expected at least one", field="observations")
+    return raw, False
+
+
+def _stream(name: str, first: Any) -> tuple[int, ReplicaSet]:
+    """The stream and its replicas; the stream is made on first use."""
+    row = _position(name)
+    if row is None:
+        if type(first) is not dict or "x" not in first or "y" not in first:
+            raise NotFound(f"no stream named {shown(name)}, and no observation to make it for", field="stream")
+        y = first["y"]
+        kind = "number" if type(y) in (int, float) else "boolean" if type(y) is bool else "any"
+        try:
+            registry.create(name, target_kind=kind)
+        except Conflict:
+            pass  # another request was first
+        row = _position(name)
+        assert row is not None
+    stream_id, head, epoch = row
+    replicas = SETS.of(stream_id)
+    hot.checker(replicas, asking.Place(0, stream_id, head, epoch))
+    return stream_id, replicas
+
+
+def _position(name: str) -> tuple[int, int, int] | None:
+    return Stream.objects.values_list("id", "head", "epoch").filter(name=name).first() if "\x00" not in name else None
+
+
+def _point(item: Any, prefix: str, check: Any) -> Point:
+    where = prefix.rstrip(".") or "the observation"
+    if type(item) is not dict:
+        raise Invalid(f"{where} is {shown(item)}: expected an object with x and y", field=prefix.rstrip(".") or None)
+    for field in ("x", "y"):
+        if field not in item:
+            raise Invalid(
+                f"{prefix}{field} is missing: expected x (features) and y (the target)", field=prefix + field, code="missing"
+            )
+    for field in item:
+        if field not in POINT_FIELDS:
+            raise Invalid(
+                f"unknown field {prefix}{field}: expected x, y, key, source", field=prefix + field, code="unknown_field"
+            )
+    check.x(item["x"], f"{prefix}x")
+    check.y(item["y"], f"{prefix}y")
+    key, source = item.get("key"), item.get("source")
+    if key is not None:
+        check_text(key, f"{prefix}key", settings.TAILRACE.max_name_length)
+        if not key:
+            raise Invalid(f'{prefix}key is "": expected at least one character', field=f"{prefix}key")
+    if source is not None and (type(source) is not dict or len(orjson.dumps(source)) > LARGEST_SOURCE):
+        raise Invalid(
+            f"{prefix}source is {shown(source)}: expected an object (job, cluster, user …) of at most {LARGEST_SOURCE} bytes",
+            field=f"{prefix}source",
+        )
+    return Point(item["x"], item["y"], key, source)
+
+
+def _receipt(receipt: writing.Receipt, single: bool) -> dict[str, Any]:
+    models: dict[str, dict[str, Any]] = {}
+    for name, predictions in receipt.predictions.items():
+        models[name] = {"prediction": predictions[0]} if single else {"predictions": predictions}
+    for name, errors in receipt.errors.items():
+        if single:
+            models.setdefault(name, {})["error"] = errors[0]
+        else:
+            own = models.setdefault(name, {})
+            index = min(errors)
+            own["error"] = f"observations[{index}]: {errors[index]}"
+            own["errors"] = errors
+    seqs = receipt.seqs
+    return {
+        "first": min(seqs),
+        "last": max(seqs),
+        "accepted": len(seqs) - receipt.duplicates,
+        "duplicates": receipt.duplicates,
+        "models": models,
+    }
+
+
+@hot.post
+def predict(request: HttpRequest, name: str) -> HttpResponse:
+    """POST models/<model>/predict/: ``{"x": {…}}`` or ``{"xs": […]}``, with an interval where the model gives one."""
+    started = perf_counter_ns()
+    payload = json_object(request)
+    only(payload, "x", "xs", "identifier", "track", "level")
+    single = "x" in payload
+    if single is ("xs" in payload):
+        raise Invalid("expected either x (one point) or xs (a list of points)", field="x")
+    track, identifier = payload.get("track", False), payload.get("identifier")
+    if type(track) is not bool:
+        raise Invalid(f"track is {shown(track)}: expected true or false", field="track")
+    if single:
+        xs, fields = [payload["x"]], ["x"]
+    else:
+        xs = payload["xs"]
+        if type(xs) is not list or not xs:
+            raise Invalid(f"xs is {shown(xs)}: expected a list of at least one point", field="xs")
+        if len(xs) > settings.TAILRACE.max_points:
+            raise TooLarge(f"xs has {len(xs)} points: the most allowed is {settings.TAILRACE.max_points}", field="xs")
+        if track or identifier is not None:
+            raise Invalid("a prediction that waits for a label is of one point: send x, not xs", field="xs")
+        fields = [f"xs[{index}]" for index in range(len(xs))]
+    found = asking.predict(
+        name, xs, level=_level(payload), identifier=identifier, keep=track or identifier is not None, fields=fields
+    )
+    data: dict[str, Any] = {"at": found.at}
+    if single:
+        data["prediction"] = found.predictions[0]
+        if found.intervals is not None:
+            data["interval"] = found.intervals[0]
+    else:
+        data["predictions"] = found.predictions
+        if found.intervals is not None:
+            data["intervals"] = found.intervals
+    if found.identifier is not None:
+        data["identifier"] = found.identifier
+    stats.predicted(found.model_id, perf_counter_ns() - started)
+    return answer(data)
+
+
+def _level(payload: dict[str, Any]) -> float:
+    level = payload.get("level", LEVEL)
+    if type(level) not in (int, float) or not 0 < level < 1:
+        raise Invalid(f"level is {shown(level)}: expected a number between 0 and 1", field="level")
+    return float(level)
+
+
+@hot.post
+def label(request: HttpRequest, identifier: str) -> HttpResponse:
+    """POST predictions/<identifier>/label/: the label of a kept prediction."""
+    payload = json_object(request)
+    only(payload, "y", "source", required=("y",))
+    receipt = asking.label(asking.waiting(identifier), payload["y"], source=payload.get("source"))
+    return answer(_receipt(receipt, True))

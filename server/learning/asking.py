@@ -1,0 +1,278 @@
+"""The read path: predictions that reflect everything acknowledged, and labels that come late."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
+
+from server.learning import writing
+from server.learning.models import Model, Prediction
+from server.learning.replica import Replica, reason
+from server.learning.replicaset import SETS, ReplicaSet
+from server.streams import locks, log
+from server.streams.codec import loads, text
+from server.streams.errors import Conflict, Gone, Invalid, NotFound
+from server.streams.log import Point
+from server.streams.validation import Checker, check_text, shown
+
+_FIND = (
+    "SELECT m.id, m.status, m.progress, s.id, s.head, s.epoch"
+    " FROM learning_model m JOIN streams_stream s ON s.id = m.stream_id WHERE m.name = %s"
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model's replica is to be found, and how far the log goes."""
+
+    model_id: int
+    stream_id: int
+    head: int
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Predictions of one model.
+
+    Attributes
+    ----------
+    predictions
+        One for each point asked for.
+    intervals
+        ``(low, high)`` for each, or None where the estimator gives none.
+    at
+        The last observation that the model had learned.
+    identifier
+        What a label will name, if the prediction is kept.
+    """
+
+    model_id: int
+    predictions: list[Any]
+    intervals: list[tuple[float, float] | None] | None
+    at: int
+    identifier: str | None = None
+
+
+def find(name: Any) -> Place:
+    """Look a model up by name: one indexed read.
+
+    Raises
+    ------
+    NotFound
+        If there is no such model.
+    Conflict
+        If it is still learning the stream's history, or its backfill failed.
+    Unavailable
+        If the database can't be reached.
+    """
+    if not isinstance(name, str) or not name:
+        raise Invalid(f"model is {shown(name)}: expected the name of a model", field="model")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_FIND, (name,))
+            row = cursor.fetchone()
+    except (DatabaseError, InterfaceError, ValueError) as exc:
+        if isinstance(exc, ValueError):
+            row = None  # a name that no database can hold
+        else:
+            raise locks.give_up(exc) from exc
+    if row is None:
+        raise NotFound(f"no model named {shown(name)}", field="model")
+    model_id, status, progress, stream_id, head, epoch = row
+    if status == Model.BACKFILLING:
+        raise Conflict(
+            f"model {name} is still learning the stream's history ({progress} of {head} observations): ask again soon",
+            code="backfilling",
+        )
+    if status == Model.FAILED:
+        raise Conflict(f"model {name} could not learn the stream's history: delete it and make it anew", code="failed")
+    return Place(model_id, stream_id, head, epoch)
+
+
+def current(replicas: ReplicaSet, place: Place) -> Replica:
+    """The model's replica, caught up. The caller holds the set's lock."""
+    try:
+        replicas.follow(place.head, place.epoch)
+    except (DatabaseError, InterfaceError) as exc:
+        replicas.drop()
+        raise locks.give_up(exc) from exc
+    except BaseException:
+        replicas.drop()
+        raise
+    replica = replicas.replicas.get(place.model_id)
+    if replica is None:
+        raise NotFound("the model was deleted")
+    return replica
+
+
+def predict(
+    name: Any,
+    xs: Sequence[Any],
+    *,
+    level: float | None = None,
+    identifier: str | None = None,
+    keep: bool = False,
+    fields: Sequence[str] = ("x",),
+) -> Answer:
+    """Predict one point or many.
+
+    Parameters
+    ----------
+    name
+        The model.
+    xs
+        Feature mappings, unchecked.
+    level
+        The level of the prediction interval, in (0, 1); None asks for none.
+    identifier, keep
+        Keep the (only) prediction until its label arrives, under this identifier or a new one.
+    fields
+        What an error calls each point.
+
+    Raises
+    ------
+    NotFound, Conflict, Invalid, Unavailable
+        As :func:`find` does; Invalid also for features that can't be, and for what the estimator raises.
+    """
+    place = find(name)
+    replicas = SETS.of(place.stream_id)
+    if identifier is not None:
+        check_text(identifier, "identifier", settings.TAILRACE.max_name_length)
+        if not identifier:
+            raise Invalid('identifier is "": expected at least one character', field="identifier")
+    predictions: list[Any] = []
+    intervals: list[tuple[float, float] | None] = []
+    with replicas.lock:
+        replica = current(replicas, place)
+        check: Checker = replicas.checker
+        for x, field in zip(xs, fields, strict=True):
+            check.x(x, field)
+        for x, field in zip(xs, fields, strict=True):
+            try:
+                predictions.append(replica.predict(x))
+                if level is not None:
+                    intervals.append(replica.interval(x, level))
+            except Exception as exc:  # whatever an estimator may raise
+                raise Invalid(
+                    f"model {name} can't predict {field}: {reason(exc)}", field=field, code="refused"
+                ) from exc
+        at = replica.n
+    has_intervals = any(interval is not None for interval in intervals)
+    if keep or identifier is not None:
+        return _keep(place, at, identifier, xs[0], predictions[0], intervals[0] if has_intervals else None)
+    return Answer(place.model_id, predictions, intervals if has_intervals else None, at)
+
+
+def _keep(
+    place: Place, at: int, identifier: str | None, x: dict[str, Any], prediction: Any, interval: Any
+) -> Answer:
+    """Store a prediction with its features until its label arrives; one that is there already answers instead."""
+    now = datetime.now(UTC)
+    own = identifier or str(uuid.uuid4())
+    row = (
+        own, place.model_id, text(x), text(prediction), at, now,
+        now + timedelta(days=settings.TAILRACE.identifier_days),
+    )  # fmt: skip
+    try:
+        with locks.transaction_for_writing(), connection.cursor() as cursor:
+            cursor.execute(_INSERT[connection.vendor], row)
+            inserted = cursor.rowcount
+    except IntegrityError as exc:
+        raise NotFound("the model was deleted") from exc
+    intervals = None if interval is None else [interval]
+    if inserted:
+        return Answer(place.model_id, [prediction], intervals, at, own)
+    known = Prediction.objects.get(identifier=own)
+    if known.model_id != place.model_id or loads(known.x) != x:
+        raise Conflict(
+            f"identifier {shown(own)} already names another prediction: choose a new one, or leave it out and get one",
+            field="identifier",
+        )
+    return Answer(place.model_id, [loads(known.prediction)], intervals, known.at, own)
+
+
+_COLUMNS = "identifier, model_id, x, prediction, at, made_at, expires_at, xid"
+_INSERT = {
+    # The transaction's number orders events; on SQLite, which has one writer, the last batch before it does.
+    vendor: f"INSERT INTO learning_prediction ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, {xid})"
+    " ON CONFLICT (identifier) DO NOTHING"
+    for vendor, xid in (
+        ("sqlite", "(SELECT COALESCE(MAX(id), 0) FROM streams_batch)"),
+        ("postgresql", "pg_current_xact_id()::text::bigint"),
+    )
+}
+
+
+def waiting(identifier: Any, model: str | None = None, field: str = "identifier") -> Prediction:
+    """The prediction that an identifier names.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    Gone
+        If it expired before its label came.
+    Invalid
+        If it was made by another model than ``model``.
+    """
+    if not isinstance(identifier, str) or not identifier:
+        raise Invalid(f"{field} is {shown(identifier)}: expected the identifier of a prediction", field=field)
+    check_text(identifier, field, settings.TAILRACE.max_name_length)
+    try:
+        found = Prediction.objects.select_related("model").filter(identifier=identifier).first()
+    except (DatabaseError, InterfaceError) as exc:
+        raise locks.give_up(exc) from exc
+    if found is None:
+        raise NotFound(f"no prediction is kept for identifier {shown(identifier)}", field=field)
+    if model is not None and found.model.name != model:
+        raise Invalid(
+            f"identifier {shown(identifier)} is of model {found.model.name}, not of {model}", field="model"
+        )
+    if found.seq is None and found.expires_at < datetime.now(UTC):
+        raise Gone(
+            f"the prediction {shown(identifier)} expired on {found.expires_at:%Y-%m-%d %H:%M} UTC: "
+            "post the point with its features instead",
+            field=field,
+        )
+    return found
+
+
+def label(found: Prediction, y: Any, field: str = "y", source: dict[str, Any] | None = None) -> writing.Receipt:
+    """Learn the point of a kept prediction, scored on what was predicted then; a repeated label changes nothing.
+
+    Raises
+    ------
+    Invalid
+        If ``y`` is not the stream's kind of target.
+    Conflict
+        If the prediction has another label already.
+    """
+    stream = found.model.stream
+    Checker(None, stream.target_kind).y(y, field)
+    point = Point(
+        x=loads(found.x), y=y, identifier=found.identifier, source=source,
+        given={found.model_id: loads(found.prediction)},
+    )  # fmt: skip
+    receipt = writing.learn(stream.pk, [point])
+    if receipt.duplicates:
+        for span in log.spans(stream.pk, receipt.seqs[0] - 1, receipt.seqs[0]):
+            if span.ys[0] != y or isinstance(span.ys[0], bool) is not isinstance(y, bool):
+                raise Conflict(
+                    f"prediction {shown(found.identifier)} has the label {shown(span.ys[0])} already, "
+                    f"so it can't be {shown(y)}",
+                    field=field,
+                )
+    return receipt
+
+
+def purge(now: datetime) -> int:
+    """Delete kept predictions a full term after they expired (so that a late label still hears why it's refused)."""
+    term = timedelta(days=settings.TAILRACE.identifier_days)
+    with transaction.atomic():
+        deleted, _ = Prediction.objects.filter(expires_at__lt=now - term).delete()
+    return deleted

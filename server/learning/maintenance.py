@@ -1,0 +1,278 @@
+"""What a server does beside answering: snapshots, backfills, rebuilds after a retraction, and tidying up.
+
+One thread in every process. Work that only one process may do is leased in the database, so that it goes on
+elsewhere when a process dies in the middle of it.
+"""
+
+import logging
+import os
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection, transaction
+from django.db.models import F, Max, Q
+
+from server.learning import asking, pickles, replay, snapshots
+from server.learning.models import Model, Snapshot
+from server.learning.replica import Replica, reason
+from server.learning.replicaset import SETS
+from server.streams.errors import Unavailable
+from server.streams.locks import lock_stream, transaction_for_writing
+from server.streams.models import Retraction, Stream
+
+logger = logging.getLogger(__name__)
+
+PAUSE = 0.25
+"""Seconds between two looks at whether there is something to do."""
+
+LEASE = timedelta(seconds=30)
+CLOSE_ENOUGH = 500
+"""A fold this near to the head is finished under the stream's lock."""
+
+
+class LeaseLost(Exception):
+    """Another process took over a piece of work, or it is no longer wanted."""
+
+
+class Maintenance(threading.Thread):
+    """The thread. :meth:`stop` ends it after the step at hand."""
+
+    def __init__(self) -> None:
+        super().__init__(name="maintenance", daemon=True)
+        self._stopping = threading.Event()
+        self._purged = 0.0
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def run(self) -> None:
+        while not self._stopping.wait(PAUSE):
+            try:
+                self.step()
+            except (DatabaseError, InterfaceError, Unavailable) as exc:
+                logger.warning("maintenance waits for the database: %s", exc)
+                connection.close()
+                self._stopping.wait(2)
+            except Exception:
+                logger.exception("maintenance failed and goes on")
+                self._stopping.wait(2)
+        close_old_connections()
+        connection.close()
+
+    def step(self) -> None:
+        """One look at everything."""
+        write_due_snapshots()
+        rebuild_after_retractions()
+        work_on_backfills()
+        evict()
+        if time.monotonic() - self._purged > 3600:
+            asking.purge(datetime.now(UTC))
+            self._purged = time.monotonic()
+
+
+_started: Maintenance | None = None
+_pid = 0
+
+
+def start() -> None:
+    """Start the thread in this process, once."""
+    global _started, _pid
+    if _started is None or _pid != os.getpid():
+        _started, _pid = Maintenance(), os.getpid()
+        _started.start()
+
+
+# Snapshots
+
+
+def write_due_snapshots(*, all_changed: bool = False) -> int:
+    """Write the snapshots that are due by count or by time, and return how many were written."""
+    config = settings.TAILRACE
+    now = time.monotonic()
+    written = 0
+    for replicas in SETS.all():
+        due: list[tuple[Replica, int, bytes]] = []
+        with replicas.lock:
+            for replica in replicas.replicas.values():
+                new = replica.n - replica.snapshot_n
+                if new <= 0:
+                    replica.changed_at = None
+                    continue
+                if replica.changed_at is None:
+                    replica.changed_at = now
+                waited = now - replica.changed_at >= config.snapshot_seconds
+                if new >= config.snapshot_points or waited or all_changed:
+                    due.append((replica, replica.n, pickles.dumps(replica.state())))
+                    replica.changed_at = None
+        for replica, n, state in due:
+            replica.size = len(state)
+            latest = Snapshot.objects.filter(model_id=replica.model_id, generation=replica.generation).aggregate(
+                last=Max("seq")
+            )["last"]
+            if latest is None or latest < n:
+                snapshots.store(replica.model_id, replica.generation, n, state)
+                written += 1
+            replica.snapshot_n = n
+    return written
+
+
+def evict() -> None:
+    """Let the replica sets that were used least lately go when all together hold too much."""
+    sets = SETS.all()
+    sizes = {id(replicas): sum(replica.size for replica in list(replicas.replicas.values())) for replicas in sets}
+    # A pickled state takes about a third of what it takes in memory.
+    excess = 3 * sum(sizes.values()) - settings.TAILRACE.replica_memory_mb * 2**20
+    for replicas in sorted(sets, key=lambda replicas: replicas.used):
+        if excess <= 0:
+            return
+        with replicas.lock:
+            replicas.drop()
+        excess -= 3 * sizes[id(replicas)]
+
+
+# Backfills
+
+
+def work_on_backfills() -> None:
+    """Take over a backfill that nobody works on, and do it."""
+    waiting = Model.objects.filter(status=Model.BACKFILLING).filter(_unleased()).order_by("pk")
+    model = waiting.select_related("stream").first()
+    if model is None or not _lease([model.pk], Model.BACKFILLING):
+        return
+    try:
+        backfill(model)
+    except LeaseLost:
+        pass
+    except (DatabaseError, InterfaceError, Unavailable):
+        raise
+    except Exception as exc:
+        logger.exception("the backfill of model %s failed", model.name)
+        Model.objects.filter(pk=model.pk).update(status=Model.FAILED, error=reason(exc))
+
+
+def backfill(model: Model) -> None:
+    """Fold the stream's history into a new model, and let it serve."""
+    replica = snapshots.load(model, model.stream.segment, model.stream.head)
+    retracted = replay.left_out(model)
+    tick = _Ticker([model.pk], Model.BACKFILLING)
+    while True:
+        head = _head(model.stream_id)
+        if head - replica.n <= CLOSE_ENOUGH:
+            break
+        replay.feed(replica, model, retracted, head, progress=tick)
+    with transaction_for_writing():
+        lock_stream(model.stream_id)
+        head = _head(model.stream_id)
+        replay.feed(replica, model, retracted, head)
+        snapshots.add(model.pk, model.generation, head, pickles.dumps(replica.state()))
+        done = Model.objects.filter(pk=model.pk, status=Model.BACKFILLING).update(
+            status=Model.READY, progress=head, live_since=head, leased_until=None
+        )
+        if done:
+            Stream.objects.filter(pk=model.stream_id).update(epoch=F("epoch") + 1)
+
+
+# Rebuilds
+
+
+def rebuild_after_retractions() -> None:
+    """Rebuild the models of a stream whose retractions they don't leave out yet."""
+    newest = Retraction.objects.values("stream").annotate(last=Max("pk"))
+    for row in newest:
+        behind = Model.objects.filter(
+            stream=row["stream"], retraction__lt=row["last"], status__in=(Model.READY, Model.REBUILDING)
+        )
+        models = list(behind.filter(_unleased()).select_related("stream").order_by("pk"))
+        if not models:
+            continue
+        Model.objects.filter(pk__in=[m.pk for m in models], status=Model.READY).update(
+            status=Model.REBUILDING, progress=0
+        )
+        if _lease([m.pk for m in models], Model.REBUILDING):
+            try:
+                rebuild(models, row["last"])
+            except LeaseLost:
+                logger.info("the rebuild of stream %s goes on elsewhere", models[0].stream.name)
+
+
+def rebuild(models: list[Model], retraction: int) -> None:
+    """Fold the log anew without what was retracted, and put all new generations in the old ones' place at once."""
+    stream = models[0].stream
+    tick = _Ticker([model.pk for model in models], Model.REBUILDING)
+    built: list[tuple[Model, Replica, dict[int, str]]] = []
+    for model in models:
+        model.generation += 1
+        model.retraction = retraction
+        retracted = replay.left_out(model)
+        live_since, model.live_since = model.live_since, stream.head + 2**62  # what was logged was of another fold
+        replica = snapshots.load(_before(model, retracted), stream.segment, min(retracted) - 1)
+        replica.generation = model.generation
+        replay.feed(replica, model, retracted, _head(stream.pk), progress=tick)
+        built.append((model, replica, retracted))
+    with transaction_for_writing():
+        lock_stream(stream.pk)
+        head = _head(stream.pk)
+        for model, replica, retracted in built:
+            replay.feed(replica, model, retracted, head)
+            done = Model.objects.filter(pk=model.pk, generation=model.generation - 1, status=Model.REBUILDING).update(
+                status=Model.READY,
+                generation=model.generation,
+                retraction=retraction,
+                live_since=head,
+                progress=head,
+                leased_until=None,
+            )
+            if not done:
+                raise LeaseLost
+            Snapshot.objects.filter(model_id=model.pk).exclude(generation=model.generation).delete()
+            snapshots.add(model.pk, model.generation, head, pickles.dumps(replica.state()))
+        Stream.objects.filter(pk=stream.pk).update(epoch=F("epoch") + 1)
+
+
+def _before(model: Model, retracted: dict[int, str]) -> Model:
+    """The model's last generation, whose early snapshots (before anything newly retracted) still hold."""
+    last = Model.objects.get(pk=model.pk)
+    last.stream = model.stream
+    return last
+
+
+# Leases
+
+
+def _unleased() -> Q:
+    return Q(leased_until=None) | Q(leased_until__lt=datetime.now(UTC))
+
+
+def _lease(pks: list[int], status: str) -> bool:
+    with transaction.atomic():
+        until = datetime.now(UTC) + LEASE
+        taken = Model.objects.filter(pk__in=pks, status=status).filter(_unleased()).update(leased_until=until)
+        if taken != len(pks):
+            transaction.set_rollback(True)
+        return taken == len(pks)
+
+
+class _Ticker:
+    """Notes progress and keeps the lease, at most twice a second; yields to requests after every chunk."""
+
+    def __init__(self, pks: list[int], status: str) -> None:
+        self.pks, self.status = pks, status
+        self.last = time.monotonic()
+
+    def __call__(self, n: int) -> None:
+        time.sleep(0)
+        if time.monotonic() - self.last < 0.5:
+            return
+        self.last = time.monotonic()
+        mine = Model.objects.filter(pk__in=self.pks, status=self.status)
+        if mine.update(progress=n, leased_until=datetime.now(UTC) + LEASE) != len(self.pks):
+            raise LeaseLost
+
+
+def _head(stream_id: int) -> int:
+    head = Stream.objects.values_list("head", flat=True).filter(pk=stream_id).first()
+    if head is None:
+        raise LeaseLost
+    return head

@@ -1,0 +1,60 @@
+"""The tables of models, their snapshots and the predictions that wait for a label."""
+
+from django.db import models
+
+from server.streams.models import Stream
+
+
+class Model(models.Model):
+    """An initial estimator attached to a stream. Its state after observation n is a fold over the log."""
+
+    READY, BACKFILLING, REBUILDING, FAILED = "ready", "backfilling", "rebuilding", "failed"
+
+    name = models.CharField(max_length=200, unique=True)
+    stream = models.ForeignKey(Stream, on_delete=models.CASCADE)
+    flavor = models.CharField(max_length=20)
+    recipe = models.CharField(max_length=100, default="", blank=True)
+    parameters = models.JSONField(default=dict)
+    initial = models.BinaryField(help_text="The initial estimator, with its random state")
+    window = models.IntegerField(default=100, help_text="Observations in the rolling metrics")
+    since = models.BigIntegerField(default=0, help_text="The fold starts after this observation")
+    generation = models.IntegerField(default=1, help_text="Grows with every rebuild")
+    live_since = models.BigIntegerField(default=0, help_text="Predictions after this one were logged by this fold")
+    retraction = models.BigIntegerField(default=0, help_text="Id of the last retraction that the fold leaves out")
+    status = models.CharField(max_length=12, default=READY)
+    progress = models.BigIntegerField(default=0, help_text="How far a backfill or rebuild has come")
+    error = models.TextField(default="", blank=True)
+    leased_until = models.DateTimeField(null=True, help_text="A process works on the backfill until then")
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.CharField(max_length=150, default="", blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Snapshot(models.Model):
+    """A stored replica: the state of one generation of a model after observation ``seq``."""
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, db_index=False)
+    generation = models.IntegerField()
+    seq = models.BigIntegerField()
+    state = models.BinaryField()
+    versions = models.CharField(max_length=200, help_text="What it was written with; another version replays")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["model", "generation", "seq"], name="snapshot_model_seq")]
+
+
+class Prediction(models.Model):
+    """A prediction with an identifier, kept with its features until its label arrives."""
+
+    identifier = models.CharField(max_length=200, unique=True)
+    model = models.ForeignKey(Model, on_delete=models.CASCADE)
+    x = models.TextField()
+    prediction = models.TextField()
+    at = models.BigIntegerField(help_text="The last observation that the model had learned")
+    made_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+    seq = models.BigIntegerField(null=True, help_text="The observation that its label became")
+    xid = models.BigIntegerField(null=True, db_index=True)

@@ -1,0 +1,158 @@
+"""Models by name: made, listed, looked at, deleted."""
+
+import random
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError
+from django.db.models import F, Max
+
+from server.learning import flavors, pickles
+from server.learning.models import Model
+from server.streams import registry as streams
+from server.streams.errors import Conflict, Invalid, NotFound
+from server.streams.locks import lock_stream, transaction_for_writing
+from server.streams.models import Retraction, Stream
+from server.streams.validation import check_name, shown
+
+FITTING_TARGETS = {
+    "regression": ("number", "any"),
+    "binary": ("boolean", "any"),
+    "multiclass": ("category", "boolean", "number", "any"),
+}
+
+_FIRST = "amber brisk calm clear cool deep fleet fresh gentle grand keen lively lucid mellow nimble quiet rapid silver steady swift"
+_SECOND = "bay beck brook burn channel creek current delta eddy ford lock mill pool race reach rill river stream weir wheel"
+
+
+def find(name: Any) -> Model:
+    """The model called ``name``, with its stream.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    """
+    found = None
+    if isinstance(name, str) and "\x00" not in name:
+        found = Model.objects.select_related("stream").defer("initial").filter(name=name).first()
+    if found is None:
+        raise NotFound(f"no model named {shown(name)}", field="model")
+    return found
+
+
+def create(
+    name: Any,
+    stream_name: Any,
+    flavor_name: Any,
+    estimator: Any,
+    *,
+    recipe: str = "",
+    parameters: dict[str, Any] | None = None,
+    backfill: bool = True,
+    created_by: str = "",
+) -> Model:
+    """Attach an initial estimator to a stream.
+
+    Parameters
+    ----------
+    name
+        The model's name; None for a random friendly one.
+    stream_name
+        An existing stream; None for the one of the model's own name, which is made if need be.
+    flavor_name, estimator
+        The kind of task, and a river estimator that can do it.
+    recipe, parameters
+        What it was built from.
+    backfill
+        Whether it learns the stream's history first, in the background.
+
+    Raises
+    ------
+    Invalid
+        If the name, the flavor, or the estimator for that flavor or that stream's target won't do.
+    NotFound
+        If the stream was named and isn't there.
+    Conflict
+        If the name is taken.
+    """
+    flavor = flavors.get(flavor_name)
+    flavor.check(estimator)
+    if name is None:
+        name = _free_name()
+    check_name(name, "model")
+    initial = pickles.dumps(estimator)
+    taken = Conflict(f"there is a model named {shown(name)} already", field="name", code="name_taken")
+    if Model.objects.filter(name=name).exists():
+        raise taken
+    stream = _stream_for(name, stream_name, flavor, created_by)
+    fitting = FITTING_TARGETS.get(flavor.name)
+    if fitting and stream.target_kind not in fitting:
+        raise Invalid(
+            f"a {flavor.name} model can't learn stream {stream.name}, whose target is of kind {stream.target_kind}: "
+            f"expected {' or '.join(fitting)}",
+            field="flavor",
+        )
+    try:
+        with transaction_for_writing():
+            lock_stream(stream.pk)
+            head = Stream.objects.values_list("head", flat=True).filter(pk=stream.pk).first()
+            if head is None:
+                raise NotFound(f"no stream named {shown(stream_name)}", field="stream")
+            since = 0 if backfill else head
+            retraction = Retraction.objects.filter(stream=stream).aggregate(last=Max("pk"))["last"] or 0
+            model = Model.objects.create(
+                name=name,
+                stream=stream,
+                flavor=flavor.name,
+                recipe=recipe,
+                parameters=parameters or {},
+                initial=initial,
+                window=settings.TAILRACE.rolling_window,
+                since=since,
+                live_since=head,
+                progress=since,
+                retraction=retraction,
+                status=Model.READY if since == head else Model.BACKFILLING,
+                created_by=created_by,
+            )
+            Stream.objects.filter(pk=stream.pk).update(epoch=F("epoch") + 1)
+    except IntegrityError as exc:
+        raise taken from exc
+    return model
+
+
+def _stream_for(name: str, stream_name: Any, flavor: flavors.Flavor, created_by: str) -> Stream:
+    if stream_name is not None:
+        return streams.find(stream_name)
+    found = Stream.objects.filter(name=name).first()
+    if found is not None:
+        return found
+    try:
+        return streams.create(name, target_kind=flavor.target, created_by=created_by)
+    except Conflict:
+        return streams.find(name)  # another request was first
+
+
+def _free_name() -> str:
+    # Names need to be friendly, not secret.
+    for digits in (2, 2, 3, 4, 6):
+        name = f"{random.choice(_FIRST.split())}-{random.choice(_SECOND.split())}-{random.randrange(10**digits):0{digits}d}"
+        if not Model.objects.filter(name=name).exists() and not Stream.objects.filter(name=name).exists():
+            return name
+    raise Conflict("no free name was found: give one", field="name")
+
+
+def delete(name: Any) -> None:
+    """Delete a model with its snapshots and kept predictions; its stream's log stays.
+
+    Raises
+    ------
+    NotFound
+        If there is no such model.
+    """
+    model = find(name)
+    with transaction_for_writing():
+        lock_stream(model.stream_id)
+        model.delete()
+        Stream.objects.filter(pk=model.stream_id).update(epoch=F("epoch") + 1)

@@ -1,0 +1,300 @@
+"""A model's state in memory: the fold over the log, and nothing that can't be rebuilt from it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from server.learning import flavors
+from server.learning.scores import OTHER, RegressionScores, Scores
+
+
+class Broken(Exception):
+    """The estimator raised after it may have changed: the replica must be rebuilt without this point.
+
+    Parameters
+    ----------
+    offset
+        Which of the points given to :meth:`Replica.advance` it was.
+    reason
+        The estimator's own error.
+    """
+
+    def __init__(self, offset: int, reason: str) -> None:
+        super().__init__(reason)
+        self.offset = offset
+        self.reason = reason
+
+
+class Replica:
+    """One generation of a model after observation :attr:`n`.
+
+    Parameters
+    ----------
+    model_id, name, generation
+        Which fold this is.
+    flavor
+        The kind of task.
+    estimator
+        The river estimator, in its initial state.
+    n
+        Number of the observation after which the fold starts.
+    window
+        Observations in the rolling metrics.
+    segment
+        The stream's segment feature, or None.
+    most_segments
+        Segments with metrics of their own; what comes later shares one.
+    """
+
+    def __init__(
+        self,
+        model_id: int,
+        name: str,
+        generation: int,
+        flavor: flavors.Flavor,
+        estimator: Any,
+        *,
+        n: int,
+        window: int,
+        segment: str | None = None,
+        most_segments: int = 1000,
+    ) -> None:
+        self.model_id = model_id
+        self.name = name
+        self.generation = generation
+        self.flavor = flavor
+        self.n = n
+        self.window = window
+        self.segment = segment
+        self.most_segments = most_segments
+        self.learned = 0
+        self.skipped = 0
+        self.last_skip: dict[str, Any] | None = None
+        self.scores: Scores = flavor.scores(window, with_history=True)
+        self.segments: dict[str, Scores] = {}
+        self.snapshot_n = n
+        self.changed_at: float | None = None
+        self.size = 10_000
+        self.set_estimator(estimator)
+
+    def set_estimator(self, estimator: Any) -> None:
+        self.estimator = estimator
+        self._predict = self.flavor.predictor(estimator)
+        self._learn = self.flavor.learner(estimator)
+        self._proba: Callable[[dict[str, Any]], Any] | None = None
+        if self.flavor.name == "multiclass" and flavors._has(estimator, "predict_proba_one"):
+            self._proba = estimator.predict_proba_one
+
+    # Asking
+
+    def predict(self, x: dict[str, Any]) -> Any:
+        """The prediction for one point, as plain data."""
+        return plain(self._predict(x.copy()))
+
+    def interval(self, x: dict[str, Any], level: float) -> tuple[float, float] | None:
+        """The central prediction interval, for estimators that give one."""
+        method = getattr(self.estimator, "predict_interval_one", None)
+        if method is None:
+            return None
+        low, high = method(x.copy(), level)
+        return plain(low), plain(high)
+
+    # Learning
+
+    def advance(
+        self,
+        first: int,
+        xs: Sequence[dict[str, Any]],
+        ys: Sequence[Any],
+        given: dict[int, Any] | None = None,
+        skip: dict[int, str] | None = None,
+    ) -> tuple[list[Any], dict[int, str]]:
+        """Predict, score and learn observations ``first …`` in order.
+
+        Parameters
+        ----------
+        first
+            Number of the first.
+        xs, ys
+            Features and targets, equally long.
+        given
+            Offset to a prediction that was made earlier, on which the point is scored.
+        skip
+            Offset to reason, for points that the fold is known to pass over.
+
+        Returns
+        -------
+        predictions, skipped
+            One prediction a point (None where skipped), and offset to reason.
+
+        Raises
+        ------
+        Broken
+            If learning failed half-way; the replica is then to be thrown away.
+        """
+        if skip or given or not isinstance(self.scores, RegressionScores):
+            predictions, scored, skipped = self._careful(xs, ys, given or {}, skip or {})
+        else:
+            predictions, skipped = self._plain_run(xs, ys)
+            scored = predictions
+            if self.learned == 0:
+                scored = self._without_empty_first(predictions, skipped)
+        self._score(xs, ys, scored)
+        self.learned += len(xs) - len(skipped)
+        self._note_skips(first, skipped)
+        self.n = first + len(xs) - 1
+        return predictions, skipped
+
+    def _plain_run(self, xs: Sequence[dict[str, Any]], ys: Sequence[Any]) -> tuple[list[Any], dict[int, str]]:
+        # The loop that all bulk work spends its time in.
+        predict, learn = self._predict, self._learn
+        predictions: list[Any] = []
+        keep = predictions.append
+        skipped: dict[int, str] = {}
+        for x, y in zip(xs, ys, strict=True):
+            try:
+                prediction = predict(x)
+            except Exception as exc:  # whatever an estimator may raise
+                skipped[len(predictions)] = reason(exc)
+                keep(None)
+                continue
+            try:
+                learn(x, y)
+            except Exception as exc:
+                raise Broken(len(predictions), reason(exc)) from exc
+            keep(prediction)
+        return [p if type(p) is float else number(p) for p in predictions], skipped
+
+    def _careful(
+        self,
+        xs: Sequence[dict[str, Any]],
+        ys: Sequence[Any],
+        given: dict[int, Any],
+        skip: dict[int, str],
+    ) -> tuple[list[Any], list[Any], dict[int, str]]:
+        predictions: list[Any] = []
+        scored: list[Any] = []
+        skipped: dict[int, str] = {}
+        for offset, (x, y) in enumerate(zip(xs, ys, strict=True)):
+            if offset in skip:
+                predictions.append(None)
+                scored.append(None)
+                skipped[offset] = skip[offset]
+                continue
+            x = x.copy()  # an estimator of the user's own may change it
+            try:
+                prediction: Any = given[offset] if offset in given else self._predict(x)
+                judged: Any = self._as_scored(prediction, self.learned + offset - len(skipped))
+                if self._proba is not None and judged is not None:
+                    judged = (judged, self._proba(x))
+                prediction = plain(prediction)
+            except Exception as exc:  # whatever an estimator may raise
+                skipped[offset] = reason(exc)
+                predictions.append(None)
+                scored.append(None)
+                continue
+            try:
+                self._learn(x, y)
+            except Exception as exc:
+                raise Broken(offset, reason(exc)) from exc
+            predictions.append(prediction)
+            scored.append(judged)
+        return predictions, scored, skipped
+
+    def _without_empty_first(self, predictions: list[Any], skipped: dict[int, str]) -> list[Any]:
+        first = next((n for n in range(len(predictions)) if n not in skipped), None)
+        if first is None or predictions[first]:
+            return predictions
+        return [*predictions[:first], None, *predictions[first + 1 :]]
+
+    def _as_scored(self, prediction: Any, learned: int) -> Any:
+        """What metrics see: None where a model that has learned nothing says nothing (0, an empty dict)."""
+        if prediction is None or (isinstance(prediction, dict) and not prediction) or (not learned and not prediction):
+            return None
+        if self.flavor.name == "binary" and isinstance(prediction, dict):
+            return {TRUTH.get(label, label): share for label, share in prediction.items()}
+        return prediction
+
+    def _score(self, xs: Sequence[dict[str, Any]], ys: Sequence[Any], scored: Sequence[Any]) -> None:
+        self.scores.extend(ys, scored)
+        if self.segment is None:
+            return
+        by_segment: dict[str, tuple[list[Any], list[Any]]] = {}
+        for x, y, prediction in zip(xs, ys, scored, strict=True):
+            if prediction is None:
+                continue
+            name = str(x.get(self.segment, ""))
+            if name not in self.segments and name not in by_segment:
+                if len(self.segments) + len(by_segment) >= self.most_segments:
+                    name = OTHER
+            targets, predictions = by_segment.setdefault(name, ([], []))
+            targets.append(y)
+            predictions.append(prediction)
+        for name, (targets, predictions) in by_segment.items():
+            if name not in self.segments:
+                self.segments[name] = self.flavor.scores(self.window, with_history=False)
+            self.segments[name].extend(targets, predictions)
+
+    def _note_skips(self, first: int, skipped: dict[int, str]) -> None:
+        if skipped:
+            offset = max(skipped)
+            self.skipped += len(skipped)
+            self.last_skip = {"seq": first + offset, "reason": skipped[offset]}
+
+    # Storing
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a fold needs to go on, for a snapshot."""
+        history = getattr(self.scores, "history", None)
+        return {
+            "estimator": self.estimator,
+            "learned": self.learned,
+            "skipped": self.skipped,
+            "last_skip": self.last_skip,
+            "scores": self.scores.state(),
+            "history": history.state() if history is not None else None,
+            "segments": {name: scores.state() for name, scores in self.segments.items()},
+        }
+
+    def restore(self, n: int, state: dict[str, Any]) -> None:
+        """Take up a stored state after observation ``n``."""
+        self.set_estimator(state["estimator"])
+        self.scores = self.flavor.scores(self.window, with_history=True)
+        self.segments = {}
+        self.n = self.snapshot_n = n
+        self.learned, self.skipped, self.last_skip = state["learned"], state["skipped"], state["last_skip"]
+        self.scores.restore(state["scores"])
+        if state["history"] is not None:
+            self.scores.history.restore(state["history"])  # type: ignore[attr-defined]
+        for name, stored in state["segments"].items():
+            self.segments[name] = self.flavor.scores(self.window, with_history=False)
+            self.segments[name].restore(stored)
+
+
+TRUTH = {"true": True, "false": False, "True": True, "False": False}
+
+
+def plain(value: Any) -> Any:
+    """A prediction as plain data: numpy's scalars become Python's, floats keep every bit."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def number(value: Any) -> float | int | None:
+    """A regression's prediction as a Python number; None for what isn't one."""
+    value = plain(value)
+    return value if isinstance(value, (float, int)) else None
+
+
+def reason(exc: Exception) -> str:
+    """An estimator's error in one line."""
+    text = " ".join(str(exc).split())
+    return f"{type(exc).__name__}: {text}"[:500]

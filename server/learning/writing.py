@@ -1,0 +1,305 @@
+"""The write path: points in, predicted, scored, learned and committed, in one order for everybody.
+
+Requests that arrive while a commit is under way wait together, and whichever of them gets the lock next works for
+all (flat combining), so that the cost of a commit is shared under load. On PostgreSQL streams commit side by side; on
+SQLite, which has one writer anyway, all streams share one group.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, connection
+
+from server.learning import replay
+from server.learning.replica import Broken, Replica
+from server.learning.replicaset import SETS, ReplicaSet
+from server.streams import log, locks
+from server.streams.errors import Invalid, TailraceError
+from server.streams.log import Point
+
+MOST_POINTS_IN_GROUP = 5_000
+
+
+@dataclass
+class Receipt:
+    """What became of a submission.
+
+    Attributes
+    ----------
+    seqs
+        The number of each point, in the order given.
+    duplicates
+        How many had been there before.
+    predictions
+        Model name to what it predicted for each point before learning it.
+    errors
+        Model name to {index: reason} for the points that it passed over.
+    """
+
+    seqs: list[int] = field(default_factory=list)
+    duplicates: int = 0
+    predictions: dict[str, list[Any]] = field(default_factory=dict)
+    errors: dict[str, dict[int, str]] = field(default_factory=dict)
+    old: dict[int, int] = field(default_factory=dict)
+    """Index to number, for points whose predictions are to be read from the log."""
+
+
+@dataclass
+class Submission:
+    """The points of one request, all or none of which are learned."""
+
+    replicas: ReplicaSet
+    points: Sequence[Point]
+    receipt: Receipt | None = None
+    error: Exception | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.receipt is not None or self.error is not None
+
+
+class Combiner:
+    """Where submissions wait, and the lock whose holder commits them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._waiting: list[Submission] = []
+
+    def submit(self, submission: Submission) -> None:
+        """Return when the submission is done, by this thread or another."""
+        self._waiting.append(submission)
+        with self.lock:
+            while not submission.done:
+                _commit(self._take())
+
+    def _take(self) -> list[Submission]:
+        points = count = 0
+        for submission in self._waiting:
+            if count and points + len(submission.points) > MOST_POINTS_IN_GROUP:
+                break
+            points += len(submission.points)
+            count += 1
+        taken, self._waiting[:count] = self._waiting[:count], []
+        return taken
+
+
+_everyone = Combiner()
+_by_stream: dict[int, Combiner] = {}
+
+
+def learn(stream_id: int, points: Sequence[Point]) -> Receipt:
+    """Append points to a stream; every model predicts, is scored on and learns them. Returns when it is on disk.
+
+    Parameters
+    ----------
+    stream_id
+        The stream.
+    points
+        Checked points (:class:`server.streams.validation.Checker`); all or none are taken.
+
+    Raises
+    ------
+    Invalid
+        If every model refuses one of them; nothing is stored.
+    NotFound
+        If the stream is gone.
+    Unavailable
+        If the database can't be reached or can't store.
+    """
+    submission = Submission(SETS.of(stream_id), points)
+    combiner = _everyone if locks.is_sqlite() else _by_stream.setdefault(stream_id, Combiner())
+    combiner.submit(submission)
+    if submission.error is not None:
+        raise submission.error
+    assert submission.receipt is not None
+    if submission.receipt.old:
+        _recall(submission.receipt, submission.replicas)
+    return submission.receipt
+
+
+def _commit(group: list[Submission]) -> None:
+    by_stream: dict[int, list[Submission]] = {}
+    for submission in group:
+        by_stream.setdefault(submission.replicas.stream_id, []).append(submission)
+    sets = [by_stream[stream_id][0].replicas for stream_id in sorted(by_stream)]
+    for replicas in sets:
+        replicas.lock.acquire()
+    done: list[tuple[Submission, Receipt]] = []
+    try:
+        with locks.transaction_for_writing():
+            for replicas in sets:
+                try:
+                    done += _Turn(replicas).take(by_stream[replicas.stream_id])
+                except TailraceError as exc:
+                    _refuse(by_stream[replicas.stream_id], exc)
+        for submission, receipt in done:
+            submission.receipt = receipt
+    except BaseException as exc:
+        for replicas in sets:
+            replicas.drop()
+        _refuse(group, exc if isinstance(exc, Exception) else RuntimeError("interrupted"))
+        if not isinstance(exc, Exception):
+            raise
+    finally:
+        for replicas in sets:
+            replicas.lock.release()
+
+
+def _refuse(submissions: list[Submission], exc: Exception) -> None:
+    for submission in submissions:
+        if submission.error is None:
+            submission.error = exc
+
+
+class _Turn:
+    """One stream's part of one transaction."""
+
+    def __init__(self, replicas: ReplicaSet) -> None:
+        self.replicas = replicas
+        self.taken: list[Point] = []
+        self.predictions: dict[int, list[Any]] = {}
+        self.skipped: dict[int, dict[int, str]] = {}
+        self.head = 0
+
+    def take(self, submissions: list[Submission]) -> list[tuple[Submission, Receipt]]:
+        replicas = self.replicas
+        locks.lock_stream(replicas.stream_id)
+        self.head, epoch = replicas.position()
+        replicas.follow(self.head, epoch)
+        onces = [once for submission in submissions for point in submission.points if (once := point.once) is not None]
+        known = log.known_keys(replicas.stream_id, onces) if onces else {}
+        done = []
+        for submission in submissions:
+            try:
+                done.append((submission, self._one(submission.points, known)))
+            except Invalid as exc:
+                submission.error = exc
+        if self.taken:
+            at = datetime.now(UTC)
+            log.append(replicas.stream_id, self.head, self.taken, at, self.predictions, self.skipped)
+            _resolve(self.taken, self.head)
+        return done
+
+    def _one(self, points: Sequence[Point], known: dict[str, int]) -> Receipt:
+        receipt = Receipt()
+        first = self.head + len(self.taken) + 1
+        new: list[Point] = []
+        indexes: list[int] = []
+        names: dict[str, int] = {}
+        for index, point in enumerate(points):
+            once = point.once
+            seq = None if once is None else known.get(once) or names.get(once)
+            if seq is None:
+                seq = first + len(new)
+                new.append(point)
+                indexes.append(index)
+                if once is not None:
+                    names[once] = seq
+            else:
+                receipt.duplicates += 1
+                receipt.old[index] = seq
+            receipt.seqs.append(seq)
+        if new:
+            self._fold(first, new, indexes, len(points), receipt)
+            known.update(names)
+        return receipt
+
+    def _fold(self, first: int, points: list[Point], indexes: list[int], size: int, receipt: Receipt) -> None:
+        xs = [point.x for point in points]
+        ys = [point.y for point in points]
+        replicas = list(self.replicas.replicas.values())
+        before = [(replica, replica.n, replica.learned, replica.skipped, replica.last_skip) for replica in replicas]
+        outcomes: dict[int, tuple[list[Any], dict[int, str]]] = {}
+        for replica in replicas:
+            given = {n: p.given[replica.model_id] for n, p in enumerate(points) if p.given and replica.model_id in p.given}
+            outcomes[replica.model_id] = self._advance(replica, first, xs, ys, given)
+        refusals = [skipped for _, skipped in outcomes.values() if skipped]
+        if refusals and len(refusals) == len(outcomes):
+            for offset in sorted(refusals[0]):
+                if all(offset in skipped for skipped in refusals):
+                    self._rewind(before)
+                    raise self._refusal(indexes[offset], offset, size, outcomes)
+        shift = len(self.taken)
+        whole = len(indexes) == size
+        for replica in replicas:
+            predictions, skipped = outcomes[replica.model_id]
+            self.predictions.setdefault(replica.model_id, [None] * shift).extend(predictions)
+            name = self.replicas.models[replica.model_id].name
+            if whole:
+                receipt.predictions[name] = predictions
+            else:
+                spread: list[Any] = [None] * size
+                for index, prediction in zip(indexes, predictions, strict=True):
+                    spread[index] = prediction
+                receipt.predictions[name] = spread
+            if skipped:
+                own = self.skipped.setdefault(replica.model_id, {})
+                own.update({shift + offset: why for offset, why in skipped.items()})
+                receipt.errors[name] = {indexes[offset]: why for offset, why in skipped.items()}
+        self.taken += points
+
+    def _advance(
+        self, replica: Replica, first: int, xs: list[dict[str, Any]], ys: list[Any], given: dict[int, Any]
+    ) -> tuple[list[Any], dict[int, str]]:
+        try:
+            return replica.advance(first, xs, ys, given)
+        except Broken:
+            return replay.advance(self._renewed(replica.model_id), first, xs, ys, given, {})
+
+    def _renewed(self, model_id: int) -> Replica:
+        """The model as it was before the submission at hand: from what is committed, and this turn's points so far."""
+        replica = self.replicas.rebuild(model_id, self.head)
+        if self.taken:
+            given = {n: p.given[model_id] for n, p in enumerate(self.taken) if p.given and model_id in p.given}
+            xs, ys = [point.x for point in self.taken], [point.y for point in self.taken]
+            replay.advance(replica, self.head + 1, xs, ys, given, self.skipped.get(model_id, {}))
+        return replica
+
+    def _rewind(self, before: list[tuple[Replica, int, int, int, Any]]) -> None:
+        for replica, n, learned, skipped, last_skip in before:
+            current = self.replicas.replicas[replica.model_id]
+            if current is replica and replica.learned == learned:
+                # It refused every point before it changed: only the count of refusals is to be put back.
+                replica.n, replica.skipped, replica.last_skip = n, skipped, last_skip
+            else:
+                self._renewed(replica.model_id)
+
+    def _refusal(
+        self, index: int, offset: int, size: int, outcomes: dict[int, tuple[list[Any], dict[int, str]]]
+    ) -> Invalid:
+        models = self.replicas.models
+        reasons = "; ".join(f"{models[pk].name}: {skipped[offset]}" for pk, (_, skipped) in list(outcomes.items())[:5])
+        where = "the point" if size == 1 else f"observations[{index}]"
+        return Invalid(
+            f"every model on the stream refuses {where}, so nothing was stored ({reasons})",
+            field=None if size == 1 else f"observations[{index}]",
+            code="refused",
+        )
+
+
+def _resolve(taken: list[Point], head: int) -> None:
+    """Note on the predictions that waited for these labels which observation they became."""
+    rows = [(head + n, point.identifier) for n, point in enumerate(taken, 1) if point.identifier is not None]
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany("UPDATE learning_prediction SET seq = %s WHERE identifier = %s AND seq IS NULL", rows)
+
+
+def _recall(receipt: Receipt, replicas: ReplicaSet) -> None:
+    """Answer for points that were there before as the first time: what was predicted then is in the log."""
+    size = len(receipt.seqs)
+    try:
+        names = {model.pk: model.name for model in list(replicas.models.values())}
+        for index, seq in receipt.old.items():
+            for span in log.spans(replicas.stream_id, seq - 1, seq):
+                for model_id, predictions in span.predictions.items():
+                    if model_id in names:
+                        receipt.predictions.setdefault(names[model_id], [None] * size)[index] = predictions[0]
+                for model_id, skipped in span.skipped.items():
+                    if model_id in names and 0 in skipped:
+                        receipt.errors.setdefault(names[model_id], {})[index] = skipped[0]
+    except (DatabaseError, InterfaceError) as exc:
+        raise locks.give_up(exc) from exc

@@ -1,0 +1,101 @@
+"""What can go wrong, in one tree; the API turns each into its answer.
+
+TailraceError
+├── Invalid          400
+├── Unauthenticated  401
+├── Forbidden        403
+├── NotFound         404
+├── Conflict         409
+├── Gone             410
+├── TooLarge         413
+├── Unsupported      415
+└── Unavailable      503
+"""
+
+
+class TailraceError(Exception):
+    """A request that can't be done, with a message that a person can act on.
+
+    Parameters
+    ----------
+    message
+        What is wrong, with which value, what was expected and what to do.
+    field
+        The path of the part of the request that is wrong, such as ``observations[3].x.y``.
+    code
+        A stable code for programs; each class has its own default.
+    """
+
+    status = 400
+    code = "invalid"
+
+    def __init__(self, message: str, *, field: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        if code is not None:
+            self.code = code
+
+
+class Invalid(TailraceError):
+    """The request says something that can't be."""
+
+
+class Unauthenticated(TailraceError):
+    """The caller didn't show who they are."""
+
+    status = 401
+    code = "unauthenticated"
+
+
+class Forbidden(TailraceError):
+    """The caller may not do this."""
+
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(TailraceError):
+    """There is no such thing."""
+
+    status = 404
+    code = "not_found"
+
+
+class Conflict(TailraceError):
+    """It contradicts what is already there."""
+
+    status = 409
+    code = "conflict"
+
+
+class Gone(TailraceError):
+    """It was there once."""
+
+    status = 410
+    code = "gone"
+
+
+class TooLarge(TailraceError):
+    """More than the limits allow."""
+
+    status = 413
+    code = "too_large"
+
+
+class Unsupported(TailraceError):
+    """A media type that isn't understood."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class Unavailable(TailraceError):
+    """The database can't be reached or can't store now; nothing was changed and the request may be repeated."""
+
+    status = 503
+    code = "unavailable"
+
+    def __init__(self, message: str, *, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

@@ -1,0 +1,76 @@
+"""The tables of the log.
+
+The log is kept in *batches*: the points of one commit, in one row that is never changed. A row a point costs
+ten times as much to write and five times as much to read, and that cost would be the whole of a bulk request.
+"""
+
+from django.db import models
+
+
+class Stream(models.Model):
+    """A named, append-only log of observations, numbered 1, 2, 3 … without gaps."""
+
+    name = models.CharField(max_length=200, unique=True)
+    description = models.TextField(default="", blank=True)
+    target_name = models.CharField(max_length=200, default="y")
+    target_unit = models.CharField(max_length=50, default="", blank=True)
+    target_kind = models.CharField(max_length=10, default="any")
+    features = models.JSONField(null=True, help_text="Feature name to kind; null where undeclared")
+    segment = models.CharField(max_length=200, null=True)
+    head = models.BigIntegerField(default=0, help_text="Number of the last observation")
+    epoch = models.BigIntegerField(default=0, help_text="Grows when the models or retractions change")
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.CharField(max_length=150, default="", blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Batch(models.Model):
+    """The observations ``last - count + 1 … last`` of a stream, as they were committed.
+
+    The text columns are JSON in the API's own codec, so that what was received is what is stored:
+    ``xs`` and ``ys`` are lists of ``count``; ``notes`` maps an offset to what only some points have
+    (key, source, identifier, given predictions); ``predictions`` maps a model's id to the list of what it
+    predicted before it learned; ``skipped`` maps a model's id to {offset: reason}.
+    """
+
+    stream = models.ForeignKey(Stream, on_delete=models.CASCADE, db_index=False)
+    last = models.BigIntegerField()
+    count = models.IntegerField()
+    at = models.DateTimeField()
+    xs = models.TextField()
+    ys = models.TextField()
+    notes = models.TextField(null=True)
+    predictions = models.TextField(null=True)
+    skipped = models.TextField(null=True)
+    xid = models.BigIntegerField(
+        null=True, db_index=True, help_text="PostgreSQL's transaction number, which orders events safely"
+    )
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["stream", "last"], name="batch_stream_last")]
+
+
+class Key(models.Model):
+    """An idempotency key and the observation that it named first."""
+
+    stream = models.ForeignKey(Stream, on_delete=models.CASCADE, db_index=False)
+    key = models.CharField(max_length=210)
+    seq = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["stream", "key"], name="key_stream_key")]
+
+
+class Retraction(models.Model):
+    """A point found to be wrong: it stays in the log, marked, and no model learns it any more."""
+
+    stream = models.ForeignKey(Stream, on_delete=models.CASCADE, db_index=False)
+    seq = models.BigIntegerField()
+    reason = models.TextField()
+    at = models.DateTimeField(auto_now_add=True)
+    by = models.CharField(max_length=150, default="", blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["stream", "seq"], name="retraction_stream_seq")]

@@ -1,0 +1,140 @@
+"""Streams by name: made, found, retracted from."""
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from server.streams.errors import Conflict, Invalid, NotFound
+from server.streams.locks import lock_stream, transaction_for_writing
+from server.streams.models import Retraction, Stream
+from server.streams.validation import FEATURE_KINDS, TARGET_KINDS, check_name, check_text, shown
+
+LONGEST_REASON = 2000
+
+
+def find(name: Any) -> Stream:
+    """The stream called ``name``.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    """
+    stream = Stream.objects.filter(name=name).first() if isinstance(name, str) and "\x00" not in name else None
+    if stream is None:
+        raise NotFound(f"no stream named {shown(name)}", field="stream")
+    return stream
+
+
+def create(
+    name: Any,
+    *,
+    target_name: Any = "y",
+    target_unit: Any = "",
+    target_kind: Any = "any",
+    features: Any = None,
+    segment: Any = None,
+    description: Any = "",
+    created_by: str = "",
+) -> Stream:
+    """Make a stream.
+
+    Parameters
+    ----------
+    name
+        Letters, digits, ``.``, ``_`` and ``-``.
+    target_name, target_unit, target_kind
+        What is predicted, in which unit, and of which kind (number, boolean, category, any, none).
+    features
+        None, a list of names (numbers), or a mapping of name to kind (number, boolean, category).
+    segment
+        The feature by whose values metrics are kept apart, or None.
+
+    Raises
+    ------
+    Invalid
+        Naming the field and what was expected.
+    Conflict
+        If there is such a stream already.
+    """
+    check_name(name, "stream")
+    check_text(target_name, "target.name", 200)
+    check_text(target_unit, "target.unit", 50)
+    check_text(description, "description", 10_000)
+    if target_kind not in TARGET_KINDS:
+        raise Invalid(
+            f"target.kind is {shown(target_kind)}: expected one of {', '.join(TARGET_KINDS)}", field="target.kind"
+        )
+    declared = _features(features)
+    if segment is not None:
+        check_text(segment, "segment", 200)
+        if declared is not None and segment not in declared:
+            raise Invalid(
+                f"segment is {shown(segment)}: expected one of the declared features ({', '.join(declared)})",
+                field="segment",
+            )
+    try:
+        with transaction.atomic():
+            return Stream.objects.create(
+                name=name,
+                description=description,
+                target_name=target_name,
+                target_unit=target_unit,
+                target_kind=target_kind,
+                features=declared,
+                segment=segment,
+                created_by=created_by,
+            )
+    except IntegrityError as exc:
+        raise Conflict(f"there is a stream named {shown(name)} already", field="name", code="name_taken") from exc
+
+
+def _features(features: Any) -> dict[str, str] | None:
+    if features is None:
+        return None
+    if isinstance(features, list):
+        if not all(isinstance(name, str) for name in features):
+            raise Invalid(f"features is {shown(features)}: expected names", field="features")
+        features = dict.fromkeys(features, "number")
+    if not isinstance(features, dict) or not features:
+        raise Invalid(
+            f"features is {shown(features)}: expected a list of names or an object of names and kinds", field="features"
+        )
+    for name, kind in features.items():
+        check_text(name, f"features.{name}", 200)
+        if not isinstance(kind, str) or kind not in FEATURE_KINDS:
+            raise Invalid(
+                f"features.{name} is {shown(kind)}: expected one of {', '.join(FEATURE_KINDS)}",
+                field=f"features.{name}",
+            )
+    return features
+
+
+def retract(stream: Stream, seq: int, reason: Any, by: str = "") -> bool:
+    """Mark an observation as wrong. It stays in the log; the models are rebuilt without it.
+
+    Returns
+    -------
+    bool
+        Whether it is new: a repeated retraction changes nothing.
+
+    Raises
+    ------
+    NotFound
+        If the log holds no such observation.
+    Invalid
+        If no reason is given.
+    """
+    check_text(reason, "reason", LONGEST_REASON)
+    if not reason.strip():
+        raise Invalid("reason is empty: expected why the observation is wrong", field="reason")
+    with transaction_for_writing():
+        lock_stream(stream.pk)
+        head = Stream.objects.values_list("head", flat=True).get(pk=stream.pk)
+        if not 1 <= seq <= head:
+            raise NotFound(f"stream {stream.name} has no observation {seq}: its last is {head}", field="seq")
+        _, created = Retraction.objects.get_or_create(stream=stream, seq=seq, defaults={"reason": reason, "by": by})
+        if created:
+            Stream.objects.filter(pk=stream.pk).update(epoch=F("epoch") + 1)
+    return created

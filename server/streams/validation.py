@@ -1,0 +1,175 @@
+"""What an observation may hold. One place decides, for both APIs."""
+
+import math
+import re
+from typing import Any
+
+from django.conf import settings
+
+from server.streams.errors import Invalid, TooLarge
+
+FEATURE_KINDS = {"number": (int, float), "boolean": (bool,), "category": (str,)}
+TARGET_KINDS = ("number", "boolean", "category", "any", "none")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z")
+LARGEST_SHAPE_CACHE = 1024
+
+
+def check_name(name: Any, what: str, field: str = "name") -> str:
+    """A name that can stand in a URL.
+
+    Raises
+    ------
+    Invalid
+        If it isn't a string of letters, digits, ``.``, ``_`` and ``-`` that starts with a letter or digit.
+    """
+    if not isinstance(name, str) or not NAME.match(name):
+        raise Invalid(
+            f"{shown(name)} can't name a {what}: expected 1 to 200 letters, digits, '.', '_' or '-', "
+            "the first a letter or a digit",
+            field=field,
+        )
+    return name
+
+
+def check_text(value: Any, field: str, longest: int) -> str:
+    """A string of at most ``longest`` characters without NUL (which PostgreSQL can't store)."""
+    if not isinstance(value, str):
+        raise Invalid(f"{field} is {shown(value)}: expected a string", field=field)
+    if len(value) > longest:
+        raise Invalid(f"{field} has {len(value)} characters: the longest allowed is {longest}", field=field)
+    if "\x00" in value or not value.isprintable() and any(0xD800 <= ord(c) < 0xE000 for c in value):
+        raise Invalid(f"{field} holds a character that can't be stored (NUL or a lone surrogate)", field=field)
+    return value
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: short, as JSON would say it."""
+    words = {None: "null", True: "true", False: "false"}
+    text = words.get(value, "") if value is None or isinstance(value, bool) else ""
+    text = text or repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+class Checker:
+    """Checks points against the limits and against what a stream declares.
+
+    Parameters
+    ----------
+    features
+        Feature name to kind, or None where the stream declares none.
+    target_kind
+        One of :data:`TARGET_KINDS`.
+    """
+
+    def __init__(self, features: dict[str, str] | None, target_kind: str) -> None:
+        limits = settings.TAILRACE
+        self.features = features
+        self.target_kind = target_kind
+        self.most = limits.max_features
+        self.longest_name = limits.max_name_length
+        self.longest_string = limits.max_string_length
+        self._shapes: set[tuple[str, ...]] = set()
+
+    def x(self, x: Any, field: str = "x") -> None:
+        """Check one point's features.
+
+        Raises
+        ------
+        Invalid
+            Naming the feature, its value and what was expected.
+        """
+        if type(x) is not dict:
+            raise Invalid(
+                f"{field} is {shown(x)}: expected an object of feature names and numbers, strings or booleans",
+                field=field,
+            )
+        shape = tuple(x)
+        if shape not in self._shapes:
+            self._check_shape(x, field)
+            if len(self._shapes) >= LARGEST_SHAPE_CACHE:
+                self._shapes.clear()
+            self._shapes.add(shape)
+        for name, value in x.items():
+            kind = type(value)
+            if kind is int or kind is bool:
+                continue
+            if kind is float:
+                if value - value == 0.0:
+                    continue
+                raise Invalid(f"{field}.{name} is {value}: expected a finite number", field=f"{field}.{name}")
+            self._check_string(name, value, field)
+        if self.features is not None:
+            self._check_kinds(x, field)
+
+    def y(self, y: Any, field: str = "y") -> None:
+        """Check one point's target against the stream's kind of target.
+
+        Raises
+        ------
+        Invalid
+            Naming the value and what was expected.
+        """
+        kind, target = type(y), self.target_kind
+        if kind is float and not math.isfinite(y):
+            raise Invalid(f"{field} is {y}: expected a finite number", field=field)
+        if target == "number":
+            if kind is float or kind is int:
+                return
+            expected = "a number"
+        elif target == "boolean":
+            if kind is bool or (kind in (int, float) and y in (0, 1)):
+                return
+            expected = "true or false (or 0 or 1)"
+        elif target == "category":
+            if kind in (str, bool, int, float):
+                self._check_label(y, field)
+                return
+            expected = "a label: a string, boolean or number"
+        elif target == "none":
+            if y is None:
+                return
+            expected = "null (this stream has no target)"
+        else:
+            if y is None or kind in (str, bool, int, float):
+                self._check_label(y, field)
+                return
+            expected = "a number, string, boolean or null"
+        raise Invalid(f"{field} is {shown(y)}: expected {expected}", field=field)
+
+    def _check_label(self, y: Any, field: str) -> None:
+        if type(y) is str:
+            check_text(y, field, self.longest_string)
+
+    def _check_shape(self, x: dict[str, Any], field: str) -> None:
+        if not x:
+            raise Invalid(f"{field} is empty: expected at least one feature", field=field)
+        if len(x) > self.most:
+            raise TooLarge(f"{field} has {len(x)} features: the most allowed is {self.most}", field=field)
+        for name in x:
+            if not name:
+                raise Invalid(f"{field} has a feature with an empty name", field=field)
+            check_text(name, f"the name of feature {shown(name)}", self.longest_name)
+        if self.features is not None:
+            unknown = [name for name in x if name not in self.features]
+            missing = [name for name in self.features if name not in x]
+            if unknown or missing:
+                parts = [f"unknown {', '.join(unknown)}"] if unknown else []
+                parts += [f"missing {', '.join(missing)}"] if missing else []
+                raise Invalid(
+                    f"{field} doesn't have the features that the stream declares ({', '.join(self.features)}): "
+                    + "; ".join(parts),
+                    field=f"{field}.{(unknown or missing)[0]}",
+                )
+
+    def _check_string(self, name: str, value: Any, field: str) -> None:
+        path = f"{field}.{name}"
+        if type(value) is not str:
+            raise Invalid(f"{path} is {shown(value)}: expected a number, a string or a boolean", field=path)
+        check_text(value, path, self.longest_string)
+
+    def _check_kinds(self, x: dict[str, Any], field: str) -> None:
+        assert self.features is not None
+        for name, value in x.items():
+            kind = self.features[name]
+            if type(value) not in FEATURE_KINDS[kind]:
+                raise Invalid(f"{field}.{name} is {shown(value)}: expected a {kind}", field=f"{field}.{name}")

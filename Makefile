@@ -11,6 +11,8 @@ demo: setup  ## real LAMMPS jobs feed four models; a table and two pictures
 
 test: setup  ## the whole suite, on SQLite and on a real PostgreSQL
 	@$(BIN)/python -m pytest $(ARGS)
+	@echo "The same promises on PostgreSQL:"
+	@TAILRACE_TEST_ON=postgresql $(BIN)/python -m pytest $(ARGS) -m "not one_database"
 
 setup: $(STAMP)  ## a .venv with everything, safe to repeat
 

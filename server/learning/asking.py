@@ -16,7 +16,7 @@ from server.learning.replicaset import SETS, ReplicaSet
 from server.streams import locks, log
 from server.streams.codec import loads, text
 from server.streams.errors import Conflict, Gone, Invalid, NotFound
-from server.streams.log import Point
+from server.streams.log import Note, Point
 from server.streams.validation import Checker, check_text, shown
 
 _FIND = (
@@ -254,11 +254,8 @@ def label(found: Prediction, y: Any, field: str = "y", source: dict[str, Any] | 
     """
     stream = found.model.stream
     Checker(None, stream.target_kind).y(y, field)
-    point = Point(
-        x=loads(found.x), y=y, identifier=found.identifier, source=source,
-        given={found.model_id: loads(found.prediction)},
-    )  # fmt: skip
-    receipt = writing.learn(stream.pk, [point])
+    note = Note(source=source, identifier=found.identifier, given={found.model_id: loads(found.prediction)})
+    receipt = writing.learn(stream.pk, [Point(loads(found.x), y, note)])
     if receipt.duplicates:
         for span in log.spans(stream.pk, receipt.seqs[0] - 1, receipt.seqs[0]):
             if span.ys[0] != y or isinstance(span.ys[0], bool) is not isinstance(y, bool):

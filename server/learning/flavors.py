@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.learning.history import History
+from server.learning.pipelines import straight_learner, straight_predictor
 from server.learning.scores import BINARY, MULTICLASS, LabelScores, NoScores, RegressionScores, Scores
 from server.streams.errors import Invalid
 
@@ -57,15 +58,14 @@ class Flavor:
         """The function that predicts one point."""
         for name in self.predicts:
             if _has(estimator, name):
-                found: Callable[[dict[str, Any]], Any] = getattr(estimator, name)
-                return found
+                return straight_predictor(estimator, name)
         raise self._lacks(estimator, " or ".join(self.predicts))
 
     def learner(self, estimator: Any) -> Callable[[dict[str, Any], Any], Any]:
         """The function that learns one point, given its features and its target (or None)."""
         learn: Callable[..., Any] = getattr(estimator, self.learns)
         if _takes_target(learn):
-            return learn
+            return straight_learner(estimator, learn)
         return lambda x, y: learn(x)
 
     def scores(self, window: int, *, with_history: bool) -> Scores:

@@ -45,7 +45,7 @@ def feed(
     retracted: dict[int, str],
     upto: int,
     progress: Callable[[int], None] | None = None,
-    seen: Callable[[int, list[Any], dict[int, str]], None] | None = None,
+    seen: Callable[[Span, list[Any]], None] | None = None,
 ) -> None:
     """Fold the log into ``replica`` up to observation ``upto``.
 
@@ -58,13 +58,13 @@ def feed(
     progress
         Called with the number reached after every chunk.
     seen
-        Called with the first number, the predictions and the skips of every chunk.
+        Called with every chunk of the log and what was predicted for it.
     """
     for span in merged(log.spans(model.stream_id, replica.n, upto), CHUNK):
         given, skip = known(span, model, retracted)
-        predictions, skipped = advance(replica, span.first, span.xs, span.ys, given, skip)
+        predictions, _ = advance(replica, span.first, span.xs, span.ys, given, skip)
         if seen is not None:
-            seen(span.first, predictions, skipped)
+            seen(span, predictions)
         if progress is not None:
             progress(replica.n)
 
@@ -103,17 +103,21 @@ def join(parts: list[Span]) -> Span:
     xs: list[dict[str, Any]] = []
     ys: list[Any] = []
     notes: dict[int, dict[str, Any]] = {}
+    predictions: dict[int, list[Any]] = {}
     skipped: dict[int, dict[int, str]] = {}
     for part in parts:
         shift = part.first - first
         xs += part.xs
         ys += part.ys
+        for model_id, values in part.predictions.items():
+            own_values = predictions.setdefault(model_id, [])
+            own_values += [None] * (shift - len(own_values)) + values
         for offset, note in part.notes.items():
             notes[offset + shift] = note
         for model_id, by_offset in part.skipped.items():
             own = skipped.setdefault(model_id, {})
             own.update({offset + shift: why for offset, why in by_offset.items()})
-    return Span(first, parts[0].at, xs, ys, notes, {}, skipped)
+    return Span(first, parts[0].at, xs, ys, notes, predictions, skipped)
 
 
 def advance(

@@ -6,7 +6,7 @@ SQLite, which has one writer anyway, all streams share one group.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ from server.learning.replica import Broken, Replica
 from server.learning.replicaset import SETS, ReplicaSet
 from server.streams import log, locks
 from server.streams.errors import Invalid, TailraceError
-from server.streams.log import Point
+from server.streams.log import Point, Points
 
 MOST_POINTS_IN_GROUP = 5_000
 
@@ -39,7 +39,7 @@ class Receipt:
         Model name to {index: reason} for the points that it passed over.
     """
 
-    seqs: list[int] = field(default_factory=list)
+    seqs: Sequence[int] = ()
     duplicates: int = 0
     predictions: dict[str, list[Any]] = field(default_factory=dict)
     errors: dict[str, dict[int, str]] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Submission:
     """The points of one request, all or none of which are learned."""
 
     replicas: ReplicaSet
-    points: Sequence[Point]
+    points: Points
     receipt: Receipt | None = None
     error: Exception | None = None
 
@@ -78,9 +78,9 @@ class Combiner:
     def _take(self) -> list[Submission]:
         points = count = 0
         for submission in self._waiting:
-            if count and points + len(submission.points) > MOST_POINTS_IN_GROUP:
+            if count and points + len(submission.points.xs) > MOST_POINTS_IN_GROUP:
                 break
-            points += len(submission.points)
+            points += len(submission.points.xs)
             count += 1
         taken, self._waiting[:count] = self._waiting[:count], []
         return taken
@@ -90,7 +90,7 @@ _everyone = Combiner()
 _by_stream: dict[int, Combiner] = {}
 
 
-def learn(stream_id: int, points: Sequence[Point]) -> Receipt:
+def learn(stream_id: int, points: Points | Iterable[Point]) -> Receipt:
     """Append points to a stream; every model predicts, is scored on and learns them. Returns when it is on disk.
 
     Parameters
@@ -109,7 +109,7 @@ def learn(stream_id: int, points: Sequence[Point]) -> Receipt:
     Unavailable
         If the database can't be reached or can't store.
     """
-    submission = Submission(SETS.of(stream_id), points)
+    submission = Submission(SETS.of(stream_id), points if isinstance(points, Points) else Points.of(points))
     combiner = _everyone if locks.is_sqlite() else _by_stream.setdefault(stream_id, Combiner())
     combiner.submit(submission)
     if submission.error is not None:
@@ -159,7 +159,7 @@ class _Turn:
 
     def __init__(self, replicas: ReplicaSet) -> None:
         self.replicas = replicas
-        self.taken: list[Point] = []
+        self.taken = Points([], [], {})
         self.predictions: dict[int, list[Any]] = {}
         self.skipped: dict[int, dict[int, str]] = {}
         self.head = 0
@@ -169,7 +169,8 @@ class _Turn:
         locks.lock_stream(replicas.stream_id)
         self.head, epoch = replicas.position()
         replicas.follow(self.head, epoch)
-        onces = [once for submission in submissions for point in submission.points if (once := point.once) is not None]
+        notes = [note for submission in submissions for note in submission.points.notes.values()]
+        onces = [once for note in notes if (once := note.once) is not None]
         known = log.known_keys(replicas.stream_id, onces) if onces else {}
         done = []
         for submission in submissions:
@@ -177,52 +178,57 @@ class _Turn:
                 done.append((submission, self._one(submission.points, known)))
             except Invalid as exc:
                 submission.error = exc
-        if self.taken:
+        if self.taken.xs:
             at = datetime.now(UTC)
             log.append(replicas.stream_id, self.head, self.taken, at, self.predictions, self.skipped)
             _resolve(self.taken, self.head)
         return done
 
-    def _one(self, points: Sequence[Point], known: dict[str, int]) -> Receipt:
+    def _one(self, points: Points, known: dict[str, int]) -> Receipt:
+        first = self.head + len(self.taken.xs) + 1
+        size = len(points.xs)
+        if not points.notes:
+            receipt = Receipt(seqs=range(first, first + size))
+            self._fold(first, points, range(size), receipt)
+            return receipt
         receipt = Receipt()
-        first = self.head + len(self.taken) + 1
-        new: list[Point] = []
         indexes: list[int] = []
+        seqs: list[int] = []
         names: dict[str, int] = {}
-        for index, point in enumerate(points):
-            once = point.once
+        for index in range(size):
+            note = points.notes.get(index)
+            once = None if note is None else note.once
             seq = None if once is None else known.get(once) or names.get(once)
             if seq is None:
-                seq = first + len(new)
-                new.append(point)
+                seq = first + len(indexes)
                 indexes.append(index)
                 if once is not None:
                     names[once] = seq
             else:
                 receipt.duplicates += 1
                 receipt.old[index] = seq
-            receipt.seqs.append(seq)
-        if new:
-            self._fold(first, new, indexes, len(points), receipt)
+            seqs.append(seq)
+        receipt.seqs = seqs
+        if indexes:
+            self._fold(first, points if len(indexes) == size else points.chosen(indexes), indexes, receipt)
             known.update(names)
         return receipt
 
-    def _fold(self, first: int, points: list[Point], indexes: list[int], size: int, receipt: Receipt) -> None:
-        xs = [point.x for point in points]
-        ys = [point.y for point in points]
+    def _fold(self, first: int, points: Points, indexes: Sequence[int], receipt: Receipt) -> None:
+        size = len(receipt.seqs)
         replicas = list(self.replicas.replicas.values())
         before = [(replica, replica.n, replica.learned, replica.skipped, replica.last_skip) for replica in replicas]
         outcomes: dict[int, tuple[list[Any], dict[int, str]]] = {}
         for replica in replicas:
-            given = {n: p.given[replica.model_id] for n, p in enumerate(points) if p.given and replica.model_id in p.given}
-            outcomes[replica.model_id] = self._advance(replica, first, xs, ys, given)
+            given = points.given(replica.model_id) if points.notes else {}
+            outcomes[replica.model_id] = self._advance(replica, first, points.xs, points.ys, given)
         refusals = [skipped for _, skipped in outcomes.values() if skipped]
         if refusals and len(refusals) == len(outcomes):
             for offset in sorted(refusals[0]):
                 if all(offset in skipped for skipped in refusals):
                     self._rewind(before)
                     raise self._refusal(indexes[offset], offset, size, outcomes)
-        shift = len(self.taken)
+        shift = len(self.taken.xs)
         whole = len(indexes) == size
         for replica in replicas:
             predictions, skipped = outcomes[replica.model_id]
@@ -239,7 +245,7 @@ class _Turn:
                 own = self.skipped.setdefault(replica.model_id, {})
                 own.update({shift + offset: why for offset, why in skipped.items()})
                 receipt.errors[name] = {indexes[offset]: why for offset, why in skipped.items()}
-        self.taken += points
+        self.taken.extend(points)
 
     def _advance(
         self, replica: Replica, first: int, xs: list[dict[str, Any]], ys: list[Any], given: dict[int, Any]
@@ -252,10 +258,10 @@ class _Turn:
     def _renewed(self, model_id: int) -> Replica:
         """The model as it was before the submission at hand: from what is committed, and this turn's points so far."""
         replica = self.replicas.rebuild(model_id, self.head)
-        if self.taken:
-            given = {n: p.given[model_id] for n, p in enumerate(self.taken) if p.given and model_id in p.given}
-            xs, ys = [point.x for point in self.taken], [point.y for point in self.taken]
-            replay.advance(replica, self.head + 1, xs, ys, given, self.skipped.get(model_id, {}))
+        taken = self.taken
+        if taken.xs:
+            skip = self.skipped.get(model_id, {})
+            replay.advance(replica, self.head + 1, taken.xs, taken.ys, taken.given(model_id), skip)
         return replica
 
     def _rewind(self, before: list[tuple[Replica, int, int, int, Any]]) -> None:
@@ -280,9 +286,9 @@ class _Turn:
         )
 
 
-def _resolve(taken: list[Point], head: int) -> None:
+def _resolve(taken: Points, head: int) -> None:
     """Note on the predictions that waited for these labels which observation they became."""
-    rows = [(head + n, point.identifier) for n, point in enumerate(taken, 1) if point.identifier is not None]
+    rows = [(head + n + 1, note.identifier) for n, note in taken.notes.items() if note.identifier is not None]
     if rows:
         with connection.cursor() as cursor:
             cursor.executemany("UPDATE learning_prediction SET seq = %s WHERE identifier = %s AND seq IS NULL", rows)

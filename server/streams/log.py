@@ -1,6 +1,6 @@
 """Reading and writing the log of one stream. Writers hold the stream's lock (:mod:`server.streams.locks`)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -20,11 +20,9 @@ _READ = (
 )
 
 
-class Point(NamedTuple):
-    """One labeled point on its way into a log."""
+class Note(NamedTuple):
+    """What only some points have."""
 
-    x: dict[str, Any]
-    y: Any
     key: str | None = None
     source: dict[str, Any] | None = None
     identifier: str | None = None
@@ -37,6 +35,47 @@ class Point(NamedTuple):
         if self.identifier is not None:
             return f"i:{self.identifier}"
         return None if self.key is None else f"k:{self.key}"
+
+    def stored(self) -> dict[str, Any]:
+        """What is there, by its stored name."""
+        return {name: value for name, value in self._asdict().items() if value is not None and value != {}}
+
+
+class Point(NamedTuple):
+    """One labeled point on its way into a log."""
+
+    x: dict[str, Any]
+    y: Any
+    note: Note | None = None
+
+
+class Points(NamedTuple):
+    """Labeled points on their way into a log, in columns: ``notes`` maps the offset of a point to what only it has."""
+
+    xs: list[dict[str, Any]]
+    ys: list[Any]
+    notes: dict[int, Note]
+
+    @classmethod
+    def of(cls, points: Iterable[Point]) -> "Points":
+        points = list(points)
+        notes = {n: point.note for n, point in enumerate(points) if point.note is not None}
+        return cls([point.x for point in points], [point.y for point in points], notes)
+
+    def given(self, model_id: int) -> dict[int, Any]:
+        """Offset to the prediction that this model gave earlier."""
+        return {n: note.given[model_id] for n, note in self.notes.items() if note.given and model_id in note.given}
+
+    def chosen(self, indexes: list[int]) -> "Points":
+        """Some of the points."""
+        notes = {n: self.notes[index] for n, index in enumerate(indexes) if index in self.notes}
+        return Points([self.xs[n] for n in indexes], [self.ys[n] for n in indexes], notes)
+
+    def extend(self, more: "Points") -> None:
+        shift = len(self.xs)
+        self.xs.extend(more.xs)
+        self.ys.extend(more.ys)
+        self.notes.update({shift + n: note for n, note in more.notes.items()})
 
 
 class Span(NamedTuple):
@@ -108,58 +147,42 @@ def cut(span: Span, after: int, upto: int | None) -> Span:
     )
 
 
-def note_of(point: Point) -> dict[str, Any]:
-    """What only some points have, by its stored name."""
-    note: dict[str, Any] = {}
-    if point.key is not None:
-        note["key"] = point.key
-    if point.source:
-        note["source"] = point.source
-    if point.identifier is not None:
-        note["identifier"] = point.identifier
-    if point.given:
-        note["given"] = point.given
-    return note
-
-
 def append(
     stream_id: int,
     head: int,
-    points: Sequence[Point],
+    points: Points,
     at: datetime,
     predictions: dict[int, list[Any]],
     skipped: dict[int, dict[int, str]],
 ) -> None:
     """Insert ``points`` as ``head + 1 …`` and move the head. Inside the caller's transaction and lock."""
-    xid = "pg_current_xact_id()::text::bigint" if connection.vendor == "postgresql" else "NULL"
-    rows = []
-    for low in range(0, len(points), BATCH_POINTS):
-        part = points[low : low + BATCH_POINTS]
-        notes = {offset: note for offset, point in enumerate(part) if (note := note_of(point))}
-        own_skips = {
-            model: {n - low: why for n, why in by.items() if low <= n < low + len(part)} for model, by in skipped.items()
-        }
-        own_skips = {model: by for model, by in own_skips.items() if by}
-        rows.append(
-            (
+    insert = _INSERT["pg_current_xact_id()::text::bigint" if connection.vendor == "postgresql" else "NULL"]
+    size = len(points.xs)
+    with connection.cursor() as cursor:
+        for low in range(0, size, BATCH_POINTS):
+            high = min(size, low + BATCH_POINTS)
+            notes = {n - low: note.stored() for n, note in points.notes.items() if low <= n < high}
+            own_skips = {
+                model: part
+                for model, by in skipped.items()
+                if (part := {n - low: why for n, why in by.items() if low <= n < high})
+            }
+            row = (
                 stream_id,
-                head + low + len(part),
-                len(part),
+                head + high,
+                high - low,
                 at,
-                text([point.x for point in part]),
-                text([point.y for point in part]),
+                text(points.xs[low:high]),
+                text(points.ys[low:high]),
                 text(notes) if notes else None,
-                text({model: by[low : low + len(part)] for model, by in predictions.items()}) if predictions else None,
+                text({model: by[low:high] for model, by in predictions.items()}) if predictions else None,
                 text(own_skips) if own_skips else None,
             )
-        )
-    keys = [(stream_id, once, head + n) for n, point in enumerate(points, 1) if (once := point.once) is not None]
-    with connection.cursor() as cursor:
-        for row in rows:
-            cursor.execute(_INSERT[xid], row)
+            cursor.execute(insert, row)
+        keys = [(stream_id, once, head + n + 1) for n, note in points.notes.items() if (once := note.once) is not None]
         if keys:
             cursor.executemany("INSERT INTO streams_key (stream_id, key, seq) VALUES (%s, %s, %s)", keys)
-        cursor.execute("UPDATE streams_stream SET head = %s WHERE id = %s", (head + len(points), stream_id))
+        cursor.execute("UPDATE streams_stream SET head = %s WHERE id = %s", (head + size, stream_id))
 
 
 _COLUMNS = "stream_id, last, count, at, xs, ys, notes, predictions, skipped, xid"
@@ -181,10 +204,3 @@ def known_keys(stream_id: int, onces: list[str]) -> dict[str, int]:
             )
             found.update(cursor.fetchall())
     return found
-
-
-def observation(stream_id: int, seq: int) -> tuple[Span, int] | None:
-    """The span that holds observation ``seq`` and its offset there, or None."""
-    for span in spans(stream_id, seq - 1, seq):
-        return span, 0
-    return None

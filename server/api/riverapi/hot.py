@@ -11,7 +11,7 @@ from server.api.codec import answer, json_object
 from server.learning import asking, stats, writing
 from server.learning.replicaset import SETS
 from server.streams.errors import Invalid
-from server.streams.log import Point
+from server.streams.log import Note, Points
 from server.streams.validation import check_text, shown
 
 LEARNED = b'"Successful learn."'
@@ -40,8 +40,8 @@ def learn(request: HttpRequest) -> HttpResponse:
         if y is not None or check.target_kind != "any":
             check.y(y, "ground_truth")
         given = payload.get("prediction")
-        point = Point(x, y) if given is None else Point(x, y, given={model_id: hot.check_given(given)})
-        writing.learn(place.stream_id, (point,))
+        notes = {} if given is None else {0: Note(given={model_id: hot.check_given(given)})}
+        writing.learn(place.stream_id, Points([x], [y], notes))
     stats.learned(model_id, perf_counter_ns() - started)
     return HttpResponse(LEARNED, status=201, content_type="application/json")
 

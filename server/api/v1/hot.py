@@ -13,9 +13,9 @@ from server.learning import asking, stats, writing
 from server.learning.replicaset import SETS, ReplicaSet
 from server.streams import registry
 from server.streams.errors import Conflict, Invalid, NotFound, TooLarge
-from server.streams.log import Point
+from server.streams.log import Note, Points
 from server.streams.models import Stream
-from server.streams.validation import check_text, shown
+from server.streams.validation import Checker, check_text, shown
 
 POINT_FIELDS = frozenset(("x", "y", "key", "source"))
 LEVEL = 0.95
@@ -29,7 +29,8 @@ def observe(request: HttpRequest, name: str) -> HttpResponse:
     raw, single = _raw_points(request)
     stream_id, replicas = _stream(name, raw[0] if raw else None)
     check = replicas.checker
-    points = []
+    points = Points([], [], {})
+    keep_x, keep_y = points.xs.append, points.ys.append
     limits = settings.TAILRACE
     if len(raw) > limits.max_points:
         raise TooLarge(
@@ -48,9 +49,12 @@ def observe(request: HttpRequest, name: str) -> HttpResponse:
                     check_x(x, f"observations[{index}].x")
                     check_y(y, f"observations[{index}].y")
                 raise
-            points.append(Point(x, y))
         else:
-            points.append(_point(item, "" if single else f"observations[{index}].", check))
+            x, y, note = _checked(item, "" if single else f"observations[{index}].", check)
+            if note is not None:
+                points.notes[index] = note
+        keep_x(x)
+        keep_y(y)
     receipt = writing.learn(stream_id, points)
     duration = perf_counter_ns() - started
     for model_id in list(replicas.models):
@@ -104,7 +108,7 @@ def _position(name: str) -> tuple[int, int, int] | None:
     return Stream.objects.values_list("id", "head", "epoch").filter(name=name).first() if "\x00" not in name else None
 
 
-def _point(item: Any, prefix: str, check: Any) -> Point:
+def _checked(item: Any, prefix: str, check: Checker) -> tuple[dict[str, Any], Any, Note | None]:
     where = prefix.rstrip(".") or "the observation"
     if type(item) is not dict:
         raise Invalid(f"{where} is {shown(item)}: expected an object with x and y", field=prefix.rstrip(".") or None)
@@ -130,7 +134,8 @@ def _point(item: Any, prefix: str, check: Any) -> Point:
             f"{prefix}source is {shown(source)}: expected an object (job, cluster, user …) of at most {LARGEST_SOURCE} bytes",
             field=f"{prefix}source",
         )
-    return Point(item["x"], item["y"], key, source)
+    note = None if key is None and not source else Note(key, source)
+    return item["x"], item["y"], note
 
 
 def _receipt(receipt: writing.Receipt, single: bool) -> dict[str, Any]:

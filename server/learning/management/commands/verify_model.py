@@ -1,0 +1,52 @@
+"""``manage.py verify_model NAME``: is the model what its log says?"""
+
+import sys
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from server.learning import registry
+from server.learning.verification import Differs, verify
+from server.streams.errors import NotFound
+
+
+class Command(BaseCommand):
+    help = (
+        "Replays a model's log from the first observation in this process and compares every logged prediction "
+        "and the served metrics bit for bit. Exits 1 with the first difference."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("models", nargs="+", metavar="NAME", help="model to verify")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        failed = False
+        for name in options["models"]:
+            try:
+                model = registry.find(name)
+            except NotFound as exc:
+                raise CommandError(exc.message) from exc
+            started = time.monotonic()
+            try:
+                found = verify(model, self._bar(name, model.stream.head))
+            except Differs as exc:
+                failed = True
+                self.stdout.write(f"{name}: DIFFERS at {exc}")
+                continue
+            self.stdout.write(
+                f"{name}: verified: {found['observations']} observations replayed, {found['predictions']} logged "
+                f"predictions and {found['metrics']} metrics equal bit for bit ({time.monotonic() - started:.1f} s)"
+            )
+        if failed:
+            sys.exit(1)
+
+    def _bar(self, name: str, head: int) -> Any:
+        if not self.stderr.isatty():
+            return None
+
+        def show(n: int) -> None:
+            self.stderr.write(f"\r{name}: {n}/{head} observations", ending="\n" if n >= head else "")
+            self.stderr.flush()
+
+        return show

@@ -1,0 +1,374 @@
+"""Recipes: named, documented estimator definitions that anyone can create a model from."""
+
+import difflib
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from river import (
+    compose,
+    dummy,
+    forest,
+    linear_model,
+    neighbors,
+    optim,
+    preprocessing,
+    stats,
+    tree,
+)
+from river.base import Estimator
+from tailrace.estimators import RuntimeRegressor
+
+from server.streams.errors import Invalid, NotFound
+
+_KINDS = {
+    "integer": "an integer",
+    "number": "a finite number",
+    "boolean": "true or false",
+    "string": "a string",
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What can be set about a recipe.
+
+    Parameters
+    ----------
+    name
+        As the API calls it.
+    kind
+        ``integer``, ``number``, ``boolean`` or ``string``.
+    default
+        Its value where none is given.
+    description
+        What it does, with its unit.
+    minimum, maximum
+        Inclusive bounds of an integer or a number.
+    choices
+        The values that a string may have.
+    """
+
+    name: str
+    kind: str
+    default: Any
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] | None = None
+
+    def check(self, value: Any) -> Any:
+        """Return ``value`` in the parameter's own type.
+
+        Raises
+        ------
+        Invalid
+            If its type or its range is another one.
+        """
+        good = {
+            "integer": isinstance(value, int) and not isinstance(value, bool),
+            "number": isinstance(value, int | float) and not isinstance(value, bool) and _finite(value),
+            "boolean": isinstance(value, bool),
+            "string": isinstance(value, str),
+        }[self.kind]
+        if not good:
+            raise self._refuse(value, _KINDS[self.kind])
+        if self.choices is not None and value not in self.choices:
+            raise self._refuse(value, f"one of {', '.join(self.choices)}")
+        if self.minimum is not None and value < self.minimum:
+            raise self._refuse(value, f"at least {self.minimum:g}")
+        if self.maximum is not None and value > self.maximum:
+            raise self._refuse(value, f"at most {self.maximum:g}")
+        return float(value) if self.kind == "number" else value
+
+    def _refuse(self, value: Any, expected: str) -> Invalid:
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else shown[:57] + "…"
+        return Invalid(f"{self.name} is {shown}; expected {expected}.", field=f"parameters.{self.name}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named estimator definition.
+
+    Parameters
+    ----------
+    name
+        As the API calls it.
+    flavor
+        The kind of task.
+    summary
+        One line.
+    description
+        What it is good for, and what it costs.
+    parameters
+        What can be set.
+    build
+        Makes a fresh estimator; takes the parameters by name.
+    """
+
+    name: str
+    flavor: str
+    summary: str
+    description: str
+    parameters: tuple[Parameter, ...]
+    build: Callable[..., Estimator]
+
+
+_SEED = Parameter("seed", "integer", 42, "Seed of the random state; a replay gives the same model.", 0, 2**32 - 1)
+_GRACE = Parameter(
+    "grace_period", "integer", 50, "Observations a leaf gathers between attempts to split.", 1, 1_000_000
+)
+_RATE = Parameter("learning_rate", "number", 0.01, "Step size of the gradient descent.", 1e-9, 10)
+
+
+def _linear(intercept_lr: float, learning_rate: float) -> Estimator:
+    model = linear_model.LinearRegression(optimizer=optim.SGD(learning_rate), intercept_lr=intercept_lr)
+    return compose.Pipeline(preprocessing.StandardScaler(), model)
+
+
+def _logistic(learning_rate: float, l2: float) -> Estimator:
+    model = linear_model.LogisticRegression(optimizer=optim.SGD(learning_rate), l2=l2)
+    return compose.Pipeline(preprocessing.StandardScaler(), model)
+
+
+def _knn(n_neighbors: int, window: int) -> Estimator:
+    engine = neighbors.LazySearch(window_size=window)
+    return compose.Pipeline(
+        preprocessing.StandardScaler(), neighbors.KNNRegressor(n_neighbors=n_neighbors, engine=engine)
+    )
+
+
+def _bayesian(alpha: float, beta: float) -> Estimator:
+    return linear_model.BayesianLinearRegression(alpha=alpha, beta=beta)
+
+
+_RECIPES = (
+    Recipe(
+        "linear",
+        "regression",
+        "Linear regression on scaled features",
+        "Standardizes each feature, then descends the gradient of the squared error. Quick and small; blind to "
+        "products of features, so a poor choice where the target follows a volume.",
+        (
+            Parameter("intercept_lr", "number", 0.1, "Step size of the intercept.", 0, 10),
+            _RATE,
+        ),
+        _linear,
+    ),
+    Recipe(
+        "bayesian",
+        "regression",
+        "Bayesian linear regression",
+        "Exact linear regression with a Gaussian prior, without scaling and without an intercept. O(D²) an "
+        "observation for D features.",
+        (
+            Parameter("alpha", "number", 1, "Precision of the prior on each coefficient.", 1e-12, 1e12),
+            Parameter("beta", "number", 1, "Precision of the noise, in 1/(unit of the target)².", 1e-12, 1e12),
+        ),
+        _bayesian,
+    ),
+    Recipe(
+        "passive-aggressive",
+        "regression",
+        "Passive-aggressive regression",
+        "Moves just as far as each observation asks for. Reacts at once, to noise as well.",
+        (
+            Parameter("C", "number", 0.01, "Aggressiveness: the largest step.", 1e-9, 1e6),
+            Parameter("mode", "integer", 2, "0: unbounded, 1: clipped, 2: damped steps.", 0, 2),
+            Parameter("eps", "number", 0.1, "Errors up to this are ignored, in the unit of the target.", 0, 1e9),
+            Parameter("learn_intercept", "boolean", False, "Whether to learn an intercept."),
+        ),
+        linear_model.PARegressor,
+    ),
+    Recipe(
+        "runtime",
+        "regression",
+        "Run time of parallel jobs, with an interval",
+        "For run times in seconds: knows that time follows the number of atoms (products of sizes such as x·y·z), "
+        "the steps and the processes; sensible from the first observation, never negative, with a calibrated "
+        "prediction interval. Features are recognized by name: x, y, z, atoms, steps, processes, nodes, threads; "
+        "other numbers are sizes, strings and booleans are labels with a factor of their own.",
+        (
+            Parameter("degree", "integer", 3, "Highest degree of the products of sizes.", 1, 4),
+            Parameter(
+                "memory",
+                "integer",
+                5000,
+                "Effective number of observations remembered (at least 64), or 0 to remember all alike.",
+                0,
+                10**9,
+            ),
+            Parameter("max_terms", "integer", 64, "Highest number of products of sizes.", 1, 256),
+            Parameter("window", "integer", 500, "Latest errors that calibrate the interval.", 20, 100_000),
+        ),
+        RuntimeRegressor,
+    ),
+    Recipe(
+        "forest",
+        "regression",
+        "Adaptive random forest",
+        "An ensemble of trees that are replaced when the data drift. Finds products and steps by itself; slow "
+        "(milliseconds an observation) and large.",
+        (
+            Parameter("n_models", "integer", 10, "Number of trees.", 1, 100),
+            _GRACE,
+            _SEED,
+        ),
+        forest.ARFRegressor,
+    ),
+    Recipe(
+        "hoeffding-tree",
+        "regression",
+        "Hoeffding tree with linear leaves",
+        "A tree that splits once the evidence suffices. Needs hundreds of observations to take shape.",
+        (
+            _GRACE,
+            Parameter("max_depth", "integer", 20, "Deepest level of the tree.", 1, 100),
+        ),
+        tree.HoeffdingTreeRegressor,
+    ),
+    Recipe(
+        "knn",
+        "regression",
+        "Mean of the nearest neighbors",
+        "Averages the targets of the nearest observations among the latest. Needs no shape of a law; does not "
+        "extrapolate, and its cost grows with the window.",
+        (
+            Parameter("n_neighbors", "integer", 5, "Number of neighbors.", 1, 1000),
+            Parameter("window", "integer", 500, "Latest observations that are kept.", 1, 100_000),
+        ),
+        _knn,
+    ),
+    Recipe(
+        "mean",
+        "regression",
+        "The mean so far: a baseline",
+        "Ignores the features. A model that is not better than this has learned nothing.",
+        (),
+        lambda: dummy.StatisticRegressor(stats.Mean()),
+    ),
+    Recipe(
+        "logistic",
+        "binary",
+        "Logistic regression on scaled features",
+        "The probability of true, such as of a job that fails, from standardized features.",
+        (
+            _RATE,
+            Parameter("l2", "number", 0, "Strength of the penalty on large weights.", 0, 1e6),
+        ),
+        _logistic,
+    ),
+    Recipe(
+        "hoeffding-tree-classifier",
+        "multiclass",
+        "Hoeffding tree",
+        "A tree for any number of classes; takes numbers and strings as they are.",
+        (
+            Parameter(
+                "grace_period",
+                "integer",
+                200,
+                "Observations a leaf gathers between attempts to split.",
+                1,
+                1_000_000,
+            ),
+            Parameter("max_depth", "integer", 20, "Deepest level of the tree.", 1, 100),
+        ),
+        tree.HoeffdingTreeClassifier,
+    ),
+)
+_BY_NAME = {recipe.name: recipe for recipe in _RECIPES}
+
+
+def get(name: str) -> Recipe:
+    """Return the recipe of that name.
+
+    Raises
+    ------
+    NotFound
+        If there is none; the message names those that there are.
+    """
+    recipe = _BY_NAME.get(name)
+    if recipe is None:
+        raise NotFound(
+            f"There is no recipe {name!r}.{_did_you_mean(name, list(_BY_NAME))} Known are {', '.join(_BY_NAME)}.",
+            field="recipe",
+        )
+    return recipe
+
+
+def build(name: str, parameters: dict[str, Any] | None = None) -> tuple[str, Estimator, dict[str, Any]]:
+    """Make a fresh estimator by a recipe.
+
+    Parameters
+    ----------
+    name
+        The recipe's name.
+    parameters
+        Values of some of its parameters; the others have their defaults.
+
+    Returns
+    -------
+    flavor, estimator, resolved
+        The kind of task, the estimator, and all parameters with their values.
+
+    Raises
+    ------
+    NotFound
+        If there is no such recipe.
+    Invalid
+        If a parameter is unknown, or has another type or range; ``field`` is ``parameters.<name>``.
+    """
+    recipe = get(name)
+    known = {parameter.name: parameter for parameter in recipe.parameters}
+    given = {} if parameters is None else parameters
+    if not isinstance(given, dict):
+        raise Invalid(
+            f"parameters is {type(given).__name__}; expected an object of names and values.",
+            field="parameters",
+        )
+    for unknown in given:
+        if unknown not in known:
+            expected = f"It has {', '.join(known)}." if known else "It has none."
+            raise Invalid(
+                f"The recipe {name!r} has no parameter {unknown!r}."
+                f"{_did_you_mean(str(unknown), list(known))} {expected}",
+                field=f"parameters.{unknown}",
+            )
+    resolved = {key: parameter.check(given.get(key, parameter.default)) for key, parameter in known.items()}
+    try:
+        estimator = recipe.build(**resolved)
+    except ValueError as error:
+        raise Invalid(f"The recipe {name!r} refuses these parameters: {error}.", field="parameters") from error
+    return recipe.flavor, estimator, resolved
+
+
+def listing() -> list[dict[str, Any]]:
+    """Return every recipe with its parameters as plain data, in the order of the documentation."""
+    return [
+        {
+            "name": recipe.name,
+            "flavor": recipe.flavor,
+            "summary": recipe.summary,
+            "description": recipe.description,
+            "parameters": [
+                {key: value for key, value in asdict(parameter).items() if value is not None}
+                for parameter in recipe.parameters
+            ],
+        }
+        for recipe in _RECIPES
+    ]
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

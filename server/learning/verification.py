@@ -1,0 +1,80 @@
+"""Proof that a model is what its log says: a replay from the first observation, compared bit for bit."""
+
+from collections.abc import Callable
+from typing import Any
+
+from server.learning import replay, snapshots
+from server.learning.models import Model
+from server.learning.replica import Replica
+from server.streams.codec import text
+from server.streams.log import Span
+from server.streams.models import Stream
+
+
+class Differs(Exception):
+    """The replay came to something else than the log or the served state; the message is the first difference."""
+
+
+def verify(model: Model, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
+    """Replay a model's whole log and compare every prediction that this fold logged, and the metrics served now.
+
+    Parameters
+    ----------
+    model
+        With its stream.
+    progress
+        Called with the number of the observation reached.
+
+    Returns
+    -------
+    dict
+        ``{"observations", "predictions", "metrics"}``: how much was compared.
+
+    Raises
+    ------
+    Differs
+        At the first difference.
+    """
+    head = Stream.objects.values_list("head", flat=True).get(pk=model.stream_id)
+    retracted = replay.left_out(model)
+    first_retracted = min(retracted, default=head + 1)
+    compared = 0
+
+    def compare(span: Span, predictions: list[Any]) -> None:
+        nonlocal compared
+        logged = span.predictions.get(model.pk)
+        if logged is None:
+            return
+        skipped = span.skipped.get(model.pk, {})
+        for offset, (was, now) in enumerate(zip(logged, predictions, strict=False)):
+            seq = span.first + offset
+            own = seq > model.live_since or seq < first_retracted
+            if not own or (was is None and offset not in skipped and seq <= model.live_since):
+                continue
+            if text(was) != text(now):
+                raise Differs(f"observation {seq}: the log has the prediction {text(was)}, the replay {text(now)}")
+            compared += 1
+
+    replayed = replay.fresh(model, model.stream.segment)
+    replay.feed(replayed, model, retracted, head, progress=progress, seen=compare)
+    served = snapshots.load(model, model.stream.segment, head)
+    replay.feed(served, model, retracted, head)
+    values = _compare_metrics(replayed, served)
+    return {"observations": head - model.since, "predictions": compared, "metrics": values}
+
+
+def _compare_metrics(replayed: Replica, served: Replica) -> int:
+    ours, theirs = _values(replayed), _values(served)
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name):
+            raise Differs(f"{name}: served is {theirs.get(name)}, the replay has {ours.get(name)}")
+    return len(ours)
+
+
+def _values(replica: Replica) -> dict[str, str]:
+    values = {"learned": text(replica.learned), "skipped": text(replica.skipped)}
+    scores = {"": replica.scores, **{f"segment {name}, ": own for name, own in replica.segments.items()}}
+    for prefix, own in scores.items():
+        for name, value in {**own.values(), **{f"rolling {n}": v for n, v in own.rolling().items()}}.items():
+            values[f"{prefix}{name}"] = float(value).hex()
+    return values

@@ -1,0 +1,136 @@
+"""Real server processes for the tests: started as ``make serve`` starts them, killed as machines do."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import psycopg2
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 60
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def fresh_database(name: str) -> Iterator[str]:
+    """The URL of an empty database of its own; empty means SQLite in the server's directory."""
+    base = os.environ.get("TAILRACE_TEST_DATABASE_URL", "")
+    if os.environ.get("TAILRACE_TEST_ON") != "postgresql":
+        yield ""
+        return
+    found = dj_database_url.parse(base)
+    options = {"host": found["HOST"] or None, "port": found["PORT"] or None, "user": found["USER"], "password": found["PASSWORD"]}
+    name = f"tailrace_{name}_{os.getpid()}_{time.monotonic_ns()}"
+    admin = psycopg2.connect(dbname=found["NAME"], **options)
+    admin.autocommit = True
+    with admin.cursor() as cursor:
+        cursor.execute(f'CREATE DATABASE "{name}"')
+    try:
+        yield base.replace(f"/{found['NAME']}", f"/{name}", 1)
+    finally:
+        with admin.cursor() as cursor:
+            cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        admin.close()
+
+
+class Server:
+    """A server on a port of its own.
+
+    Parameters
+    ----------
+    directory
+        Its ``TAILRACE_VAR_DIR``.
+    database
+        As :func:`fresh_database` gives it.
+    settings
+        More settings, without their prefix.
+    """
+
+    def __init__(self, directory: Path, database: str = "", **settings: Any) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
+        self.environment |= {
+            "TAILRACE_VAR_DIR": str(directory),
+            "TAILRACE_BIND": f"127.0.0.1:{self.port}",
+            "TAILRACE_AUTH": "open",
+            **({"TAILRACE_DATABASE_URL": database} if database else {}),
+            **{f"TAILRACE_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+        directory.mkdir(parents=True, exist_ok=True)
+        self.log = directory / "server.log"
+
+    def start(self) -> "Server":
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "server"], cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                if self.get("/healthz")[0] == 200:
+                    return self
+            threading.Event().wait(0.05)
+        raise AssertionError(f"the server didn't start:\n{self.log.read_text()[-3000:]}")
+
+    def kill(self) -> None:
+        """As a power cut does it: all processes at once, with no chance to tidy up."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """As an operator does it."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the server didn't stop:\n{self.log.read_text()[-3000:]}") from None
+
+    def request(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            data = body if isinstance(body, (bytes, type(None))) else json.dumps(body)
+            connection.request(method, path, data, {"Content-Type": "application/json", **(headers or {})})
+            answer = connection.getresponse()
+            content = answer.read()
+            is_json = answer.headers.get_content_type() == "application/json"
+            return answer.status, json.loads(content) if is_json and content else content
+        finally:
+            connection.close()
+
+    def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        return self.request("GET", path, headers=headers)
+
+    def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:
+        return self.request("POST", path, body, headers)
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``manage.py`` on this server's database."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=PATIENCE * 2, check=False,
+        )  # fmt: skip

@@ -12,8 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 PREFIX = "TAILRACE_"
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,10 +25,10 @@ class ConfigError(Exception):
     """A setting is unknown, malformed or unsafe; the message says which and what was expected."""
 
 
-class Config(BaseSettings):
+class Config(BaseModel):
     """The settings of one server, all with the prefix ``TAILRACE_``."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     database_url: str = Field("", description="Database; empty means SQLite in `VAR_DIR`")
     var_dir: Path = Field(ROOT / "var", description="Directory for the SQLite database and run-time files")

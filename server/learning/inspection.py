@@ -150,7 +150,7 @@ def _unwrapped(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _unwrapped(item) for key, item in value.items()}
     if isinstance(value, tuple) and len(value) == 2 and inspect.isclass(value[0]) and isinstance(value[1], dict):
-        return [value[0].__name__, _unwrapped(value[1])]
+        return [value[0].__name__, _unwrapped(value[1])] if value[1] else [value[0].__name__]
     if isinstance(value, (list, tuple)):
         return [_unwrapped(item) for item in value]
     if inspect.isclass(value):

@@ -1,7 +1,7 @@
 """Which globals an uploaded pickle may refer to.
 
-Everything is looked up in tables that are built here, from modules that are imported here. Nothing is imported or
-walked on the word of an upload (but for the modules that the operator trusts).
+Everything is looked up in tables that are built here, from modules that are imported here. Nothing is
+imported or walked on the word of an upload (but for the modules that the operator trusts).
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ RIVER_HELPERS = {
     "river.utils.rolling": ("Rolling", "TimeRolling"),
     "river.utils.sorted_window": ("SortedWindow",),
 }
-"""The classes that estimators hold and that don't derive from river's own base class, each read and found harmless."""
+"""What estimators hold that doesn't derive from river's own base class: each read and found harmless."""
 
 RIVER_FUNCTIONS = {
     "river._river_rust.vectordict": ("euclidean_distance_dict", "euclidean_distance_tuple"),
@@ -303,7 +303,8 @@ def find(module: str, name: str, trusted_modules: Sequence[str] = ()) -> Any:
     module, name
         As the pickle has them. Neither is imported or walked.
     trusted_modules
-        Modules that the operator named; classes and functions defined in them, or in their submodules, are admitted.
+        Modules that the operator named; classes and functions defined in them, or in their submodules,
+        are admitted.
 
     Returns
     -------

@@ -1,7 +1,8 @@
 """What an uploaded pickle may have called, each call with its arguments checked first.
 
-A pickle makes objects by calling what it names. Here is every callable that an upload may call, as a function that checks the
-arguments before anything is allocated, charges what the result will take, and only then calls the real one.
+A pickle makes objects by calling what it names. Here is every callable that an upload may call, as a
+function that checks the arguments before anything is allocated, charges what the result will take, and
+only then calls the real one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.random.bit_generator import SeedSequence  # type: ignore[attr-defined]
 
 from server.learning import pickle_allowlist as allowlist
 from server.learning import pickle_numbers as numbers
@@ -31,7 +33,7 @@ _RANGE = re.compile(r"range\((-?\d{1,5}), (-?\d{1,5})(?:, (-?\d{1,5}))?\)")
 
 
 def is_callable_value(value: Any, context: Context) -> bool:
-    """Whether a factory or partial may call it: a plain type, or something of river's that a pickle may keep."""
+    """Whether a factory or partial may call it: a plain type, or what a pickle may keep of river."""
     return (
         any(value is cls for cls in allowlist.PLAIN_TYPES.values())
         or any(value is cls for cls in allowlist.COLLECTIONS.values())
@@ -152,16 +154,16 @@ def _getattr(context: Context, owner: Any = None, name: Any = None, *rest: Any) 
     check(type(name) is str and not rest, "builtins.getattr", "the attribute's name is not a string")
     if owner is str and name == "lower":
         return str.lower
-    shown = f"{shown(owner)}.{name[:80]}"
+    reads = f"{shown(owner)}.{name[:80]}"
     holder = owner if isinstance(owner, type) else type(owner)
-    check(allowlist.is_river_class(holder) or holder is random.Random, "builtins.getattr", f"it reads {shown}")
+    check(allowlist.is_river_class(holder) or holder is random.Random, "builtins.getattr", f"it reads {reads}")
     function = next((vars(cls)[name] for cls in holder.__mro__ if name in vars(cls)), None)
-    wanted = getattr(function, "__func__", function)
-    check(allowlist.is_admitted_function(wanted), "builtins.getattr", f"it reads {shown}")
+    wanted: Any = getattr(function, "__func__", function)
+    check(allowlist.is_admitted_function(wanted), "builtins.getattr", f"it reads {reads}")
     if isinstance(function, staticmethod):
         return wanted
     if isinstance(owner, type):
-        check(isinstance(function, classmethod), "builtins.getattr", f"it reads {shown}")
+        check(isinstance(function, classmethod), "builtins.getattr", f"it reads {reads}")
     return types.MethodType(wanted, owner)
 
 
@@ -344,9 +346,10 @@ SET_STATE: dict[type, Callable[[Context, Any, Any], None]] = {
     statistics.NormalDist: numbers.set_normal,
     np.ndarray: numbers.set_ndarray,
     np.random.RandomState: numbers.set_random_state,
-    numbers.SeedSequence: numbers.set_seed_sequence,
+    SeedSequence: numbers.set_seed_sequence,
     type(iter([])): set_list_iterator,
     type(iter(())): set_list_iterator,
     **dict.fromkeys(numbers.BIT_GENERATORS.values(), numbers.set_bit_generator),
 }
-"""How the state of objects of other libraries is set, by their class; dtypes are apart, each has a class of its own."""
+"""How the state of objects of other libraries is set, by their class; dtypes are apart, each has a class
+of its own."""

@@ -1,13 +1,15 @@
 """Looks through what an upload has become, before anyone uses it.
 
-Objects may be shared within an estimator. Repeated sharing (a list of twice the same list, of twice the same list …) takes a few
-bytes and unfolds to more values than there are atoms, for whoever prints, hashes or encodes it. So it is measured first.
+Objects may be shared within an estimator. Repeated sharing (a list of twice the same list, of twice the
+same list …) takes a few bytes and unfolds to more values than there are atoms, for whoever prints,
+hashes or encodes it. So it is measured first.
 """
 
 from __future__ import annotations
 
 import collections
 import functools
+import inspect
 import types
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -21,7 +23,7 @@ from server.learning.pickle_allowlist import Only
 from server.streams.errors import Invalid
 
 MAX_UNFOLDED = 20_000_000
-"""How many values an estimator may unfold to, where shared parts are counted once for each time that they are reached."""
+"""How many values an estimator may unfold to, a shared part counted each time that it is reached."""
 
 MAX_DEPTH = 100
 """How deep plain containers may nest within each other."""
@@ -63,12 +65,13 @@ def check_graph(root: Any) -> None:
 
 
 def _count(owner: Any, part: Any, sizes: dict[int, int], depths: dict[int, int]) -> None:
-    """Add a part's size to its owner's; one that is still being looked through (a cycle) counts as nothing."""
+    """Add a part's size to its owner's; one that is still being looked through (a cycle) adds nothing."""
     counted = isinstance(part, _CONTAINERS) or issubclass(type(part), base.Estimator)
     sizes[id(owner)] += 1 + (sizes[id(part)] if counted else 0)
     if sizes[id(owner)] > MAX_UNFOLDED:
         raise Invalid(
-            f"the upload unfolds to more than {MAX_UNFOLDED} values: {_name(owner)} holds the same objects again and again."
+            f"the upload unfolds to more than {MAX_UNFOLDED} values: "
+            f"{_name(owner)} holds the same objects again and again."
         )
     if isinstance(part, _CONTAINERS):
         depths[id(owner)] = max(depths[id(owner)], depths[id(part)] + 1)
@@ -117,8 +120,6 @@ def _check_parameters(kind: type, attributes: dict[str, Any]) -> None:
 
 @functools.cache
 def _parameter_names(kind: type) -> tuple[str, ...]:
-    import inspect
-
     return tuple(inspect.signature(kind).parameters) if allowlist.is_river_class(kind) else ()
 
 

@@ -1,8 +1,9 @@
 """A pickle machine that looks before it leaps.
 
-The C unpickler asks once, when a global is looked up; what is then done with it is out of sight. An upload is read here
-instead, one operation at a time, as `pickletools` decodes it (with every declared length held against the data), and each
-operation is checked with the very objects it is about to act on. There is no second reader to disagree with.
+The C unpickler asks once, when a global is looked up; what is then done with it is out of sight. An
+upload is read here instead, one operation at a time, as `pickletools` decodes it (with every declared
+length held against the data), and each operation is checked with the very objects it is about to act on.
+There is no second reader to disagree with.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Machine:
             elif name in _CONSTANTS:
                 push(_CONSTANTS[name])
             elif name == "STOP":
-                check_end(self.data, position)
+                check_end(self.data, position or 0)
                 if len(self.stack) != 1:
                     raise ValueError(f"{len(self.stack)} objects are left at its end")
                 return self.stack.pop()

@@ -1,6 +1,7 @@
 """The numbers that an upload holds: numpy's arrays and scalars, arrays, and the states of random generators.
 
-Every size is held against the bytes that are there, and every position that a generator would use unchecked is checked.
+Every size is held against the bytes that are there, and every position that a generator would use
+unchecked is checked.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def make_array(context: Context, cls: Any, code: Any, machine_format: Any, data:
 
 
 def make_bit_generator(context: Context, kind: Any = None) -> Any:
-    found = BIT_GENERATORS.get(kind.name.rpartition(".")[2] if isinstance(kind, Only) else str(kind))
+    found: Any = BIT_GENERATORS.get(kind.name.rpartition(".")[2] if isinstance(kind, Only) else str(kind))
     check(found is not None, "numpy.random._pickle.__bit_generator_ctor", f"it makes {shown(kind)}")
     context.charge(_RANDOM_STATE_BYTES, "numpy.random")
     return found()
@@ -132,7 +133,7 @@ def set_bit_generator(context: Context, generator: Any, state: Any) -> None:
     if type(state) is tuple and len(state) == 2:
         state, seeds = state
     name = f"numpy.random.{type(generator).__name__}"
-    numbers = state.get("state") if type(state) is dict else None
+    numbers: Any = state.get("state") if type(state) is dict else None
     check(
         numbers is not None and state.get("bit_generator") == type(generator).__name__,
         name,

@@ -1,7 +1,7 @@
 """Estimators as pickles: what comes from the wire, and what the server stores itself.
 
-An upload is read by `pickle_machine`, which checks each operation. What the server stored is read by Python's own unpickler
-at its full speed, with every global looked up in the same tables.
+An upload is read by `pickle_machine`, which checks each operation. What the server stored is read by
+Python's own unpickler at its full speed, with every global looked up in the same tables.
 """
 
 from __future__ import annotations
@@ -43,19 +43,21 @@ def load_estimator(data: bytes, *, trusted_modules: Sequence[str] = (), max_byte
     data
         What ``dill.dumps`` or ``pickle.dumps`` made of the estimator, protocol 3 to 5.
     trusted_modules
-        Modules (with their submodules) whose classes and functions are admitted too; for the ``custom`` flavor.
+        Modules (with their submodules) whose classes and functions are admitted too; for the ``custom``
+        flavor.
     max_bytes
         Largest upload, in bytes.
 
     Returns
     -------
-    The estimator: an instance of a class of river, of ``tailrace.estimators`` or of a trusted module, which `dumps` can write.
+    The estimator: an instance of a class of river, of ``tailrace.estimators`` or of a trusted module,
+    which `dumps` can write.
 
     Raises
     ------
     Invalid
-        If it is not a pickle, is truncated, holds no estimator, or refers to, calls or sets anything that is not admitted;
-        the message names it.
+        If it is not a pickle, is truncated, holds no estimator, or refers to, calls or sets anything
+        that is not admitted; the message names it.
     TooLarge
         If it is larger than `max_bytes`.
     """
@@ -103,7 +105,7 @@ def _malformed(data: bytes, error: Exception) -> str:
 
 
 def dumps(estimator: object) -> bytes:
-    """Write an estimator, or stored state that holds one, as a pickle that loads where river and tailrace are installed.
+    """Write an estimator, or state that holds one, as a pickle for where river and tailrace are installed.
 
     Parameters
     ----------
@@ -116,13 +118,14 @@ def dumps(estimator: object) -> bytes:
 def load_state(data: bytes, *, trusted_modules: Sequence[str] = ()) -> Any:
     """Read what the server itself wrote with `dumps`, at the speed of Python's own unpickler.
 
-    Globals are looked up in the tables that uploads use, so nothing is imported; what is done with them is not checked. Never
-    give it what came from a client: that is what `load_estimator` is for.
+    Globals are looked up in the tables that uploads use, so nothing is imported; what is done with them
+    is not checked. Never give it what came from a client: that is what `load_estimator` is for.
 
     Raises
     ------
     Invalid
-        If it refers to what is not admitted, or can't be read (such as a snapshot of another version of river).
+        If it refers to what is not admitted, or can't be read (such as a snapshot of another version of
+        river).
     """
     try:
         return _StateUnpickler(data, trusted_modules).load()

@@ -1,7 +1,7 @@
 """Reading and writing the log of one stream. Writers hold the stream's lock (:mod:`server.streams.locks`)."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -94,6 +94,28 @@ class Span(NamedTuple):
         return self.first + len(self.xs) - 1
 
 
+def decoded(
+    first: int,
+    at: datetime | str,
+    xs: str,
+    ys: str,
+    notes: str | None,
+    predictions: str | None,
+    skipped: str | None,
+) -> Span:
+    """A batch's row, with the JSON of its columns decoded."""
+    return Span(
+        first, moment(at), loads(xs), loads(ys), _by_number(notes), _by_number(predictions), _skips(skipped)
+    )
+
+
+def moment(value: datetime | str) -> datetime:
+    """A time from a raw query: SQLite keeps it as text."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
 def _by_number(column: str | None) -> dict[int, Any]:
     return {} if column is None else {int(key): value for key, value in loads(column).items()}
 
@@ -109,9 +131,9 @@ def spans(stream_id: int, after: int, upto: int | None = None) -> Iterator[Span]
             for last, count, at, xs, ys, notes, predictions, skipped in rows:
                 size += len(xs)
                 first = last - count + 1
-                span = Span(
-                    first, at, loads(xs), loads(ys), _by_number(notes), _by_number(predictions), _skips(skipped)
-                )
+                if upto is not None and first > upto:
+                    return
+                span = decoded(first, at, xs, ys, notes, predictions, skipped)
                 if first <= after or (upto is not None and last > upto):
                     span = cut(span, after, upto)
                 yield span

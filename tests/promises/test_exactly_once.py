@@ -1,0 +1,132 @@
+"""A repeated key or identifier answers as the first time did and changes nothing."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+from river import linear_model
+
+from server.learning import asking, inspection, maintenance, registry, writing
+from server.learning.models import Prediction
+from server.streams import log
+from server.streams.errors import Conflict, Gone, Invalid, NotFound
+from server.streams.log import Note, Point
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def model():
+    return registry.create("m", None, "regression", linear_model.LinearRegression())
+
+
+def keyed(n, key, y=None):
+    return Point({"a": float(n)}, float(n) if y is None else y, Note(key=key))
+
+
+def test_a_repeated_key_answers_as_before(model):
+    first = writing.learn(model.stream_id, [keyed(1, "job-1")])
+    writing.learn(model.stream_id, [keyed(2, "job-2")])
+    again = writing.learn(model.stream_id, [keyed(1, "job-1")])
+    assert (again.seqs, again.predictions, again.duplicates) == ([1], first.predictions, 1)
+    assert inspection.metrics("m")["at"] == 2
+
+
+def test_keys_repeated_within_a_request_and_beside_new_points(model):
+    writing.learn(model.stream_id, [keyed(1, "a"), keyed(2, "b")])
+    receipt = writing.learn(model.stream_id, [keyed(3, "c"), keyed(1, "a"), keyed(3, "c"), Point({"a": 4.0}, 4.0)])
+    assert receipt.seqs == [3, 1, 3, 4]
+    assert receipt.duplicates == 2
+    assert all(prediction is not None for prediction in receipt.predictions["m"])
+    assert inspection.metrics("m")["learned"] == 4
+
+
+def test_the_same_key_is_another_point_in_another_stream(model):
+    other = registry.create("n", None, "regression", linear_model.LinearRegression())
+    for stream in (model.stream_id, other.stream_id):
+        assert writing.learn(stream, [keyed(1, "job-1")]).duplicates == 0
+
+
+def test_one_key_from_many_threads_at_once_is_learned_once(model):
+    barrier = threading.Barrier(12)
+
+    def post(n):
+        barrier.wait()
+        try:
+            return writing.learn(model.stream_id, [keyed(7, "same"), keyed(n, f"own-{n}")]).seqs[0]
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(12) as pool:
+        seqs = set(pool.map(post, range(12)))
+    assert len(seqs) == 1
+    assert inspection.metrics("m")["learned"] == 13
+    assert [span.first + n for span in log.spans(model.stream_id, 0) for n in range(len(span.xs))] == list(range(1, 14))
+
+
+def kept(identifier=None, x=3.0):
+    return asking.predict("m", [{"a": x}], identifier=identifier, keep=True)
+
+
+def test_a_label_is_learned_once_and_scored_on_the_prediction_made_then(model):
+    writing.learn(model.stream_id, [Point({"a": 1.0}, 10.0)])
+    answer = kept()
+    writing.learn(model.stream_id, [Point({"a": 1.0}, 10.0)] * 20)
+    before = inspection.metrics("m")
+    found = asking.waiting(answer.identifier)
+    receipt = asking.label(found, 0.0)
+    assert receipt.predictions["m"] == answer.predictions
+    after = inspection.metrics("m")
+    mae, n = before["metrics"]["MAE"], after["n"]
+    assert after["metrics"]["MAE"] == mae + 1 / n * (abs(0.0 - answer.predictions[0]) - mae)
+    again = asking.label(asking.waiting(answer.identifier), 0.0)
+    assert (again.duplicates, list(again.seqs)) == (1, list(receipt.seqs))
+    assert inspection.metrics("m") == after
+
+
+def test_another_label_for_the_same_prediction_is_refused(model):
+    identifier = kept().identifier
+    asking.label(asking.waiting(identifier), 5.0)
+    before = inspection.metrics("m")
+    with pytest.raises(Conflict, match="has the label 5.0 already"):
+        asking.label(asking.waiting(identifier), 6.0)
+    assert inspection.metrics("m") == before
+
+
+def test_a_repeated_identifier_answers_with_the_prediction_made_first(model):
+    first = kept("job-1")
+    writing.learn(model.stream_id, [Point({"a": 3.0}, 100.0)])
+    assert kept("job-1").predictions == first.predictions
+    with pytest.raises(Conflict, match="another prediction"):
+        kept("job-1", x=4.0)
+    assert Prediction.objects.count() == 1
+
+
+def test_labels_for_what_is_not_waiting(model):
+    with pytest.raises(NotFound, match="no prediction is kept"):
+        asking.waiting("nothing")
+    identifier = kept().identifier
+    with pytest.raises(Invalid, match="is of model m, not of other"):
+        asking.waiting(identifier, "other")
+    with pytest.raises(Invalid, match="expected a number"):
+        asking.label(asking.waiting(identifier), "fast")
+    Prediction.objects.update(expires_at=datetime.now(UTC) - timedelta(days=1))
+    with pytest.raises(Gone, match="expired"):
+        asking.waiting(identifier)
+    assert asking.purge(datetime.now(UTC) + timedelta(days=60)) == 1
+    assert inspection.metrics("m")["at"] == 0
+
+
+def test_a_label_survives_a_replay(model):
+    writing.learn(model.stream_id, [Point({"a": 1.0}, 10.0)] * 3)
+    identifier = kept().identifier
+    writing.learn(model.stream_id, [Point({"a": 1.0}, 10.0)] * 3)
+    asking.label(asking.waiting(identifier), 2.0)
+    from server.learning.verification import verify
+
+    assert verify(registry.Model.objects.get(name="m"))["predictions"] == 7
+    registry.create("late", "m", "regression", linear_model.LinearRegression())
+    maintenance.work_on_backfills()
+    assert inspection.metrics("late")["learned"] == 7

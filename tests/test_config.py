@@ -1,0 +1,97 @@
+"""Settings: what the table says is what the code does, and what is wrong stops the start in one line."""
+
+import os
+import re
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from server.config import Config, ConfigError, load
+from tests.serving import ROOT
+
+pytestmark = pytest.mark.one_database
+
+
+def test_the_documented_table_is_the_code():
+    rows = re.findall(r"^\| `TAILRACE_(\w+)` \| (.*?) \| (.+?) \|$", (ROOT / "docs" / "settings.md").read_text(), re.M)
+    assert [name.lower() for name, _, _ in rows] == list(Config.model_fields)
+    for name, default, description in rows:
+        field = Config.model_fields[name.lower()]
+        assert description.startswith(field.description)
+        if name != "VAR_DIR":
+            shown = str(field.default).lower() if isinstance(field.default, bool) else "" if field.default is None else str(field.default)
+            assert default.strip("`") == shown
+
+
+@pytest.mark.parametrize(
+    "environ, message",
+    [
+        ({"TAILRACE_WORKERS": "many"}, "TAILRACE_WORKERS=many: .*integer"),
+        ({"TAILRACE_WORKERS": "0"}, "TAILRACE_WORKERS=0: .*greater than or equal to 1"),
+        ({"TAILRACE_WORKER": "2"}, "TAILRACE_WORKER is not a setting: did you mean TAILRACE_WORKERS"),
+        ({"TAILRACE_XYZZY": "2"}, "TAILRACE_XYZZY is not a setting: docs/settings.md"),
+        ({"TAILRACE_BIND": "8080"}, "TAILRACE_BIND=8080: expected HOST:PORT"),
+        ({"TAILRACE_BIND": "localhost:99999"}, "expected HOST:PORT"),
+        ({"TAILRACE_AUTH": "off"}, "TAILRACE_AUTH=off: .*required.*open"),
+        ({"TAILRACE_SERVER": "uwsgi"}, "TAILRACE_SERVER=uwsgi"),
+        ({"TAILRACE_AUTH": "open", "TAILRACE_BIND": "0.0.0.0:8080"}, "not a loopback address.*ALLOW_OPEN_ON_NETWORK"),
+        ({"TAILRACE_AUTH": "open", "TAILRACE_BIND": "node17:8080"}, "not a loopback address"),
+        ({"TAILRACE_SECRET_KEY": "short"}, "TAILRACE_SECRET_KEY=\\(hidden\\): expected at least 32"),
+        ({"TAILRACE_SECRET_KEY": "x" * 40, "TAILRACE_SECRET_KEY_FILE": "/x"}, "not both"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(environ, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(environ)
+    assert "\n" not in str(caught.value)
+    assert "short" not in str(caught.value)
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:1", "127.8.8.8:80", "[::1]:8080", "localhost:8080"])
+def test_open_is_allowed_on_loopback(bind):
+    assert load({"TAILRACE_AUTH": "open", "TAILRACE_BIND": bind}).on_loopback
+
+
+def test_open_beyond_loopback_must_be_meant():
+    assert load({"TAILRACE_AUTH": "open", "TAILRACE_BIND": "0.0.0.0:80", "TAILRACE_ALLOW_OPEN_ON_NETWORK": "true"})
+
+
+def test_a_secret_is_made_once_on_loopback_and_only_its_owner_can_read_it(tmp_path):
+    first = load({"TAILRACE_VAR_DIR": str(tmp_path)}).secret
+    assert load({"TAILRACE_VAR_DIR": str(tmp_path)}).secret == first
+    assert len(first) >= 48
+    assert stat.S_IMODE(os.stat(tmp_path / "secret-key").st_mode) == 0o600
+
+
+def test_there_is_no_default_secret_beyond_loopback(tmp_path):
+    with pytest.raises(ConfigError, match="make one with"):
+        load({"TAILRACE_VAR_DIR": str(tmp_path), "TAILRACE_BIND": "0.0.0.0:80"}).secret  # noqa: B018
+    file = tmp_path / "key"
+    file.write_text("x" * 50 + "\n")
+    settings = {"TAILRACE_BIND": "0.0.0.0:80", "TAILRACE_SECRET_KEY_FILE": str(file)}
+    assert load(settings).secret == "x" * 50
+    file.write_text("short")
+    with pytest.raises(ConfigError, match="at least 32 characters, got 5"):
+        load(settings).secret  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("TAILRACE_THREADS", "x", "TAILRACE_THREADS=x"),
+        ("TAILRACE_DATABASE_URL", "mysql://a/b", "TAILRACE_DATABASE_URL"),
+        ("TAILRACE_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none", "the database can't be reached"),
+        ("TAILRACE_VAR_DIR", "/proc/nowhere", "set TAILRACE_VAR_DIR to a directory that can be written"),
+    ],
+)
+def test_a_start_that_can_not_be_stops_with_one_line(name, value, message, tmp_path):
+    environment = {n: v for n, v in os.environ.items() if not n.startswith("TAILRACE_")}
+    environment |= {"TAILRACE_VAR_DIR": str(tmp_path), name: value}
+    done = subprocess.run(
+        [sys.executable, "-m", "server"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

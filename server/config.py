@@ -10,7 +10,7 @@ import os
 import secrets
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -29,6 +29,9 @@ class Config(BaseModel):
     """The settings of one server, all with the prefix ``TAILRACE_``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # Django's settings ask every value for this on every access, and pydantic is slow to say that it isn't there.
+    _mask_wrapped: ClassVar[bool] = True
 
     database_url: str = Field("", description="Database; empty means SQLite in `VAR_DIR`")
     var_dir: Path = Field(ROOT / "var", description="Directory for the SQLite database and run-time files")

@@ -40,7 +40,7 @@ INSTALLED_APPS = [
     "server.operations",
 ]
 
-MIDDLEWARE = ["server.api.middleware.Envelope"]
+MIDDLEWARE = ["server.api.middleware.Envelope", "server.api.auth.Guard"]
 
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 
@@ -78,6 +78,8 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Tailrace",
     "DESCRIPTION": "Models that learn from every job: streams, observations, models and predictions.",
     "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "POSTPROCESSING_HOOKS": ["server.api.v1.openapi.complete"],
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

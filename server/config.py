@@ -42,9 +42,7 @@ class Config(BaseModel):
     secret_key: str = Field("", repr=False, description="Signing key; at least 32 characters")
     secret_key_file: Path | None = Field(None, description="File that holds the signing key")
     auth: Literal["required", "open"] = Field("required", description="Whether callers must show who they are")
-    allow_open_on_network: bool = Field(
-        False, description="Let `AUTH=open` listen on an address that is not loopback"
-    )
+    allow_open_on_network: bool = Field(False, description="Let `AUTH=open` listen on an address that is not loopback")
     allowed_hosts: str = Field("*", description="Host names that are answered, separated by commas")
     trusted_modules: str = Field(
         "", description="Modules whose classes uploads of the `custom` flavor may use, separated by commas"

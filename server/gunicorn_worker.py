@@ -20,6 +20,13 @@ MOST_IN_A_ROW = 16
 class Worker(ThreadWorker):
     """gthread, lingering."""
 
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begin to stop: event streams, which would go on for ever, end first."""
+        from server.api import events
+
+        events.STOPPING.set()
+        super().handle_exit(sig, frame)
+
     def handle(self, conn: Any) -> Any:
         """Serve requests of one connection; what is returned means to gunicorn what its own ``handle`` returns."""
         served = 0

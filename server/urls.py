@@ -1,15 +1,16 @@
-"""Every address of the server, those that load is made of first."""
+"""Every address of the server."""
 
-from django.urls import path
+from django.urls import include, path
 
-from server.api.riverapi import hot as riverapi
-from server.api.v1 import hot as v1
+from server.api.front import healthz, home
+
+handler400 = "server.api.front.bad_request"
+handler404 = "server.api.front.not_found"
+handler500 = "server.api.front.failed"
 
 urlpatterns = [
-    path("api/learn/", riverapi.learn),
-    path("api/predict/", riverapi.predict),
-    path("api/label/", riverapi.label),
-    path("api/v1/streams/<str:name>/observations/", v1.observe),
-    path("api/v1/models/<str:name>/predict/", v1.predict),
-    path("api/v1/predictions/<str:identifier>/label/", v1.label),
+    path("api/v1/", include("server.api.v1.urls")),
+    path("api/", include("server.api.riverapi.urls")),
+    path("healthz", healthz),
+    path("", home),
 ]

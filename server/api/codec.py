@@ -8,7 +8,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
 from server.streams.codec import dumps
-from server.streams.errors import Invalid, TooLarge, TailraceError
+from server.streams.errors import Invalid, TailraceError, TooLarge
 
 
 def body(request: HttpRequest) -> bytes:

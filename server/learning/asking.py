@@ -168,9 +168,7 @@ def predict(
     return Answer(place.model_id, predictions, intervals if has_intervals else None, at)
 
 
-def _keep(
-    place: Place, at: int, identifier: str | None, x: dict[str, Any], prediction: Any, interval: Any
-) -> Answer:
+def _keep(place: Place, at: int, identifier: str | None, x: dict[str, Any], prediction: Any, interval: Any) -> Answer:
     """Store a prediction with its features until its label arrives; one that is there already answers instead."""
     now = datetime.now(UTC)
     own = identifier or str(uuid.uuid4())
@@ -230,9 +228,7 @@ def waiting(identifier: Any, model: str | None = None, field: str = "identifier"
     if found is None:
         raise NotFound(f"no prediction is kept for identifier {shown(identifier)}", field=field)
     if model is not None and found.model.name != model:
-        raise Invalid(
-            f"identifier {shown(identifier)} is of model {found.model.name}, not of {model}", field="model"
-        )
+        raise Invalid(f"identifier {shown(identifier)} is of model {found.model.name}, not of {model}", field="model")
     if found.seq is None and found.expires_at < datetime.now(UTC):
         raise Gone(
             f"the prediction {shown(identifier)} expired on {found.expires_at:%Y-%m-%d %H:%M} UTC: "

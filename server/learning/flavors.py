@@ -101,7 +101,12 @@ FLAVORS = {
         Flavor("regression", ("predict_one",), "learn_one", "number", RegressionScores, RegressionScores.COLUMNS),
         Flavor("binary", ("predict_proba_one",), "learn_one", "boolean", _binary, LabelScores.COLUMNS),
         Flavor(
-            "multiclass", ("predict_one", "predict_proba_one"), "learn_one", "category", _multiclass, LabelScores.COLUMNS
+            "multiclass",
+            ("predict_one", "predict_proba_one"),
+            "learn_one",
+            "category",
+            _multiclass,
+            LabelScores.COLUMNS,
         ),
         Flavor("cluster", ("predict_one",), "learn_one", "any", NoScores),
         Flavor("neighbor", ("predict_one",), "learn_one", "any", NoScores),

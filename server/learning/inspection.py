@@ -36,7 +36,8 @@ def _as_of(name: Any, head: int, at: int) -> Replica:
     model = Model.objects.select_related("stream").get(name=name)
     if not model.since <= at <= head:
         raise Invalid(
-            f"at is {at}: expected a number from {model.since} to {head}, what model {model.name} has learned", field="at"
+            f"at is {at}: expected a number from {model.since} to {head}, what model {model.name} has learned",
+            field="at",
         )
     replica = snapshots.load(model, model.stream.segment, at)
     replay.feed(replica, model, replay.left_out(model), at)

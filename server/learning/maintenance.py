@@ -206,7 +206,7 @@ def rebuild(models: list[Model], retraction: int) -> None:
         model.generation += 1
         model.retraction = retraction
         retracted = replay.left_out(model)
-        live_since, model.live_since = model.live_since, stream.head + 2**62  # what was logged was of another fold
+        model.live_since = stream.head + 2**62  # what was logged was of another fold
         replica = snapshots.load(_before(model, retracted), stream.segment, min(retracted) - 1)
         replica.generation = model.generation
         replay.feed(replica, model, retracted, _head(stream.pk), progress=tick)

@@ -38,7 +38,7 @@ RIVER_EXCLUDED = (
 )
 """Parts of river that read files, download, or wrap other libraries."""
 
-RIVER_HELPERS = {
+HELPERS = {
     "river.cluster.clustream": ("CluStreamMicroCluster",),
     "river.cluster.dbstream": ("DBSTREAMMicroCluster",),
     "river.cluster.denstream": ("DenStream.BufferItem", "DenStreamMicroCluster"),
@@ -84,6 +84,9 @@ RIVER_HELPERS = {
     "river.tree.utils": ("BranchFactory", "GradHess", "GradHessMerit", "GradHessStats"),
     "river.utils.rolling": ("Rolling", "TimeRolling"),
     "river.utils.sorted_window": ("SortedWindow",),
+    "tailrace.estimators._calibration": ("ErrorCalibrator",),
+    "tailrace.estimators._ridge": ("RecursiveRidge",),
+    "tailrace.estimators._runtime_terms": ("RuntimeTerms",),
 }
 """What estimators hold that doesn't derive from river's own base class: each read and found harmless."""
 
@@ -235,7 +238,7 @@ def _river_classes() -> dict[tuple[str, str], type]:
     """Every admitted class of river and of ``tailrace.estimators``, by module and qualified name."""
     admitted: dict[tuple[str, str], type] = {}
     for module in _modules():
-        helpers = RIVER_HELPERS.get(module.__name__, ())
+        helpers = HELPERS.get(module.__name__, ())
         for cls in _classes_of(module):
             if issubclass(cls, base.Base) or cls.__qualname__ in helpers:
                 admitted[module.__name__, cls.__qualname__] = cls

@@ -52,7 +52,7 @@ def _partial(context: Context, function: Any = None, *arguments: Any) -> functoo
     context.charge(200, "functools.partial")
     if isinstance(function, Only):
         check(function.real is not None, "functools.partial", f"it holds {function.name}")
-        return functools.partial(function.real)  # type: ignore[arg-type]
+        return functools.partial(function.real)  # type: ignore[arg-type, misc]
     check(is_callable_value(function, context), "functools.partial", f"it holds {shown(function)}")
     return functools.partial(function)
 

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import F, Max
 
-from server.learning import flavors, pickles
+from server.learning import determinism, flavors, pickles
 from server.learning.models import Model
 from server.streams import registry as streams
 from server.streams.errors import Conflict, Invalid, NotFound
@@ -22,7 +22,9 @@ FITTING_TARGETS = {
 }
 
 _FIRST = "amber brisk calm clear cool deep fleet fresh gentle grand keen lively lucid mellow nimble quiet rapid silver steady swift"
-_SECOND = "bay beck brook burn channel creek current delta eddy ford lock mill pool race reach rill river stream weir wheel"
+_SECOND = (
+    "bay beck brook burn channel creek current delta eddy ford lock mill pool race reach rill river stream weir wheel"
+)
 
 
 def find(name: Any) -> Model:
@@ -78,10 +80,13 @@ def create(
     """
     flavor = flavors.get(flavor_name)
     flavor.check(estimator)
+    determinism.check(estimator)
     if name is None:
         name = _free_name()
     check_name(name, "model")
     initial = pickles.dumps(estimator)
+    # What can't be read back could never be served: better said now than at the first point.
+    pickles.load_state(initial, trusted_modules=settings.TAILRACE.trusted if flavor.name == "custom" else ())
     taken = Conflict(f"there is a model named {shown(name)} already", field="name", code="name_taken")
     if Model.objects.filter(name=name).exists():
         raise taken

@@ -72,10 +72,10 @@ def feed(
 def known(span: Span, model: Model, retracted: dict[int, str]) -> tuple[dict[int, Any], dict[int, str]]:
     """Offset to prediction and offset to reason: what the log knows of this model's own points: predictions given earlier, and points to pass over."""
     own = str(model.pk)
-    given = {
-        offset: note["given"][own] for offset, note in span.notes.items() if own in (note.get("given") or {})
+    given = {offset: note["given"][own] for offset, note in span.notes.items() if own in (note.get("given") or {})}
+    skip = {
+        offset: why for offset, why in span.skipped.get(model.pk, {}).items() if span.first + offset > model.live_since
     }
-    skip = {offset: why for offset, why in span.skipped.get(model.pk, {}).items() if span.first + offset > model.live_since}
     for seq, why in retracted.items():
         if span.first <= seq <= span.last:
             skip[seq - span.first] = why

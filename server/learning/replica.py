@@ -225,9 +225,9 @@ class Replica:
             if prediction is None:
                 continue
             name = str(x.get(self.segment, ""))
-            if name not in self.segments and name not in by_segment:
-                if len(self.segments) + len(by_segment) >= self.most_segments:
-                    name = OTHER
+            is_new = name not in self.segments and name not in by_segment
+            if is_new and len(self.segments) + len(by_segment) >= self.most_segments:
+                name = OTHER
             targets, predictions = by_segment.setdefault(name, ([], []))
             targets.append(y)
             predictions.append(prediction)

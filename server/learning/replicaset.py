@@ -131,5 +131,3 @@ class ReplicaSets:
 
 
 SETS = ReplicaSets()
-
-

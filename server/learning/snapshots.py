@@ -62,7 +62,9 @@ def add(model_id: int, generation: int, seq: int, state: bytes) -> None:
     Snapshot.objects.update_or_create(
         model_id=model_id, generation=generation, seq=seq, defaults={"state": state, "versions": VERSIONS}
     )
-    seqs = list(Snapshot.objects.filter(model_id=model_id, generation=generation).order_by("seq").values_list("seq", flat=True))
+    seqs = list(
+        Snapshot.objects.filter(model_id=model_id, generation=generation).order_by("seq").values_list("seq", flat=True)
+    )
     Snapshot.objects.filter(model_id=model_id, generation=generation, seq__in=superfluous(seqs)).delete()
 
 

@@ -16,7 +16,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from server.learning import replay
 from server.learning.replica import Broken, Replica
 from server.learning.replicaset import SETS, ReplicaSet
-from server.streams import log, locks
+from server.streams import locks, log
 from server.streams.errors import Invalid, TailraceError
 from server.streams.log import Point, Points
 

@@ -46,7 +46,9 @@ def give_up(exc: Exception) -> Unavailable:
     """Drop a connection that failed, and say so to the caller."""
     if not connection.in_atomic_block:
         connection.close()
-    return Unavailable(f"the database doesn't answer or can't store ({type(exc).__name__}: {str(exc).strip()}); try again")
+    return Unavailable(
+        f"the database doesn't answer or can't store ({type(exc).__name__}: {str(exc).strip()}); try again"
+    )
 
 
 def lock_stream(stream_id: int) -> None:

@@ -104,9 +104,7 @@ def decoded(
     skipped: str | None,
 ) -> Span:
     """A batch's row, with the JSON of its columns decoded."""
-    return Span(
-        first, moment(at), loads(xs), loads(ys), _by_number(notes), _by_number(predictions), _skips(skipped)
-    )
+    return Span(first, moment(at), loads(xs), loads(ys), _by_number(notes), _by_number(predictions), _skips(skipped))
 
 
 def moment(value: datetime | str) -> datetime:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
 from server.streams.errors import Conflict, Invalid, NotFound
@@ -25,6 +25,16 @@ def find(name: Any) -> Stream:
     if stream is None:
         raise NotFound(f"no stream named {shown(name)}", field="stream")
     return stream
+
+
+def position(name: str) -> tuple[int, int, int] | None:
+    """Id, head and epoch of the stream called ``name``, or None: one indexed read, without the cost of the ORM."""
+    if "\x00" in name:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, head, epoch FROM streams_stream WHERE name = %s", (name,))
+        row: tuple[int, int, int] | None = cursor.fetchone()
+    return row
 
 
 def create(

@@ -37,7 +37,7 @@ def check_text(value: Any, field: str, longest: int) -> str:
         raise Invalid(f"{field} is {shown(value)}: expected a string", field=field)
     if len(value) > longest:
         raise Invalid(f"{field} has {len(value)} characters: the longest allowed is {longest}", field=field)
-    if "\x00" in value or not value.isprintable() and any(0xD800 <= ord(c) < 0xE000 for c in value):
+    if "\x00" in value or (not value.isprintable() and any(0xD800 <= ord(c) < 0xE000 for c in value)):
         raise Invalid(f"{field} holds a character that can't be stored (NUL or a lone surrogate)", field=field)
     return value
 

@@ -165,7 +165,7 @@ def test_numbers_are_gapless_however_points_are_grouped():
     assert seen == list(range(1, 1101))
     assert all(batch.count <= log.BATCH_POINTS for batch in Batch.objects.all())
     part = list(log.spans(model.stream_id, 100, 605))
-    assert [span.first for span in part][0] == 101
+    assert part[0].first == 101
     assert part[-1].last == 605
 
 

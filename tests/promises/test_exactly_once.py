@@ -90,7 +90,7 @@ def test_another_label_for_the_same_prediction_is_refused(model):
     identifier = kept().identifier
     asking.label(asking.waiting(identifier), 5.0)
     before = inspection.metrics("m")
-    with pytest.raises(Conflict, match="has the label 5.0 already"):
+    with pytest.raises(Conflict, match=r"has the label 5\.0 already"):
         asking.label(asking.waiting(identifier), 6.0)
     assert inspection.metrics("m") == before
 

@@ -54,8 +54,7 @@ class ServerOnSmallDisk(Server):
     def start(self):
         launcher = self.directory.parent / "python-on-small-disk"
         launcher.write_text(
-            "#!/bin/sh\n"
-            f'mount -t tmpfs -o size=6m tmpfs "{self.directory}" && exec "{sys.executable}" "$@"\n'
+            f'#!/bin/sh\nmount -t tmpfs -o size=6m tmpfs "{self.directory}" && exec "{sys.executable}" "$@"\n'
         )
         launcher.chmod(0o755)
         with open(self.directory.parent / "server.log", "ab") as log:
@@ -128,7 +127,10 @@ def _kill_and_start_again(database, tmp_path):
         prepare(server)
         acknowledged = {n: post(server, n)[1]["first"] for n in range(30)}
         _kill_with_children(database.get_pid())
-        for path, body in ((STREAM, {"x": {"a": 1}, "y": 1, "key": "down"}), ("/api/v1/models/m/predict/", {"x": {"a": 1}})):
+        for path, body in (
+            (STREAM, {"x": {"a": 1}, "y": 1, "key": "down"}),
+            ("/api/v1/models/m/predict/", {"x": {"a": 1}}),
+        ):
             status, data = server.post(path, body)
             assert status == 503, data
             assert data["error"]["code"] == "unavailable"

@@ -1,5 +1,6 @@
 """Observations, predictions and labels of the native API: the calls that load is made of."""
 
+import contextlib
 from time import perf_counter_ns
 from typing import Any
 
@@ -7,14 +8,13 @@ import orjson
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from server.api import hot
-from server.api.codec import answer, body, json_object, only, parse
+from server.api import caller, hot
+from server.api.codec import answer, body, json_object, only
 from server.learning import asking, stats, writing
-from server.learning.replicaset import SETS, ReplicaSet
+from server.learning.replicaset import SETS
 from server.streams import registry
 from server.streams.errors import Conflict, Invalid, NotFound, TooLarge
 from server.streams.log import Note, Points
-from server.streams.models import Stream
 from server.streams.validation import Checker, check_text, shown
 
 POINT_FIELDS = frozenset(("x", "y", "key", "source"))
@@ -27,16 +27,38 @@ def observe(request: HttpRequest, name: str) -> HttpResponse:
     """POST streams/<stream>/observations/: one point, ``{"observations": […]}`` or NDJSON; all or nothing."""
     started = perf_counter_ns()
     raw, single = _raw_points(request)
-    stream_id, replicas = _stream(name, raw[0] if raw else None)
-    check = replicas.checker
-    points = Points([], [], {})
-    keep_x, keep_y = points.xs.append, points.ys.append
-    limits = settings.TAILRACE
-    if len(raw) > limits.max_points:
+    found = registry.position(name)
+    kind = ""
+    if found is None:
+        kind = _kind_for(raw[0])
+        points = _points(raw, single, Checker(None, kind))
+        with contextlib.suppress(Conflict):  # another request may be first
+            registry.create(name, target_kind=kind, created_by=caller.name(request))
+        found = registry.position(name)
+        if found is None:
+            raise NotFound(f"no stream named {shown(name)}", field="stream")
+    stream_id, head, epoch = found
+    replicas = SETS.of(stream_id)
+    check = hot.checker(replicas, asking.Place(0, stream_id, head, epoch))
+    if not kind:
+        points = _points(raw, single, check)
+    receipt = writing.learn(stream_id, points)
+    duration = perf_counter_ns() - started
+    for model_id in list(replicas.models):
+        stats.learned(model_id, duration)
+    return answer(_receipt(receipt, single), 201)
+
+
+def _points(raw: list[Any], single: bool, check: Checker) -> Points:
+    """The points of a request, checked."""
+    most = settings.TAILRACE.max_points
+    if len(raw) > most:
         raise TooLarge(
-            f"{len(raw)} observations in one request: the most allowed is {limits.max_points} (TAILRACE_MAX_POINTS)",
+            f"{len(raw)} observations in one request: the most allowed is {most} (TAILRACE_MAX_POINTS)",
             field="observations",
         )
+    points = Points([], [], {})
+    keep_x, keep_y = points.xs.append, points.ys.append
     check_x, check_y = check.x, check.y
     for index, item in enumerate(raw):
         if type(item) is dict and len(item) == 2 and "x" in item and "y" in item:
@@ -55,11 +77,13 @@ def observe(request: HttpRequest, name: str) -> HttpResponse:
                 points.notes[index] = note
         keep_x(x)
         keep_y(y)
-    receipt = writing.learn(stream_id, points)
-    duration = perf_counter_ns() - started
-    for model_id in list(replicas.models):
-        stats.learned(model_id, duration)
-    return answer(_receipt(receipt, single), 201)
+    return points
+
+
+def _kind_for(first: Any) -> str:
+    """The kind of target of a stream that is made on first use."""
+    y = first.get("y") if type(first) is dict else None
+    return "number" if type(y) in (int, float) else "boolean" if type(y) is bool else "any"
 
 
 def _raw_points(request: HttpRequest) -> tuple[list[Any], bool]:
@@ -84,30 +108,6 @@ def _raw_points(request: HttpRequest) -> tuple[list[Any], bool]:
     return raw, False
 
 
-def _stream(name: str, first: Any) -> tuple[int, ReplicaSet]:
-    """The stream and its replicas; the stream is made on first use."""
-    row = _position(name)
-    if row is None:
-        if type(first) is not dict or "x" not in first or "y" not in first:
-            raise NotFound(f"no stream named {shown(name)}, and no observation to make it for", field="stream")
-        y = first["y"]
-        kind = "number" if type(y) in (int, float) else "boolean" if type(y) is bool else "any"
-        try:
-            registry.create(name, target_kind=kind)
-        except Conflict:
-            pass  # another request was first
-        row = _position(name)
-        assert row is not None
-    stream_id, head, epoch = row
-    replicas = SETS.of(stream_id)
-    hot.checker(replicas, asking.Place(0, stream_id, head, epoch))
-    return stream_id, replicas
-
-
-def _position(name: str) -> tuple[int, int, int] | None:
-    return Stream.objects.values_list("id", "head", "epoch").filter(name=name).first() if "\x00" not in name else None
-
-
 def _checked(item: Any, prefix: str, check: Checker) -> tuple[dict[str, Any], Any, Note | None]:
     where = prefix.rstrip(".") or "the observation"
     if type(item) is not dict:
@@ -115,7 +115,9 @@ def _checked(item: Any, prefix: str, check: Checker) -> tuple[dict[str, Any], An
     for field in ("x", "y"):
         if field not in item:
             raise Invalid(
-                f"{prefix}{field} is missing: expected x (features) and y (the target)", field=prefix + field, code="missing"
+                f"{prefix}{field} is missing: expected x (features) and y (the target)",
+                field=prefix + field,
+                code="missing",
             )
     for field in item:
         if field not in POINT_FIELDS:
@@ -129,13 +131,17 @@ def _checked(item: Any, prefix: str, check: Checker) -> tuple[dict[str, Any], An
         check_text(key, f"{prefix}key", settings.TAILRACE.max_name_length)
         if not key:
             raise Invalid(f'{prefix}key is "": expected at least one character', field=f"{prefix}key")
-    if source is not None and (type(source) is not dict or len(orjson.dumps(source)) > LARGEST_SOURCE):
-        raise Invalid(
-            f"{prefix}source is {shown(source)}: expected an object (job, cluster, user …) of at most {LARGEST_SOURCE} bytes",
-            field=f"{prefix}source",
-        )
+    _check_source(source, f"{prefix}source")
     note = None if key is None and not source else Note(key, source)
     return item["x"], item["y"], note
+
+
+def _check_source(source: Any, field: str) -> None:
+    if source is not None and (type(source) is not dict or len(orjson.dumps(source)) > LARGEST_SOURCE):
+        raise Invalid(
+            f"{field} is {shown(source)}: expected an object (job, cluster, user …) of at most {LARGEST_SOURCE} bytes",
+            field=field,
+        )
 
 
 def _receipt(receipt: writing.Receipt, single: bool) -> dict[str, Any]:
@@ -213,5 +219,6 @@ def label(request: HttpRequest, identifier: str) -> HttpResponse:
     """POST predictions/<identifier>/label/: the label of a kept prediction."""
     payload = json_object(request)
     only(payload, "y", "source", required=("y",))
+    _check_source(payload.get("source"), "source")
     receipt = asking.label(asking.waiting(identifier), payload["y"], source=payload.get("source"))
     return answer(_receipt(receipt, True))

@@ -5,65 +5,81 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('streams', '0001_initial'),
+        ("streams", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Model',
+            name="Model",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200, unique=True)),
-                ('flavor', models.CharField(max_length=20)),
-                ('recipe', models.CharField(blank=True, default='', max_length=100)),
-                ('parameters', models.JSONField(default=dict)),
-                ('initial', models.BinaryField(help_text='The initial estimator, with its random state')),
-                ('window', models.IntegerField(default=100, help_text='Observations in the rolling metrics')),
-                ('since', models.BigIntegerField(default=0, help_text='The fold starts after this observation')),
-                ('generation', models.IntegerField(default=1, help_text='Grows with every rebuild')),
-                ('live_since', models.BigIntegerField(default=0, help_text='Predictions after this one were logged by this fold')),
-                ('retraction', models.BigIntegerField(default=0, help_text='Id of the last retraction that the fold leaves out')),
-                ('status', models.CharField(default='ready', max_length=12)),
-                ('progress', models.BigIntegerField(default=0, help_text='How far a backfill or rebuild has come')),
-                ('error', models.TextField(blank=True, default='')),
-                ('leased_until', models.DateTimeField(help_text='A process works on the backfill until then', null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('created_by', models.CharField(blank=True, default='', max_length=150)),
-                ('stream', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='streams.stream')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=200, unique=True)),
+                ("flavor", models.CharField(max_length=20)),
+                ("recipe", models.CharField(blank=True, default="", max_length=100)),
+                ("parameters", models.JSONField(default=dict)),
+                ("initial", models.BinaryField(help_text="The initial estimator, with its random state")),
+                ("window", models.IntegerField(default=100, help_text="Observations in the rolling metrics")),
+                ("since", models.BigIntegerField(default=0, help_text="The fold starts after this observation")),
+                ("generation", models.IntegerField(default=1, help_text="Grows with every rebuild")),
+                (
+                    "live_since",
+                    models.BigIntegerField(default=0, help_text="Predictions after this one were logged by this fold"),
+                ),
+                (
+                    "retraction",
+                    models.BigIntegerField(default=0, help_text="Id of the last retraction that the fold leaves out"),
+                ),
+                ("status", models.CharField(default="ready", max_length=12)),
+                ("progress", models.BigIntegerField(default=0, help_text="How far a backfill or rebuild has come")),
+                ("error", models.TextField(blank=True, default="")),
+                (
+                    "leased_until",
+                    models.DateTimeField(help_text="A process works on the backfill until then", null=True),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("created_by", models.CharField(blank=True, default="", max_length=150)),
+                ("stream", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="streams.stream")),
             ],
         ),
         migrations.CreateModel(
-            name='Prediction',
+            name="Prediction",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('identifier', models.CharField(max_length=200, unique=True)),
-                ('x', models.TextField()),
-                ('prediction', models.TextField()),
-                ('at', models.BigIntegerField(help_text='The last observation that the model had learned')),
-                ('made_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField(db_index=True)),
-                ('seq', models.BigIntegerField(help_text='The observation that its label became', null=True)),
-                ('xid', models.BigIntegerField(db_index=True, null=True)),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='learning.model')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("identifier", models.CharField(max_length=200, unique=True)),
+                ("x", models.TextField()),
+                ("prediction", models.TextField()),
+                ("at", models.BigIntegerField(help_text="The last observation that the model had learned")),
+                ("made_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField(db_index=True)),
+                ("seq", models.BigIntegerField(help_text="The observation that its label became", null=True)),
+                ("xid", models.BigIntegerField(db_index=True, null=True)),
+                ("model", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="learning.model")),
             ],
         ),
         migrations.CreateModel(
-            name='Snapshot',
+            name="Snapshot",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('generation', models.IntegerField()),
-                ('seq', models.BigIntegerField()),
-                ('state', models.BinaryField()),
-                ('versions', models.CharField(help_text='What it was written with; another version replays', max_length=200)),
-                ('at', models.DateTimeField(auto_now_add=True)),
-                ('model', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='learning.model')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("generation", models.IntegerField()),
+                ("seq", models.BigIntegerField()),
+                ("state", models.BinaryField()),
+                (
+                    "versions",
+                    models.CharField(help_text="What it was written with; another version replays", max_length=200),
+                ),
+                ("at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "model",
+                    models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to="learning.model"),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('model', 'generation', 'seq'), name='snapshot_model_seq')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("model", "generation", "seq"), name="snapshot_model_seq")
+                ],
             },
         ),
     ]

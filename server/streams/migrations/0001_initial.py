@@ -5,73 +5,87 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Stream',
+            name="Stream",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200, unique=True)),
-                ('description', models.TextField(blank=True, default='')),
-                ('target_name', models.CharField(default='y', max_length=200)),
-                ('target_unit', models.CharField(blank=True, default='', max_length=50)),
-                ('target_kind', models.CharField(default='any', max_length=10)),
-                ('features', models.JSONField(help_text='Feature name to kind; null where undeclared', null=True)),
-                ('segment', models.CharField(max_length=200, null=True)),
-                ('head', models.BigIntegerField(default=0, help_text='Number of the last observation')),
-                ('epoch', models.BigIntegerField(default=0, help_text='Grows when the models or retractions change')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('created_by', models.CharField(blank=True, default='', max_length=150)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=200, unique=True)),
+                ("description", models.TextField(blank=True, default="")),
+                ("target_name", models.CharField(default="y", max_length=200)),
+                ("target_unit", models.CharField(blank=True, default="", max_length=50)),
+                ("target_kind", models.CharField(default="any", max_length=10)),
+                ("features", models.JSONField(help_text="Feature name to kind; null where undeclared", null=True)),
+                ("segment", models.CharField(max_length=200, null=True)),
+                ("head", models.BigIntegerField(default=0, help_text="Number of the last observation")),
+                ("epoch", models.BigIntegerField(default=0, help_text="Grows when the models or retractions change")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("created_by", models.CharField(blank=True, default="", max_length=150)),
             ],
         ),
         migrations.CreateModel(
-            name='Retraction',
+            name="Retraction",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('seq', models.BigIntegerField()),
-                ('reason', models.TextField()),
-                ('at', models.DateTimeField(auto_now_add=True)),
-                ('by', models.CharField(blank=True, default='', max_length=150)),
-                ('stream', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='streams.stream')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("seq", models.BigIntegerField()),
+                ("reason", models.TextField()),
+                ("at", models.DateTimeField(auto_now_add=True)),
+                ("by", models.CharField(blank=True, default="", max_length=150)),
+                (
+                    "stream",
+                    models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to="streams.stream"),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('stream', 'seq'), name='retraction_stream_seq')],
+                "constraints": [models.UniqueConstraint(fields=("stream", "seq"), name="retraction_stream_seq")],
             },
         ),
         migrations.CreateModel(
-            name='Key',
+            name="Key",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=210)),
-                ('seq', models.BigIntegerField()),
-                ('stream', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='streams.stream')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=210)),
+                ("seq", models.BigIntegerField()),
+                (
+                    "stream",
+                    models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to="streams.stream"),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('stream', 'key'), name='key_stream_key')],
+                "constraints": [models.UniqueConstraint(fields=("stream", "key"), name="key_stream_key")],
             },
         ),
         migrations.CreateModel(
-            name='Batch',
+            name="Batch",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('last', models.BigIntegerField()),
-                ('count', models.IntegerField()),
-                ('at', models.DateTimeField()),
-                ('xs', models.TextField()),
-                ('ys', models.TextField()),
-                ('notes', models.TextField(null=True)),
-                ('predictions', models.TextField(null=True)),
-                ('skipped', models.TextField(null=True)),
-                ('xid', models.BigIntegerField(db_index=True, help_text="PostgreSQL's transaction number, which orders events safely", null=True)),
-                ('stream', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='streams.stream')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("last", models.BigIntegerField()),
+                ("count", models.IntegerField()),
+                ("at", models.DateTimeField()),
+                ("xs", models.TextField()),
+                ("ys", models.TextField()),
+                ("notes", models.TextField(null=True)),
+                ("predictions", models.TextField(null=True)),
+                ("skipped", models.TextField(null=True)),
+                (
+                    "xid",
+                    models.BigIntegerField(
+                        db_index=True,
+                        help_text="PostgreSQL's transaction number, which orders events safely",
+                        null=True,
+                    ),
+                ),
+                (
+                    "stream",
+                    models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to="streams.stream"),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('stream', 'last'), name='batch_stream_last')],
+                "constraints": [models.UniqueConstraint(fields=("stream", "last"), name="batch_stream_last")],
             },
         ),
     ]

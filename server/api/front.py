@@ -1,0 +1,42 @@
+"""The door: health, a page that says where things are, and errors that no view answers."""
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import Resolver404, resolve
+
+from server.api.codec import answer
+from server.api.errors import InternalError, respond
+from server.streams.errors import NotFound
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """GET /healthz: this process answers."""
+    return answer({"status": "ok"})
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    """GET /: a page with the way to everything else."""
+    return render(request, "api/home.html", {"server": request.get_host(), "scheme": request.scheme})
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """What Django refuses before a view sees it."""
+    return respond(exception, request)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """An address that there isn't; most often its last slash is missing."""
+    hint = "GET /api/v1/docs/ lists what there is"
+    if not request.path.endswith("/"):
+        try:
+            resolve(request.path + "/")
+            hint = f"did you mean {request.path}/?"
+        except Resolver404:
+            pass
+    return respond(NotFound(f"nothing is at {request.path}: {hint}", code="no_such_address"), request)
+
+
+def failed(request: HttpRequest) -> HttpResponseBase:
+    """What went wrong outside any view."""
+    return respond(InternalError("the server failed; its log says why under this request id"), request)

@@ -1,0 +1,25 @@
+"""GET /api/: which server this is."""
+
+from importlib.metadata import version
+
+import river
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+
+from server.api.codec import answer
+
+
+def info(request: HttpRequest) -> HttpResponse:
+    """The service's name, versions and documentation."""
+    return answer(
+        {
+            "id": "tailrace",
+            "status": "running",
+            "name": "Tailrace",
+            "description": "Models that learn from every job as it ends",
+            "documentationUrl": request.build_absolute_uri("/api/v1/docs/"),
+            "storage": connection.vendor,
+            "river_version": river.__version__,
+            "version": version("tailrace"),
+        }
+    )

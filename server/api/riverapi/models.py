@@ -1,0 +1,59 @@
+"""Models over the riverapi protocol: uploaded, shown, downloaded, listed, deleted."""
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from server.api import caller
+from server.api.codec import answer, body
+from server.api.riverapi.request import model_name
+from server.learning import flavors, inspection, pickles, registry, replay
+from server.learning.models import Model
+
+CLIENT = "riverapi-python"
+
+
+def upload(request: HttpRequest, flavor: str, name: str | None = None) -> HttpResponse:
+    """POST /api/model/<flavor>/[<name>/]: a dill pickle.
+
+    With ``?stream=`` it joins a stream that is there and learns its history first. Otherwise it begins with nothing, as an
+    upload always did, also where a deleted model of the same name has left its log.
+    """
+    flavors.get(flavor)
+    config = settings.TAILRACE
+    trusted = config.trusted if flavor == "custom" else ()
+    estimator = pickles.load_estimator(body(request), trusted_modules=trusted, max_bytes=config.max_body_bytes)
+    stream = request.GET.get("stream")
+    model = registry.create(
+        name, stream, flavor, estimator, backfill=stream is not None, created_by=caller.name(request)
+    )
+    return answer({"name": model.name}, 201)
+
+
+def upload_unnamed(request: HttpRequest, name: str) -> HttpResponse:
+    """POST /api/model/<flavor>/: the same address as a model's, with the flavor where its name would be."""
+    return upload(request, flavor=name)
+
+
+def show(request: HttpRequest, name: str) -> HttpResponse:
+    """GET /api/model/<name>/: its hyperparameters."""
+    model = registry.find(name)
+    return answer(inspection.hyperparameters(replay.fresh(model, None).estimator))
+
+
+def download(request: HttpRequest, name: str) -> HttpResponse:
+    """GET /api/model/download/<name>/: the estimator as it is now."""
+    return HttpResponse(inspection.download(name), content_type="application/octet-stream")
+
+
+def listing(request: HttpRequest) -> HttpResponse:
+    """GET /api/models/: all names, sorted."""
+    return answer({"models": sorted(Model.objects.values_list("name", flat=True))})
+
+
+def delete(request: HttpRequest) -> HttpResponse:
+    """DELETE /api/model/: the form field ``model``."""
+    registry.delete(model_name(request))
+    if request.headers.get("User-Agent", "").startswith(CLIENT):
+        # The published client reads JSON from every answer, and takes all but 200 and 201 for failures.
+        return answer(204)
+    return HttpResponse(status=204)

@@ -1,0 +1,47 @@
+"""The description of the plain views, which load is made of."""
+
+from server.api.v1.openapi import JSON, one_of_path, operation, ref
+
+HOT = {
+    "/api/v1/streams/{name}/observations/": {
+        "post": operation(
+            "addObservations",
+            "Post observations; every model on the stream predicts, is scored on and learns each",
+            'One observation, `{"observations": […]}`, or NDJSON; all or none are taken. An answer of 201 means that they are '
+            "on disk and learned. A repeated key answers as the first time did and changes nothing. The stream is made "
+            "on first use.",
+            tag="observations",
+            parameters=[one_of_path("name", "The stream")],
+            body={
+                JSON: {"anyOf": [ref("NewObservation"), ref("NewObservations")]},
+                "application/x-ndjson": {"type": "string", "description": "One NewObservation a line"},
+            },
+            answers={201: "Receipt"},
+            errors=(404,),
+        )
+    },
+    "/api/v1/models/{name}/predict/": {
+        "post": operation(
+            "predict",
+            "Predict one point (x) or many (xs)",
+            "With an identifier, or `track`, the prediction of one point is kept until its label arrives. A repeated "
+            "identifier answers as the first time did.",
+            tag="predictions",
+            parameters=[one_of_path("name", "The model")],
+            body="Question",
+            answers={200: "Answer"},
+            errors=(404, 409),
+        )
+    },
+    "/api/v1/predictions/{identifier}/label/": {
+        "post": operation(
+            "label",
+            "Say what a kept prediction should have been; the point is learned, scored on the prediction made then",
+            tag="predictions",
+            parameters=[one_of_path("identifier", "As the prediction's answer gave it")],
+            body="Label",
+            answers={200: "Receipt"},
+            errors=(404, 409, 410),
+        )
+    },
+}

@@ -1,0 +1,126 @@
+"""Streams of the native API: made, listed, looked at, retracted from."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from django.db.models import Count
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from server.api import caller
+from server.api.codec import only
+from server.api.v1 import query
+from server.api.v1.openapi import documented, one_of_path
+from server.api.v1.view import View, created
+from server.learning.models import Model
+from server.streams import registry
+from server.streams.errors import Invalid
+from server.streams.models import Retraction, Stream
+from server.streams.validation import shown
+
+FIELDS = ("name", "target", "features", "segment", "description")
+TARGET = ("name", "unit", "kind")
+
+
+class Streams(View):
+    """All streams."""
+
+    @documented("listStreams", "List the streams", answers={200: "StreamList"})
+    def get(self, request: Request) -> Response:
+        return Response({"streams": described(Stream.objects.order_by("name"))})
+
+    @documented("createStream", "Make a stream", body="NewStream", answers={201: "Stream"}, errors=(409,))
+    def post(self, request: Request) -> Response:
+        payload = self.payload(request)
+        only(payload, *FIELDS, required=("name", "target"))
+        target = query.member(payload, "target", TARGET, ("name",))
+        unit = target.get("unit", "")
+        stream = registry.create(
+            payload["name"],
+            target_name=target["name"],
+            target_unit=unit,
+            target_kind=target.get("kind", "number" if unit else "any"),
+            features=payload.get("features"),
+            segment=payload.get("segment"),
+            description=payload.get("description", ""),
+            created_by=caller.name(request._request),
+        )
+        return created(described([stream])[0], f"/api/v1/streams/{quote(stream.name)}/")
+
+
+class OneStream(View):
+    """One stream."""
+
+    @documented(
+        "getStream",
+        "Look at a stream: its head, counts and models",
+        parameters=[one_of_path("name", "The stream")],
+        answers={200: "Stream"},
+        errors=(404,),
+    )
+    def get(self, request: Request, name: str) -> Response:
+        return Response(described([registry.find(name)])[0])
+
+
+class Retract(View):
+    """Marking an observation as wrong."""
+
+    @documented(
+        "retractObservation",
+        "Retract an observation",
+        "It stays in the log, marked. The stream's models are rebuilt without it in the background and serve on "
+        "meanwhile. A repeated retraction changes nothing.",
+        parameters=[
+            one_of_path("name", "The stream"),
+            one_of_path("seq", "The observation's number", {"type": "integer", "minimum": 1}),
+        ],
+        body="NewRetraction",
+        answers={202: "Retraction"},
+        errors=(404,),
+    )
+    def post(self, request: Request, name: str, seq: str) -> Response:
+        if not (seq.isascii() and seq.isdigit() and len(seq) < 19):
+            raise Invalid(f"{shown(seq)} is not the number of an observation: expected 1, 2, 3 …", field="seq")
+        payload = self.payload(request)
+        only(payload, "reason", required=("reason",))
+        stream = registry.find(name)
+        registry.retract(stream, int(seq), payload["reason"], caller.name(request._request))
+        kept = Retraction.objects.get(stream=stream, seq=int(seq))
+        models = Model.objects.filter(stream=stream).order_by("name").values_list("name", flat=True)
+        data = {"stream": stream.name, "seq": kept.seq, "reason": kept.reason, "at": kept.at, "models": list(models)}
+        return Response(data, status=202)
+
+
+def described(streams: Sequence[Stream] | Any) -> list[dict[str, Any]]:
+    """Streams as the API shows them, in three queries however many there are."""
+    streams = list(streams)
+    chosen = {"stream__in": streams} if len(streams) == 1 else {}
+    models: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    columns = ("stream", "name", "flavor", "recipe", "status")
+    for stream_id, name, flavor, recipe, status in (
+        Model.objects.filter(**chosen).order_by("name").values_list(*columns)
+    ):
+        models[stream_id].append({"name": name, "flavor": flavor, "recipe": recipe or None, "status": status})
+    counted = Retraction.objects.filter(**chosen).values_list("stream").annotate(n=Count("pk"))
+    retracted = dict(counted.order_by())
+    return [
+        {
+            "name": stream.name,
+            "description": stream.description,
+            "target": {"name": stream.target_name, "unit": stream.target_unit, "kind": stream.target_kind},
+            "features": stream.features,
+            "segment": stream.segment,
+            "head": stream.head,
+            "counts": {
+                "observations": stream.head,
+                "retracted": retracted.get(stream.pk, 0),
+                "models": len(models[stream.pk]),
+            },
+            "models": models[stream.pk],
+            "created_at": stream.created_at,
+            "created_by": stream.created_by,
+        }
+        for stream in streams
+    ]

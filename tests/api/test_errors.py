@@ -1,0 +1,547 @@
+"""Bad input gets its 4xx in the one shape, and changes nothing, on both APIs."""
+
+import json
+import pickle
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dill
+import pytest
+from django.db import OperationalError
+from river import cluster, linear_model, preprocessing, tree
+
+from server.learning import asking
+from server.learning.models import Prediction
+from tests.api.conftest import Api, everything, linear, refused
+
+pytestmark = pytest.mark.django_db
+
+POINT = {"a": 1.5, "k": "one"}
+NOT_JSON = [b"", b"  ", b"nope", b'{"x": {"a": 1', b"\xff\xfe", b'{"x": NaN, "y": 1}', b"[" * 100_000]
+
+
+@pytest.fixture
+def world(api: Api) -> Api:
+    """A declared stream with a model, an upload with a stream of its own, and predictions that wait or don't."""
+    api.stream("s", features={"a": "number", "k": "category"}, segment="k")
+    api.model("lin", "s", "mean")
+    for n in range(3):
+        api.learn({"a": n, "k": "one"}, 2 * n, key=f"job-{n}")
+    assert api.upload("up").status_code == 201
+    for identifier, model in (("kept", "lin"), ("late", "lin"), ("done", "lin")):
+        api.ok(f"/api/v1/models/{model}/predict/", {"x": POINT, "identifier": identifier})
+    api.ok("/api/v1/predictions/done/label/", {"y": 3})
+    Prediction.objects.filter(identifier="late").update(expires_at=datetime.now(UTC) - timedelta(days=1))
+    return api
+
+
+OBSERVATIONS = "/api/v1/streams/s/observations/"
+
+
+@pytest.mark.parametrize(
+    "body, status, field",
+    [
+        ({"y": 1}, 400, "x"),
+        ({"x": POINT}, 400, "y"),
+        ({"x": POINT, "y": 1, "z": 1}, 400, "z"),
+        ({"x": [1, 2], "y": 1}, 400, "x"),
+        ({"x": None, "y": 1}, 400, "x"),
+        ({"x": {}, "y": 1}, 400, "x"),
+        ({"x": {"a": 1}, "y": 1}, 400, "x.k"),
+        ({"x": {**POINT, "b": 1}, "y": 1}, 400, "x.b"),
+        ({"x": {**POINT, "a": "1"}, "y": 1}, 400, "x.a"),
+        ({"x": {**POINT, "a": True}, "y": 1}, 400, "x.a"),
+        ({"x": {**POINT, "a": None}, "y": 1}, 400, "x.a"),
+        ({"x": {**POINT, "a": {"b": 1}}, "y": 1}, 400, "x.a"),
+        ({"x": {**POINT, "a": [1]}, "y": 1}, 400, "x.a"),
+        ({"x": {**POINT, "k": "nul\x00"}, "y": 1}, 400, "x.k"),
+        ({"x": {**POINT, "k": "x" * 1001}, "y": 1}, 400, "x.k"),
+        ({"x": POINT, "y": "fast"}, 400, "y"),
+        ({"x": POINT, "y": None}, 400, "y"),
+        ({"x": POINT, "y": True}, 400, "y"),
+        ({"x": POINT, "y": [1]}, 400, "y"),
+        ({"x": POINT, "y": {"a": 1}}, 400, "y"),
+        ({"x": POINT, "y": 1, "key": ""}, 400, "key"),
+        ({"x": POINT, "y": 1, "key": 7}, 400, "key"),
+        ({"x": POINT, "y": 1, "key": "k" * 201}, 400, "key"),
+        ({"x": POINT, "y": 1, "source": "job"}, 400, "source"),
+        ({"x": POINT, "y": 1, "source": {"job": "j" * 20_000}}, 400, "source"),
+        ({"observations": []}, 400, "observations"),
+        ({"observations": {}}, 400, "observations"),
+        ({"observations": [{"x": POINT, "y": 1}], "more": 1}, 400, "more"),
+        ({"observations": [{"x": POINT, "y": 1}, {"x": POINT}]}, 400, "observations[1].y"),
+        ({"observations": [{"x": POINT, "y": 1}, {"x": {**POINT, "a": "1"}, "y": 1}]}, 400, "observations[1].x.a"),
+        ({"observations": [{"x": POINT, "y": 1}, 7]}, 400, "observations[1]"),
+        ({"observations": [{"x": POINT, "y": 1}] * 10_001}, 413, "observations"),
+    ],
+)
+def test_a_bad_observation_is_refused_by_name(world, body, status, field):
+    before = everything(world)
+    refused(world.post(OBSERVATIONS, body), status, field)
+    assert everything(world) == before
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"x": {"a": 1e999, "k": "one"}, "y": 1}', b'{"x": {"a": 1, "k": "one"}, "y": -1e999}']
+)
+def test_a_number_beyond_all_bounds_is_refused(world, raw):
+    before = everything(world)
+    refused(world.post(OBSERVATIONS, raw), 400)
+    assert everything(world) == before
+
+
+@pytest.mark.parametrize("raw", NOT_JSON)
+@pytest.mark.parametrize(
+    "path",
+    [
+        OBSERVATIONS,
+        "/api/v1/streams/",
+        "/api/v1/models/",
+        "/api/v1/models/lin/predict/",
+        "/api/v1/predictions/kept/label/",
+        "/api/v1/streams/s/observations/1/retract/",
+        "/api/learn/",
+        "/api/predict/",
+        "/api/label/",
+    ],
+)
+def test_what_is_not_json_is_refused(world, path, raw):
+    before = everything(world)
+    refused(world.post(path, raw), 400, code="not_json")
+    assert everything(world) == before
+
+
+@pytest.mark.parametrize("body", [[1], "text", 7, None, True])
+@pytest.mark.parametrize(
+    "path", [OBSERVATIONS, "/api/v1/streams/", "/api/v1/models/", "/api/v1/models/lin/predict/", "/api/learn/"]
+)
+def test_json_that_is_no_object_is_refused(world, path, body):
+    refused(world.post(path, json.dumps(body).encode()), 400, code="not_an_object")
+
+
+def test_a_bad_line_of_ndjson_is_refused_with_its_number(world):
+    before = everything(world)
+    lines = b'{"x": {"a": 1, "k": "one"}, "y": 1}\n\n{"x": oops}\n'
+    error = refused(world.post(OBSERVATIONS, lines, "application/x-ndjson"), 400)
+    assert "line 3" in error["message"]
+    assert everything(world) == before
+
+
+def test_a_stream_is_not_made_for_an_observation_that_is_refused(api):
+    for body in ({"x": {}, "y": 1}, {"x": {"a": [1]}, "y": 1}, {"x": {"a": 1}, "y": [1]}, {"x": {"a": 1}}, {"y": 1}):
+        response = api.post("/api/v1/streams/new/observations/", body)
+        assert response.status_code in (400, 404)
+    assert api.ok("/api/v1/streams/") == {"streams": []}
+
+
+def test_more_features_than_the_limit_are_refused(world, settings):
+    settings.TAILRACE = settings.TAILRACE.model_copy(update={"max_features": 5})
+    before = everything(world)
+    x = {f"f{n}": n for n in range(6)}
+    refused(world.post("/api/v1/streams/up/observations/", {"x": x, "y": 1}), 413, "x")
+    refused(world.post("/api/learn/", {"model": "up", "features": x, "ground_truth": 1}), 413, "features")
+    assert everything(world) == before
+
+
+def test_a_body_over_the_limit_is_refused(world, settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    before = everything(world)
+    body = {"x": {"a": 1, "k": "x" * 2000}, "y": 1}
+    refused(world.post(OBSERVATIONS, body), 413)
+    refused(world.post("/api/learn/", {"model": "up", "features": body["x"], "ground_truth": 1}), 413)
+    refused(world.post("/api/model/regression/big/", b"x" * 2000, "application/octet-stream"), 413)
+    assert everything(world) == before
+
+
+@pytest.mark.parametrize(
+    "body, status, field",
+    [
+        ({"target": {"name": "y"}}, 400, "name"),
+        ({"name": "new"}, 400, "target"),
+        ({"name": "new", "target": "y"}, 400, "target"),
+        ({"name": "new", "target": {}}, 400, "target.name"),
+        ({"name": "new", "target": {"name": 7}}, 400, "target.name"),
+        ({"name": "new", "target": {"name": "y", "unit": 7}}, 400, "target.unit"),
+        ({"name": "new", "target": {"name": "y", "unit": None}}, 400, "target.unit"),
+        ({"name": "new", "target": {"name": "y", "kind": "numeric"}}, 400, "target.kind"),
+        ({"name": "new", "target": {"name": "y", "kind": ["number"]}}, 400, "target.kind"),
+        ({"name": "new", "target": {"name": "y", "type": "number"}}, 400, "target.type"),
+        ({"name": "new", "target": {"name": "y"}, "feature": ["a"]}, 400, "feature"),
+        ({"name": "", "target": {"name": "y"}}, 400, "name"),
+        ({"name": "a b", "target": {"name": "y"}}, 400, "name"),
+        ({"name": "../x", "target": {"name": "y"}}, 400, "name"),
+        ({"name": "n" * 201, "target": {"name": "y"}}, 400, "name"),
+        ({"name": None, "target": {"name": "y"}}, 400, "name"),
+        ({"name": "new", "target": {"name": "y"}, "features": []}, 400, "features"),
+        ({"name": "new", "target": {"name": "y"}, "features": [1]}, 400, "features"),
+        ({"name": "new", "target": {"name": "y"}, "features": [["a"]]}, 400, "features"),
+        ({"name": "new", "target": {"name": "y"}, "features": {"a": "float"}}, 400, "features.a"),
+        ({"name": "new", "target": {"name": "y"}, "features": {"a": ["number"]}}, 400, "features.a"),
+        ({"name": "new", "target": {"name": "y"}, "features": ["a"], "segment": "b"}, 400, "segment"),
+        ({"name": "new", "target": {"name": "y"}, "segment": 7}, 400, "segment"),
+        ({"name": "new", "target": {"name": "y"}, "description": None}, 400, "description"),
+        ({"name": "new", "target": {"name": "y"}, "description": "\ud800"}, 400, None),
+        ({"name": "s", "target": {"name": "y"}}, 409, "name"),
+    ],
+)
+def test_a_bad_stream_is_refused_by_name(world, body, status, field):
+    before = everything(world)
+    refused(world.post("/api/v1/streams/", body), status, field)
+    assert everything(world) == before
+
+
+LINEAR = {"class": "linear_model.LinearRegression"}
+
+
+@pytest.mark.parametrize(
+    "body, status, field",
+    [
+        ({"stream": "s", "recipe": "linear"}, 400, "name"),
+        ({"name": "m", "recipe": "linear"}, 400, "stream"),
+        ({"name": "m", "stream": "s"}, 400, "recipe"),
+        ({"name": "m", "stream": "s", "recipe": "linear", "estimator": LINEAR}, 400, "recipe"),
+        ({"name": "m", "stream": "s", "recipe": "linear", "flavor": "regression"}, 400, "flavor"),
+        ({"name": "m", "stream": "s", "estimator": LINEAR}, 400, "flavor"),
+        (
+            {"name": "m", "stream": "s", "estimator": LINEAR, "flavor": "regression", "parameters": {}},
+            400,
+            "parameters",
+        ),
+        ({"name": "m", "stream": "s", "recipe": "linear", "size": 1}, 400, "size"),
+        ({"name": "m", "stream": "s", "recipe": "linaer"}, 404, "recipe"),
+        ({"name": "m", "stream": "s", "recipe": ["linear"]}, 400, "recipe"),
+        ({"name": "m", "stream": "s", "recipe": "linear", "parameters": []}, 400, "parameters"),
+        ({"name": "m", "stream": "s", "recipe": "linear", "parameters": {"rate": 1}}, 400, "parameters.rate"),
+        (
+            {"name": "m", "stream": "s", "recipe": "linear", "parameters": {"intercept_lr": "big"}},
+            400,
+            "parameters.intercept_lr",
+        ),
+        ({"name": "m", "stream": "s", "recipe": "linear", "backfill": "yes"}, 400, "backfill"),
+        ({"name": "m", "stream": "nowhere", "recipe": "linear"}, 404, "stream"),
+        ({"name": "m", "stream": None, "recipe": "linear"}, 400, "stream"),
+        ({"name": None, "stream": "s", "recipe": "linear"}, 400, "name"),
+        ({"name": "a/b", "stream": "s", "recipe": "linear"}, 400, "name"),
+        ({"name": "lin", "stream": "s", "recipe": "linear"}, 409, "name"),
+        ({"name": "m", "stream": "s", "recipe": "logistic"}, 400, "flavor"),
+        ({"name": "m", "stream": "s", "flavor": "regresion", "estimator": LINEAR}, 400, "flavor"),
+        ({"name": "m", "stream": "s", "flavor": ["regression"], "estimator": LINEAR}, 400, "flavor"),
+        ({"name": "m", "stream": "s", "flavor": "binary", "estimator": LINEAR}, 400, "flavor"),
+        ({"name": "m", "stream": "s", "flavor": "regression", "estimator": "linear"}, 400, "estimator"),
+        ({"name": "m", "stream": "s", "flavor": "regression", "estimator": {}}, 400, "estimator.class"),
+        (
+            {"name": "m", "stream": "s", "flavor": "regression", "estimator": {"class": "os.system"}},
+            400,
+            "estimator.class",
+        ),
+        (
+            {"name": "m", "stream": "s", "flavor": "regression", "estimator": {**LINEAR, "params": {"l3": 1}}},
+            400,
+            "estimator.params.l3",
+        ),
+        ({"name": "m", "stream": "s", "flavor": "regression", "estimator": {"class": "metrics.MAE"}}, 400, None),
+    ],
+)
+def test_a_bad_model_is_refused_by_name(world, body, status, field):
+    before = everything(world)
+    refused(world.post("/api/v1/models/", body), status, field)
+    assert everything(world) == before
+
+
+@pytest.mark.parametrize(
+    "path, body, status, field",
+    [
+        ("/api/v1/models/nobody/predict/", {"x": POINT}, 404, "model"),
+        ("/api/v1/models/lin/predict/", {}, 400, "x"),
+        ("/api/v1/models/lin/predict/", {"x": POINT, "xs": [POINT]}, 400, "x"),
+        ("/api/v1/models/lin/predict/", {"x": {}}, 400, "x"),
+        ("/api/v1/models/lin/predict/", {"x": {"a": 1}}, 400, "x.k"),
+        ("/api/v1/models/lin/predict/", {"x": [1]}, 400, "x"),
+        ("/api/v1/models/lin/predict/", {"xs": []}, 400, "xs"),
+        ("/api/v1/models/lin/predict/", {"xs": [POINT, {"a": 1}]}, 400, "xs[1].k"),
+        ("/api/v1/models/lin/predict/", {"xs": [POINT] * 10_001}, 413, "xs"),
+        ("/api/v1/models/lin/predict/", {"xs": [POINT], "track": True}, 400, "xs"),
+        ("/api/v1/models/lin/predict/", {"x": POINT, "track": 1}, 400, "track"),
+        ("/api/v1/models/lin/predict/", {"x": POINT, "identifier": ""}, 400, "identifier"),
+        ("/api/v1/models/lin/predict/", {"x": POINT, "identifier": 7}, 400, "identifier"),
+        ("/api/v1/models/lin/predict/", {"x": POINT, "identifier": "i" * 201}, 400, "identifier"),
+        ("/api/v1/models/lin/predict/", {"x": {"a": 2, "k": "one"}, "identifier": "kept"}, 409, "identifier"),
+        ("/api/v1/models/lin/predict/", {"x": POINT, "level": 1}, 400, "level"),
+        ("/api/v1/models/lin/predict/", {"x": POINT, "level": "high"}, 400, "level"),
+        ("/api/v1/models/lin/predict/", {"x": POINT, "y": 1}, 400, "y"),
+        ("/api/v1/predictions/unknown/label/", {"y": 1}, 404, "identifier"),
+        ("/api/v1/predictions/late/label/", {"y": 1}, 410, "identifier"),
+        ("/api/v1/predictions/done/label/", {"y": 4}, 409, "y"),
+        ("/api/v1/predictions/kept/label/", {}, 400, "y"),
+        ("/api/v1/predictions/kept/label/", {"y": "fast"}, 400, "y"),
+        ("/api/v1/predictions/kept/label/", {"y": None}, 400, "y"),
+        ("/api/v1/predictions/kept/label/", {"y": 1, "model": "lin"}, 400, "model"),
+        ("/api/v1/predictions/kept/label/", {"y": 1, "source": 7}, 400, "source"),
+        ("/api/v1/streams/nowhere/observations/1/retract/", {"reason": "bad"}, 404, "stream"),
+        ("/api/v1/streams/s/observations/99/retract/", {"reason": "bad"}, 404, "seq"),
+        ("/api/v1/streams/s/observations/0/retract/", {"reason": "bad"}, 404, "seq"),
+        ("/api/v1/streams/s/observations/one/retract/", {"reason": "bad"}, 400, "seq"),
+        ("/api/v1/streams/s/observations/-1/retract/", {"reason": "bad"}, 400, "seq"),
+        ("/api/v1/streams/s/observations/" + "9" * 30 + "/retract/", {"reason": "bad"}, 400, "seq"),
+        ("/api/v1/streams/s/observations/1/retract/", {}, 400, "reason"),
+        ("/api/v1/streams/s/observations/1/retract/", {"reason": " "}, 400, "reason"),
+        ("/api/v1/streams/s/observations/1/retract/", {"reason": 7}, 400, "reason"),
+        ("/api/v1/streams/s/observations/1/retract/", {"reason": "bad", "by": "me"}, 400, "by"),
+    ],
+)
+def test_a_bad_question_label_or_retraction_is_refused_by_name(world, path, body, status, field):
+    before = everything(world)
+    refused(world.post(path, body), status, field)
+    assert everything(world) == before
+
+
+@pytest.mark.parametrize(
+    "path, status, field",
+    [
+        (OBSERVATIONS + "?after=abc", 400, "after"),
+        (OBSERVATIONS + "?after=-1", 400, "after"),
+        (OBSERVATIONS + "?after=1.5", 400, "after"),
+        (OBSERVATIONS + "?after=", 400, "after"),
+        (OBSERVATIONS + "?after=99999999999999999999", 400, "after"),
+        (OBSERVATIONS + "?after=%D9%A3", 400, "after"),
+        (OBSERVATIONS + "?after=1_0", 400, "after"),
+        (OBSERVATIONS + "?limit=0", 400, "limit"),
+        (OBSERVATIONS + "?limit=-1", 400, "limit"),
+        (OBSERVATIONS + "?limit=10001", 400, "limit"),
+        (OBSERVATIONS + "?limit=5&limit=6", 400, "limit"),
+        (OBSERVATIONS + "?format=xml", 400, "format"),
+        (OBSERVATIONS + "?from=1", 400, "from"),
+        ("/api/v1/streams/nowhere/observations/", 404, "stream"),
+        ("/api/v1/streams/nowhere/", 404, "stream"),
+        ("/api/v1/streams/a%00b/", 404, "stream"),
+        ("/api/v1/streams/%FF/", 404, "stream"),
+        ("/api/v1/streams/?limit=1", 400, "limit"),
+        ("/api/v1/models/?stream=nowhere", 404, "stream"),
+        ("/api/v1/models/nobody/", 404, "model"),
+        ("/api/v1/models/a%00b/", 404, "model"),
+        ("/api/v1/models/lin/?at=abc", 400, "at"),
+        ("/api/v1/models/lin/?at=-1", 400, "at"),
+        ("/api/v1/models/lin/?at=99", 400, "at"),
+        ("/api/v1/models/nobody/download/", 404, "model"),
+        ("/api/v1/models/lin/download/?at=99", 400, "at"),
+        ("/api/v1/models/nobody/metrics/", 404, "model"),
+        ("/api/v1/models/lin/metrics/?segment=ten", 404, "segment"),
+        ("/api/v1/models/lin/metrics/?at=x", 400, "at"),
+        ("/api/v1/models/lin/metrics/?segments=one", 400, "segments"),
+        ("/api/v1/models/nobody/history/", 404, "model"),
+        ("/api/v1/models/lin/history/?n=1", 400, "n"),
+        ("/api/v1/models/nobody/stats/", 404, "model"),
+        ("/api/v1/events/?type=learned", 400, "type"),
+        ("/api/v1/events/?stream=nowhere", 404, "stream"),
+        ("/api/v1/events/?model=nobody", 404, "model"),
+        ("/api/v1/events/?model=lin&stream=up", 400, "stream"),
+        ("/api/v1/events/?since=1", 400, "since"),
+        ("/api/v1/nothing/", 404, None),
+        ("/api/v1/streams", 404, None),
+        ("/api/nothing/", 404, None),
+        ("/nothing", 404, None),
+        ("/api/model/nobody/", 404, "model"),
+        ("/api/model/download/nobody/", 404, "model"),
+        ("/api/metrics/", 400, "model"),
+        ("/api/metrics/?model=nobody", 404, "model"),
+        ("/api/stats/", 400, "model"),
+        ("/api/stats/?model=nobody", 404, "model"),
+    ],
+)
+def test_a_bad_address_or_query_is_refused_by_name(world, path, status, field):
+    refused(world.get(path), status, field)
+
+
+@pytest.mark.parametrize("last", ["abc", "-1", "1.5", "1-", "1-2-3-4-5-6 7", "9" * 30, "1-0-x", ""])
+@pytest.mark.parametrize("path", ["/api/v1/events/", "/api/stream/events/", "/api/stream/metrics/"])
+def test_an_event_id_that_is_none_is_refused(world, path, last):
+    refused(world.client.get(path, headers={"Last-Event-ID": last}), 400, "Last-Event-ID")
+
+
+@pytest.mark.parametrize(
+    "method, path",
+    [
+        ("PUT", "/api/v1/streams/"),
+        ("DELETE", "/api/v1/streams/s/"),
+        ("GET", "/api/v1/models/lin/predict/"),
+        ("PATCH", "/api/v1/models/lin/"),
+        ("DELETE", OBSERVATIONS),
+        ("POST", "/api/v1/events/"),
+        ("HEAD", "/api/v1/events/"),
+        ("GET", "/api/v1/predictions/kept/label/"),
+        ("GET", "/api/learn/"),
+        ("POST", "/api/models/"),
+        ("PUT", "/api/model/regression/x/"),
+        ("GET", "/api/model/"),
+        ("POST", "/api/stream/events/"),
+    ],
+)
+def test_a_method_that_an_address_does_not_take(world, method, path):
+    before = everything(world)
+    response = world.client.generic(method, path)
+    assert response.status_code == 405
+    assert method not in response.headers["Allow"].split(", ") or method == "HEAD"
+    if method != "HEAD":
+        refused(response, 405, code="method_not_allowed")
+    assert everything(world) == before
+
+
+# The riverapi side
+
+UP = {"a": 1.5}
+
+
+@pytest.mark.parametrize(
+    "path, body, status, field",
+    [
+        ("/api/learn/", {"features": UP, "ground_truth": 1}, 400, "model"),
+        ("/api/learn/", {"model": "", "features": UP, "ground_truth": 1}, 400, "model"),
+        ("/api/learn/", {"model": 7, "features": UP, "ground_truth": 1}, 400, "model"),
+        ("/api/learn/", {"model": "nobody", "features": UP, "ground_truth": 1}, 404, "model"),
+        ("/api/learn/", {"model": "up", "ground_truth": 1}, 400, "features"),
+        ("/api/learn/", {"model": "up", "features": {}, "ground_truth": 1}, 400, "features"),
+        ("/api/learn/", {"model": "up", "features": [1], "ground_truth": 1}, 400, "features"),
+        ("/api/learn/", {"model": "up", "features": {"a": {"b": 1}}, "ground_truth": 1}, 400, "features.a"),
+        ("/api/learn/", {"model": "up", "features": {"a": None}, "ground_truth": 1}, 400, "features.a"),
+        ("/api/learn/", {"model": "up", "features": UP, "ground_truth": "fast"}, 400, "ground_truth"),
+        ("/api/learn/", {"model": "up", "features": UP, "ground_truth": [1]}, 400, "ground_truth"),
+        ("/api/learn/", {"model": "up", "features": UP}, 400, "ground_truth"),
+        ("/api/learn/", {"model": "up", "features": UP, "ground_truth": 1, "prediction": [1]}, 400, "prediction"),
+        ("/api/learn/", {"model": "up", "identifier": "unknown", "ground_truth": 1}, 404, "identifier"),
+        ("/api/learn/", {"model": "up", "identifier": 7, "ground_truth": 1}, 400, "identifier"),
+        ("/api/learn/", {"model": "up", "identifier": "kept", "ground_truth": 1}, 400, "model"),
+        ("/api/predict/", {"features": UP}, 400, "model"),
+        ("/api/predict/", {"model": "nobody", "features": UP}, 404, "model"),
+        ("/api/predict/", {"model": "up"}, 400, "features"),
+        ("/api/predict/", {"model": "up", "features": {}}, 400, "features"),
+        ("/api/predict/", {"model": "up", "features": "a"}, 400, "features"),
+        ("/api/predict/", {"model": "up", "features": UP, "identifier": 7}, 400, "identifier"),
+        ("/api/label/", {"identifier": "kept", "label": 1}, 400, "model"),
+        ("/api/label/", {"model": "lin", "label": 1}, 400, "identifier"),
+        ("/api/label/", {"model": "lin", "identifier": "kept"}, 400, "label"),
+        ("/api/label/", {"model": "up", "identifier": "kept", "label": 1}, 400, "model"),
+        ("/api/label/", {"model": "lin", "identifier": "unknown", "label": 1}, 404, "identifier"),
+        ("/api/label/", {"model": "lin", "identifier": "late", "label": 1}, 410, "identifier"),
+        ("/api/label/", {"model": "lin", "identifier": "done", "label": 4}, 409, "label"),
+        ("/api/label/", {"model": "lin", "identifier": "kept", "label": "fast"}, 400, "label"),
+    ],
+)
+def test_a_bad_call_over_the_riverapi_protocol_is_refused_by_name(world, path, body, status, field):
+    before = everything(world)
+    refused(world.post(path, body), status, field)
+    assert everything(world) == before
+
+
+def test_what_is_not_finite_is_refused_over_the_riverapi_protocol(world):
+    before = everything(world)
+    for number in (b"NaN", b"Infinity", b"-Infinity", b"1e999"):
+        refused(
+            world.post("/api/learn/", b'{"model": "up", "features": {"a": 1}, "ground_truth": ' + number + b"}"), 400
+        )
+        refused(world.post("/api/predict/", b'{"model": "up", "features": {"a": ' + number + b"}}"), 400)
+    assert everything(world) == before
+
+
+class _Runs:
+    def __reduce__(self) -> Any:
+        import os
+
+        return os.system, ("touch /nowhere/run",)
+
+
+GOOD = dill.dumps(linear())
+
+
+@pytest.mark.parametrize(
+    "address, data, status, field",
+    [
+        ("regression/new", b"", 400, None),
+        ("regression/new", b"not a pickle", 400, None),
+        ("regression/new", GOOD[:-20], 400, None),
+        ("regression/new", GOOD[:1], 400, None),
+        ("regression/new", pickle.dumps({"a": 1}), 400, None),
+        ("regression/new", pickle.dumps(_Runs()), 400, None),
+        ("regression/new", dill.dumps(eval("lambda x: x", {})), 400, None),
+        ("regression/new", dill.dumps(preprocessing.StandardScaler()), 400, "flavor"),
+        ("regression/new", dill.dumps(cluster.KMeans), 400, None),
+        ("binary/new", dill.dumps(linear_model.LinearRegression()), 400, "flavor"),
+        ("creme/new", GOOD, 400, "flavor"),
+        ("regresion/new", GOOD, 400, "flavor"),
+        ("regression/up", GOOD, 409, "name"),
+        ("regression/a b", GOOD, 400, "name"),
+        ("regression/new?stream=nowhere", GOOD, 404, "stream"),
+        ("regression/new?stream=", GOOD, 404, "stream"),
+        ("binary/new?stream=s", dill.dumps(linear_model.LogisticRegression()), 400, "flavor"),
+        ("multiclass/new", dill.dumps(tree.HoeffdingTreeRegressor()), 201, None),
+    ],
+)
+def test_a_bad_upload_is_refused(world, address, data, status, field):
+    before = everything(world)
+    path, question, query = address.partition("?")
+    response = world.client.post(f"/api/model/{path}/{question}{query}", data, "application/octet-stream")
+    if status == 201:
+        assert response.status_code == 201  # a regressor has predict_one, which is what the flavor asks for
+        return
+    refused(response, status, field)
+    assert everything(world) == before
+
+
+def test_a_flavor_that_there_is_not_is_refused_without_a_name_too(world):
+    refused(world.client.post("/api/model/nothing/", GOOD, "application/octet-stream"), 400, "flavor")
+
+
+@pytest.mark.parametrize(
+    "body, content_type, status",
+    [
+        (b"", "application/x-www-form-urlencoded", 400),
+        (b"name=up", "application/x-www-form-urlencoded", 400),
+        (b"model=nobody", "application/x-www-form-urlencoded", 404),
+        (b'{"model": 7}', "application/json", 400),
+        (b'{"model"', "application/json", 400),
+        (b"\xff\xfe", "application/x-www-form-urlencoded", 400),
+    ],
+)
+def test_a_bad_deletion_is_refused(world, body, content_type, status):
+    before = everything(world)
+    refused(world.delete("/api/model/", body, content_type), status, "model" if body[1:] != b'"model"' else None)
+    assert everything(world) == before
+
+
+def test_the_callers_request_id_is_kept_and_a_strange_one_replaced(world):
+    response = world.get("/api/v1/models/nobody/", **{"X-Request-Id": "job-17.step_2"})
+    assert refused(response, 404)["request_id"] == "job-17.step_2"
+    response = world.get("/api/v1/models/nobody/", **{"X-Request-Id": "two words\t"})
+    assert refused(response, 404)["request_id"] != "two words\t"
+
+
+def test_a_bug_is_one_error_too_and_its_traceback_is_in_the_log_under_the_request_id(world, monkeypatch, caplog):
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("server.learning.inspection.metrics", broken)
+    for path in ("/api/v1/models/lin/metrics/", "/api/metrics/?model=lin"):
+        error = refused(world.get(path), 500, code="internal")
+        assert "a bug" not in error["message"]
+        assert any(error["request_id"] in record.getMessage() and record.exc_info for record in caplog.records)
+
+
+def test_a_database_that_is_away_is_503_with_a_time_to_come_back(world, monkeypatch):
+    def away(*args: Any, **kwargs: Any) -> Any:
+        raise OperationalError("server closed the connection")
+
+    monkeypatch.setattr("server.streams.registry.find", away)
+    monkeypatch.setattr("server.learning.registry.find", away)
+    for path in ("/api/v1/streams/s/", "/api/v1/models/lin/stats/", "/api/stats/?model=up"):
+        response = world.get(path)
+        refused(response, 503, code="unavailable")
+        assert int(response.headers["Retry-After"]) >= 1
+
+
+def test_a_model_that_still_learns_the_history_says_so(world):
+    world.model("behind", "s")
+    for path in ("/api/v1/models/behind/metrics/", "/api/v1/models/behind/history/", "/api/metrics/?model=behind"):
+        refused(world.get(path), 409, code="backfilling")
+    refused(world.post("/api/v1/models/behind/predict/", {"x": POINT}), 409, code="backfilling")
+    assert world.ok("/api/v1/models/behind/")["status"] == "backfilling"
+    with pytest.raises(Exception, match="still learning"):
+        asking.find("behind")

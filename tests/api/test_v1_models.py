@@ -1,0 +1,190 @@
+"""Models over the native API."""
+
+import pickle
+from typing import Any
+
+import pytest
+from river import linear_model, preprocessing
+
+from server.learning import recipes
+from tests.api.conftest import Api
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PIPELINE = {
+    "class": "compose.Pipeline",
+    "steps": [
+        {"class": "preprocessing.StandardScaler"},
+        {"class": "linear_model.LinearRegression", "params": {"intercept_lr": 0.1}},
+    ],
+}
+
+
+@pytest.fixture
+def fed(api: Api) -> Api:
+    """A stream with a model and ten observations in two segments."""
+    api.stream("s", segment="k")
+    api.model("avg", "s", "mean")
+    for n in range(10):
+        api.learn({"a": n, "k": "even" if n % 2 == 0 else "odd"}, 2.0 * n)
+    return api
+
+
+def test_recipes_are_listed_with_their_parameters(api):
+    listed = api.ok("/api/v1/recipes/")["recipes"]
+    assert listed == recipes.listing()
+    assert {"linear", "bayesian", "passive-aggressive", "runtime"} <= {recipe["name"] for recipe in listed}
+
+
+def test_every_recipe_makes_a_model_that_predicts_and_learns(api):
+    for recipe in api.ok("/api/v1/recipes/")["recipes"]:
+        name, flavor = recipe["name"], recipe["flavor"]
+        kind = {"regression": "number", "binary": "boolean", "multiclass": "category"}[flavor]
+        api.ok("/api/v1/streams/", {"name": name, "target": {"name": "y", "kind": kind}}, 201)
+        made = api.model(f"m-{name}", name, name)
+        assert set(made["parameters"]) == {parameter["name"] for parameter in recipe["parameters"]}
+        y: Any = {"number": 1.5, "boolean": True, "category": "red"}[kind]
+        for n in range(3):
+            receipt = api.learn({"x": n + 1, "y": 2, "z": 3}, y, stream=name)
+            assert "error" not in receipt["models"][f"m-{name}"], receipt
+        assert api.ok(f"/api/v1/models/m-{name}/predict/", {"x": {"x": 2, "y": 2, "z": 3}})["prediction"] is not None
+
+
+def test_a_recipe_takes_parameters_and_shows_them_all(api):
+    api.stream("s")
+    made = api.model("lin", "s", "linear", parameters={"intercept_lr": 0.5})
+    assert made["parameters"] == {"intercept_lr": 0.5, "learning_rate": 0.01}
+    shown = api.ok("/api/v1/models/lin/")["estimator"]
+    assert shown["LinearRegression"]["intercept_lr"] == ["Constant", {"learning_rate": 0.5}]
+
+
+def test_a_described_estimator_is_the_one_that_learns(api):
+    api.stream("s")
+    body = {"name": "m", "stream": "s", "flavor": "regression", "estimator": PIPELINE}
+    response = api.post("/api/v1/models/", body)
+    assert (response.status_code, response.headers["Location"]) == (201, "/api/v1/models/m/")
+    own = preprocessing.StandardScaler() | linear_model.LinearRegression(intercept_lr=0.1)
+    for n in range(5):
+        x, y = {"a": n, "b": n * n}, 3.0 * n
+        assert api.learn(x, y)["models"]["m"]["prediction"] == own.predict_one(x)
+        own.learn_one(x, y)
+
+
+def test_models_are_listed_all_or_of_one_stream(api):
+    for stream in ("s", "t"):
+        api.stream(stream)
+        api.model(f"{stream}-2", stream)
+        api.model(f"{stream}-1", stream)
+    assert [model["name"] for model in api.ok("/api/v1/models/")["models"]] == ["s-1", "s-2", "t-1", "t-2"]
+    assert [model["name"] for model in api.ok("/api/v1/models/?stream=t")["models"]] == ["t-1", "t-2"]
+
+
+def test_models_are_listed_in_as_many_queries_however_many_there_are(api, django_assert_max_num_queries):
+    api.stream("s")
+    for n in range(5):
+        api.model(f"m{n}", "s")
+    with django_assert_max_num_queries(1):
+        assert len(api.ok("/api/v1/models/")["models"]) == 5
+
+
+def test_a_model_is_shown_now_and_as_of_any_observation(fed):
+    now = fed.ok("/api/v1/models/avg/")
+    assert (now["at"], now["learned"], now["stream"], now["status"]) == (10, 10, "s", "ready")
+    then = fed.ok("/api/v1/models/avg/?at=4")
+    assert (then["at"], then["learned"]) == (4, 4)
+    assert fed.ok("/api/v1/models/avg/?at=0")["learned"] == 0
+    assert fed.ok("/api/v1/models/avg/?at=10")["metrics"] == now["metrics"]
+    assert then["metrics"] != now["metrics"]
+
+
+def test_metrics_are_overall_rolling_by_segment_and_as_of_an_observation(fed):
+    found = fed.ok("/api/v1/models/avg/metrics/")
+    assert set(found["metrics"]) == {"MAE", "RMSE", "SMAPE", "R2", "Bias"}
+    assert found["rolling"]["window"] == 100
+    assert set(found["segments"]) == {"even", "odd"}
+    assert sum(part["n"] for part in found["segments"].values()) == found["n"] == 9
+    odd = fed.ok("/api/v1/models/avg/metrics/?segment=odd")
+    assert (odd["segment"], odd["n"]) == ("odd", 5)
+    assert odd["metrics"] == {key: value for key, value in found["segments"]["odd"].items() if key != "n"}
+    # after three observations: errors of |2 - 0| and |4 - 1|
+    assert fed.ok("/api/v1/models/avg/metrics/?at=3")["metrics"]["MAE"] == 2.5
+
+
+def test_the_curve_ends_with_the_metrics_of_now(fed):
+    history = fed.ok("/api/v1/models/avg/history/")
+    last = dict(zip(history["columns"], history["points"][-1], strict=True))
+    metrics = fed.ok("/api/v1/models/avg/metrics/")
+    assert last["n"] == metrics["n"]
+    assert last["MAE"] == metrics["metrics"]["MAE"]
+    assert last["rolling MAE"] == metrics["rolling"]["MAE"]
+
+
+def test_a_download_is_the_estimator_as_it_is_or_was(fed):
+    response = fed.get("/api/v1/models/avg/download/")
+    assert response.headers["Content-Disposition"] == 'attachment; filename="avg.pkl"'
+    assert pickle.loads(response.content).predict_one({}) == 9.0
+    assert pickle.loads(fed.get("/api/v1/models/avg/download/?at=3").content).predict_one({}) == 2.0
+
+
+def test_stats_say_what_was_called(fed):
+    fed.ok("/api/v1/models/avg/predict/", {"x": {"a": 1, "k": "odd"}})
+    found = fed.ok("/api/v1/models/avg/stats/")
+    assert (found["model"], found["learn"]["n_calls"], found["predict"]["n_calls"]) == ("avg", 10, 1)
+
+
+def test_predictions_of_one_and_of_many_are_the_same(fed):
+    xs = [{"a": n, "k": "odd"} for n in range(3)]
+    many = fed.ok("/api/v1/models/avg/predict/", {"xs": xs})
+    one = fed.ok("/api/v1/models/avg/predict/", {"x": xs[0]})
+    assert many == {"at": 10, "predictions": [9.0, 9.0, 9.0]}
+    assert one == {"at": 10, "prediction": 9.0}
+
+
+def test_the_runtime_recipe_answers_with_an_interval(api):
+    api.stream("s")
+    api.model("run", "s", "runtime")
+    for n in range(1, 30):
+        api.learn({"x": n, "y": 2, "z": 2}, 3.0 * n)
+    answer = api.ok("/api/v1/models/run/predict/", {"x": {"x": 5, "y": 2, "z": 2}, "level": 0.9})
+    low, high = answer["interval"]
+    assert 0 <= low <= answer["prediction"] <= high
+
+
+def test_a_model_added_to_a_stream_with_history_learns_it_first(fed, work):
+    made = fed.model("late", "s", "mean")
+    assert (made["status"], made["progress"], made["head"]) == ("backfilling", 0, 10)
+    work()
+    late, first = fed.ok("/api/v1/models/late/"), fed.ok("/api/v1/models/avg/")
+    assert (late["status"], late["learned"], late["metrics"]) == ("ready", 10, first["metrics"])
+
+
+def test_a_model_may_be_told_to_begin_now(fed):
+    made = fed.model("now", "s", "mean", backfill=False)
+    assert (made["status"], made["since"]) == ("ready", 10)
+    fed.learn({"a": 1, "k": "odd"}, 7.0)
+    assert fed.ok("/api/v1/models/now/predict/", {"x": {"a": 1, "k": "odd"}})["prediction"] == 7.0
+
+
+def test_a_deleted_model_is_gone_and_the_log_stays(fed):
+    response = fed.delete("/api/v1/models/avg/")
+    assert (response.status_code, response.content) == (204, b"")
+    assert fed.get("/api/v1/models/avg/").status_code == 404
+    assert fed.delete("/api/v1/models/avg/").status_code == 404
+    assert fed.ok("/api/v1/streams/s/")["head"] == 10
+    assert "predictions" not in fed.ok("/api/v1/streams/s/observations/")["observations"][0]
+    fed.learn({"a": 1, "k": "odd"}, 7.0)
+
+
+def test_who_made_it_is_kept(api, settings):
+    from django.contrib.auth.models import User
+
+    from server.accounts import tokens
+
+    settings.TAILRACE = settings.TAILRACE.model_copy(update={"auth": "required"})
+    settings.MIDDLEWARE = ["server.api.middleware.Envelope", "server.api.auth.Guard"]
+    _, secret = tokens.create(User.objects.create_user("ada"), "test")
+    api.client.defaults["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
+    assert api.stream("s")["created_by"] == "ada"
+    assert api.model("m", "s")["created_by"] == "ada"
+    assert api.upload("up").status_code == 201
+    assert api.ok("/api/v1/models/up/")["created_by"] == "ada"

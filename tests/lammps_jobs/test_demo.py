@@ -1,0 +1,233 @@
+"""The demo as a user runs it: real LAMMPS, a real server, stopped in every way, started again."""
+
+import ast
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from matplotlib import pyplot
+
+from tests.serving import Server
+
+pytestmark = pytest.mark.xdist_group("demo")
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ("--seed", "3575", "--jobs", "3", "--heldout", "2")  # A seed whose jobs are short.
+PATIENCE = 180
+
+
+def environment(var: Path) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
+    return own | {"TAILRACE_VAR_DIR": str(var)}
+
+
+class Demo:
+    """One start of the demo."""
+
+    def __init__(self, var: Path, *options: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "lammps_jobs.demo", *options],
+            cwd=ROOT, env=environment(var), text=True, bufsize=1,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self.said: list[str] = []
+
+    def until(self, words: str) -> "Demo":
+        """Read what it says up to the line that holds `words`."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line)
+            if words in line:
+                return self
+        raise AssertionError(f"the demo never said {words!r}, but:\n{self.text}")
+
+    def end(self) -> int:
+        """Read the rest and return the exit code."""
+        assert self.process.stdout is not None
+        self.said += self.process.stdout.readlines()
+        return self.process.wait(PATIENCE)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.said)
+
+    @property
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+def kill_the_demo(demo: Demo) -> None:
+    demo.process.kill()
+    demo.end()
+
+
+def interrupt_the_demo(demo: Demo) -> None:
+    children = demo.children
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.end() == 130
+    assert "Stopped. What was done is kept" in demo.text
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+def kill_its_server(demo: Demo) -> None:
+    """All of it, as `kill -9` of a process group does."""
+    for process in demo.children:
+        if "gunicorn" in " ".join(process.cmdline()):
+            process.kill()
+    assert demo.end() == 0
+    assert "The server is gone: starting it again." in demo.text
+
+
+@pytest.fixture(scope="module")
+def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a demo has ended that was stopped in three ways on its way."""
+    var = tmp_path_factory.mktemp("demo") / "var"
+    for stop in (kill_the_demo, interrupt_the_demo, kill_its_server):
+        stop(Demo(var, *SMALL).until("/5  "))
+    return var
+
+
+@pytest.fixture(scope="module")
+def again(var: Path) -> str:
+    """What a start says after all is done."""
+    demo = Demo(var)
+    assert demo.end() == 0
+    return demo.text
+
+
+@pytest.fixture(scope="module")
+def log(var: Path, again: str) -> list[dict[str, Any]]:
+    """All that the server has in the end."""
+    return observations(var)
+
+
+def observations(var: Path) -> list[dict[str, Any]]:
+    server = Server(var).start()
+    try:
+        status, page = server.get("/api/v1/streams/lammps-runtime/observations/?after=0")
+    finally:
+        server.stop()
+    assert status == 200
+    return page["observations"]
+
+
+def loop_time(var: Path, name: str) -> float:
+    """Read without the parser under test."""
+    (found,) = re.findall(r"Loop time of (\S+) on", (var / "demo" / "jobs" / name / "log.lammps").read_text())
+    return float(found)
+
+
+def test_the_log_holds_each_job_once_whatever_happened_on_the_way(log):
+    assert [one["seq"] for one in log] == [1, 2, 3]
+    assert [one["source"]["job"] for one in log] == ["train-001", "train-002", "train-003"]
+    assert len({one["key"] for one in log}) == 3
+
+
+def test_what_is_learned_is_the_loop_time_of_the_job_itself(var, log):
+    for one in log:
+        script = (var / "demo" / "jobs" / one["source"]["job"] / "job.sh").read_text()
+        assert one["y"] == loop_time(var, one["source"]["job"])
+        assert {name: int(re.search(rf"-v {name} (\d+)", script)[1]) for name in "xyz"}.items() <= one["x"].items()
+        assert one["x"]["processes"] == (2 if "mpiexec -n 2" in script else 1)
+
+
+def test_nothing_is_left_waiting(var, again):
+    assert list((var / "demo" / "spool").glob("*.json")) == []
+
+
+def test_a_demo_that_is_done_says_so_and_shows_its_table_again(again):
+    assert "All 5 jobs were done before; none was run again" in again
+    for model in ("linear", "bayesian", "passive-aggressive", "runtime"):
+        assert re.search(rf"^ *{model} +3( +-?\d+\.\d{{3}}){{5}} *$", again, re.MULTILINE), again
+
+
+def test_the_held_out_errors_are_those_of_predictions_made_before_the_job_ran(var, again):
+    errors = []
+    for name in ("heldout-001", "heldout-002"):
+        said = json.loads((var / "demo" / "jobs" / name / "prediction.json").read_text())
+        assert said["linear"]["at"] == 3
+        errors.append(abs(said["linear"]["prediction"] - loop_time(var, name)))
+    (row,) = re.findall(r"^ *linear .*$", again, re.MULTILINE)
+    assert row.split()[4] == f"{sum(errors) / 2:.3f}"
+
+
+def test_its_pictures_are_pictures(var, again):
+    for name in ("drift.png", "predicted-vs-actual.png"):
+        height, width, _ = pyplot.imread(var / "demo" / name).shape
+        assert width > height > 500
+
+
+def test_the_lines_it_offers_to_paste_work(var, again):
+    lines = again[again.index("import requests") :].strip().splitlines()
+    assert len(lines) == 4
+    server = Server(var).start()
+    try:
+        pasted = "\n".join(lines).replace(re.search(r"http://[^/]+", lines[1])[0], server.url)
+        shown = subprocess.run(
+            [sys.executable, "-i"], input=pasted + "\n", capture_output=True, text=True, timeout=PATIENCE, check=True
+        ).stdout
+    finally:
+        server.stop()
+    predicted, metrics = shown.strip().splitlines()
+    assert {"prediction", "interval", "at"} <= set(ast.literal_eval(predicted))
+    assert {"MAE", "RMSE"} <= set(ast.literal_eval(metrics))
+
+
+def test_a_database_that_was_lost_is_filled_again_from_the_jobs_results(var, log, tmp_path):
+    shutil.copytree(var / "demo", tmp_path / "demo")
+    demo = Demo(tmp_path)
+    assert demo.end() == 0
+    assert "none was run again" in demo.text
+    assert [one["y"] for one in observations(tmp_path)] == [one["y"] for one in log]
+
+
+def test_names_that_are_taken_are_left_alone(var, again, tmp_path):
+    """Such as those of an earlier demo whose directory was deleted, or moved aside by --fresh."""
+    for path in var.iterdir():
+        if path.is_file():
+            shutil.copy(path, tmp_path)
+    demo = Demo(tmp_path, "--fresh", *SMALL).until("Stream ")
+    demo.process.send_signal(signal.SIGTERM)
+    assert demo.end() == 130
+    assert "Stream lammps-runtime-2, models linear-2, bayesian-2, passive-aggressive-2, runtime-2." in demo.text
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--seed", "7"], "begun with --seed 3575"),
+        (["--jobs", "700"], "700 jobs and 2 held out are more than the"),
+        (["--jobs", "some"], "'some' is no count: expected a whole number, at least 1"),
+    ],
+)
+def test_a_wrong_start_says_what_is_wrong(var, options, words):
+    demo = Demo(var, *options)
+    assert demo.end() == 2
+    assert words in demo.text
+
+
+def test_two_demos_do_not_mix(var):
+    with open(var / "demo.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        demo = Demo(var)
+        assert demo.end() == 2
+    assert "a demo is running already" in demo.text
+
+
+def test_outside_a_checkout_it_says_where_it_belongs(tmp_path):
+    shutil.copytree(ROOT / "lammps_jobs", tmp_path / "lammps_jobs")
+    done = subprocess.run(
+        [sys.executable, "-m", "lammps_jobs.demo"],
+        cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "run it from a checkout of Tailrace" in done.stderr

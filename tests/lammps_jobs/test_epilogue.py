@@ -1,0 +1,295 @@
+"""The epilogue as a job script runs it: a process of its own, against a real HTTP server that may misbehave."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FIXTURES = Path(__file__).with_name("fixtures")
+PATH = "/api/v1/streams/lammps-runtime/observations/"
+
+
+class Peer:
+    """A server that answers as told and remembers what it was sent."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, dict[str, str], bytes]] = []
+        self.requests: list[tuple[str, dict[str, str], dict]] = []
+        self.slow = False
+        self.end = threading.Event()
+        peer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                peer.requests.append((self.path, dict(self.headers), body))
+                answer = peer.answers.pop(0) if peer.answers else created(len(peer.requests))
+                status, headers, content = answer
+                if peer.slow:
+                    self.trickle()
+                    return
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def trickle(self) -> None:
+                """A byte now and then: each restarts a timeout of the socket."""
+                self.wfile.write(b"HTTP/1.1 201 Created\r\nX-Slow: ")
+                while not peer.end.wait(0.05):
+                    self.wfile.write(b"z")
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        self.end.set()
+        self.http.shutdown()
+        self.http.server_close()
+
+    @property
+    def keys(self) -> list[str]:
+        return [body["key"] for _, _, body in self.requests]
+
+
+def created(seq: int) -> tuple[int, dict[str, str], bytes]:
+    return 201, {}, json.dumps({"first": seq, "last": seq, "accepted": 1, "duplicates": 0, "models": {}}).encode()
+
+
+def error(status: int, message: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    return status, headers, json.dumps({"error": {"code": "x", "message": message}}).encode()
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    peer = Peer()
+    yield peer
+    peer.close()
+
+
+@pytest.fixture
+def nobody(peer: Peer) -> str:
+    """An address where nothing listens."""
+    closed = Peer()
+    closed.close()
+    return closed.url
+
+
+@pytest.fixture
+def epilogue(tmp_path: Path):
+    """Runs the epilogue of a finished job; asserts what always holds: exit code 0."""
+    shutil.copy(FIXTURES / "mpi.log", tmp_path / "log.lammps")
+
+    def run(url: str, *options: str, key: str = "job-1", env: dict[str, str] | None = None, **kwargs):
+        command = [sys.executable, "-m", "lammps_jobs.epilogue", *options]
+        if "--flush" not in options:
+            command += ["--stream", "lammps-runtime", "--key", key, "x=2", "y=2", "z=3"]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
+        environment |= {"TAILRACE_URL": url, "TAILRACE_SPOOL": str(tmp_path / "spool"), "PYTHONPATH": str(ROOT)}
+        kwargs = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | kwargs
+        done = subprocess.run(
+            command, env=environment | (env or {}), cwd=tmp_path, text=True, timeout=60, check=False, **kwargs
+        )
+        assert done.returncode == 0
+        return done
+
+    return run
+
+
+def spooled(tmp_path: Path) -> list[str]:
+    return [json.loads(path.read_text())["observation"]["key"] for path in sorted((tmp_path / "spool").glob("*.json"))]
+
+
+def test_it_posts_the_loop_time_with_its_features(peer, epilogue, tmp_path):
+    done = epilogue(peer.url, "--receipt", "receipt.json", "--source", "cluster=here")
+    path, headers, body = peer.requests[0]
+    assert path == PATH
+    assert "Authorization" not in headers
+    assert body["x"] == {"processes": 2, "x": 2, "y": 2, "z": 3}
+    assert body["y"] == 0.0158455
+    assert body["key"] == "job-1"
+    assert body["source"].items() >= {"program": "lammps", "atoms": 648, "steps": 20, "cluster": "here"}.items()
+    assert json.loads((tmp_path / "receipt.json").read_text())["last"] == 1
+    assert done.stdout == "tailrace: observation 1 of lammps-runtime: 0.0158455\n"
+    assert done.stderr == ""
+
+
+def test_it_shows_its_token(peer, epilogue):
+    epilogue(peer.url, env={"TAILRACE_TOKEN": "s3cret"})
+    assert peer.requests[0][1]["Authorization"] == "Bearer s3cret"
+
+
+def test_it_spools_while_the_server_is_down_and_says_so_in_one_line(nobody, epilogue, tmp_path):
+    done = epilogue(nobody)
+    assert len(done.stderr.splitlines()) == 1
+    assert "connection refused" in done.stderr
+    assert spooled(tmp_path) == ["job-1"]
+
+
+def test_the_next_epilogue_delivers_what_was_spooled(peer, nobody, epilogue, tmp_path):
+    epilogue(nobody, key="job-1")
+    epilogue(nobody, key="job-2")
+    epilogue(peer.url, key="job-3")
+    assert peer.keys == ["job-3", "job-1", "job-2"]
+    assert spooled(tmp_path) == []
+
+
+def test_flush_delivers_the_spool_in_order(peer, nobody, epilogue, tmp_path):
+    for key in ("b", "a", "c"):
+        epilogue(nobody, key=key)
+    done = epilogue(peer.url, "--flush")
+    assert peer.keys == ["b", "a", "c"]
+    assert done.stdout == "tailrace: delivered 3 from the spool, 0 waiting\n"
+    assert spooled(tmp_path) == []
+
+
+def test_flush_while_the_server_is_down_loses_nothing(nobody, epilogue, tmp_path):
+    epilogue(nobody)
+    done = epilogue(nobody, "--flush")
+    assert "1 not delivered, kept in" in done.stderr
+    assert spooled(tmp_path) == ["job-1"]
+
+
+def test_it_tries_again_after_a_server_error(peer, epilogue, tmp_path):
+    peer.answers = [error(500, "oops"), (502, {}, b"<html>Bad Gateway</html>")]
+    assert epilogue(peer.url).stderr == ""
+    assert peer.keys == ["job-1"] * 3
+    assert spooled(tmp_path) == []
+
+
+def test_it_gives_up_on_a_server_that_keeps_failing(peer, epilogue, tmp_path):
+    peer.answers = [error(500, "the disk is full")] * 3
+    done = epilogue(peer.url)
+    assert "500 Internal Server Error: the disk is full (3 tries)" in done.stderr
+    assert spooled(tmp_path) == ["job-1"]
+
+
+def test_it_honours_a_short_retry_after(peer, epilogue, tmp_path):
+    peer.answers = [error(503, "busy", **{"Retry-After": "1"})]
+    assert epilogue(peer.url).stderr == ""
+    assert len(peer.requests) == 2
+
+
+def test_it_does_not_wait_for_a_retry_after_beyond_its_deadline(peer, epilogue, tmp_path):
+    peer.answers = [error(503, "down for maintenance", **{"Retry-After": "3600"})]
+    done = epilogue(peer.url, "--deadline", "1000")
+    assert len(peer.requests) == 1
+    assert "down for maintenance" in done.stderr
+    assert spooled(tmp_path) == ["job-1"]
+
+
+def test_a_server_that_trickles_its_answer_does_not_hold_it_beyond_the_deadline(peer, epilogue, tmp_path):
+    """Without a total deadline this would not end before the server does, and the run would time out."""
+    peer.slow = True
+    done = epilogue(peer.url, "--deadline", "0.3")
+    assert "did not answer in time" in done.stderr
+    assert spooled(tmp_path) == ["job-1"]
+
+
+def test_what_is_refused_for_good_is_set_aside_with_the_reason(peer, epilogue, tmp_path):
+    peer.answers = [error(400, "x.z is unknown")]
+    done = epilogue(peer.url)
+    assert "refused for good" in done.stderr
+    assert spooled(tmp_path) == []
+    kept = sorted((tmp_path / "spool" / "refused").iterdir())
+    assert [path.suffix for path in kept] == [".json", ".reason"]
+    assert json.loads(kept[0].read_text())["observation"]["key"] == "job-1"
+    assert "x.z is unknown" in kept[1].read_text()
+    epilogue(peer.url, "--flush")
+    assert len(peer.requests) == 1
+    peer.answers = [error(400, "x.z is still unknown")]
+    epilogue(peer.url)
+    assert sorted((tmp_path / "spool" / "refused").iterdir()) == kept
+
+
+@pytest.mark.parametrize("status", [301, 401, 403, 404])
+def test_what_can_be_put_right_elsewhere_waits_in_the_spool(peer, epilogue, tmp_path, status):
+    peer.answers = [error(status, "no", Location="/elsewhere/")]
+    assert "not delivered" in epilogue(peer.url).stderr
+    assert spooled(tmp_path) == ["job-1"]
+
+
+def test_one_refused_point_does_not_hold_up_the_spool(peer, nobody, epilogue, tmp_path):
+    for key in ("good-1", "bad", "good-2"):
+        epilogue(nobody, key=key)
+    peer.answers = [created(1), error(400, "nonsense"), created(2)]
+    assert "nonsense" in epilogue(peer.url, "--flush").stderr
+    assert peer.keys == ["good-1", "bad", "good-2"]
+    assert spooled(tmp_path) == []
+
+
+def test_a_spool_file_cut_short_is_set_aside(peer, nobody, epilogue, tmp_path):
+    epilogue(nobody)
+    (path,) = (tmp_path / "spool").glob("*.json")
+    path.write_bytes(path.read_bytes()[:40])
+    assert "not a whole observation" in epilogue(peer.url, "--flush").stderr
+    assert len(list((tmp_path / "spool" / "refused").glob("*.json"))) == 1
+    assert peer.requests == []
+
+
+def test_where_the_spool_can_not_be_written_the_result_is_in_the_output(nobody, epilogue, tmp_path):
+    (tmp_path / "spool").write_text("in the way")
+    done = epilogue(nobody)
+    assert len(done.stderr.splitlines()) == 1
+    assert "'y': 0.0158455" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["killed.log", "nan.log", "time-limit.log", "error.log"])
+def test_a_job_that_did_not_complete_posts_nothing_and_says_why(peer, epilogue, tmp_path, name):
+    shutil.copy(FIXTURES / name, tmp_path / "log.lammps")
+    done = epilogue(peer.url)
+    assert done.stderr.startswith("tailrace: nothing posted: log.lammps: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert peer.requests == []
+    assert not (tmp_path / "spool").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--no-such-option"], "--no-such-option"),
+        (["x"], "'x' is no feature: expected name=value"),
+        (["w=nan"], "w is nan: expected a finite number"),
+        (["--deadline", "soon"], "'soon' is no time"),
+        (["--url", "cluster:8080"], "'cluster:8080' is no server's address"),
+        (["--log", "no.such.log"], "No such file or directory: no.such.log"),
+    ],
+)
+def test_a_wrong_command_line_says_what_is_wrong_and_never_fails_the_job(peer, epilogue, options, words):
+    done = epilogue(peer.url, *options)
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert peer.requests == []
+
+
+def test_it_survives_output_that_can_not_be_written(peer, epilogue):
+    with open("/dev/full", "w") as full:
+        epilogue(peer.url, stdout=full, stderr=full)
+    assert peer.keys == ["job-1"]
+
+
+def test_it_needs_nothing_but_the_standard_library():
+    """It runs in whatever Python a cluster has."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-X", "importtime", "-m", "lammps_jobs.epilogue", "--help"],
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+    assert "argparse" in imported
+    # copy asks for Jython's "org".
+    assert imported - sys.stdlib_module_names - {"lammps_jobs", "imported package", "org"} == set()

@@ -1,0 +1,146 @@
+"""The log parser, on logs of real LAMMPS runs (see fixtures/README.md)."""
+
+from pathlib import Path
+
+import pytest
+
+from lammps_jobs.log import RunNotCompleted, RunTiming, parse_log, read_log
+
+FIXTURES = Path(__file__).with_name("fixtures")
+FAILED = {
+    "killed.log": "breaks off at step 25",
+    "truncated.log": "breaks off at step 20",
+    "time-limit.log": "reached its time limit (timer timeout) at step 40",
+    "halted.log": "halted early: Fix halt condition for fix-id stop met on step 20",
+    "error.log": "LAMMPS stopped with ERROR on proc 0: Substitution for illegal variable y",
+    "lost-atoms.log": "LAMMPS stopped with ERROR: Lost atoms: original 648 current 0",
+    "nan.log": "diverged: its output shows inf at step 0",
+}
+
+
+def _parse(text: str):
+    return parse_log(text.encode().splitlines(keepends=True))
+
+
+def test_it_reads_a_serial_run_to_the_microsecond():
+    report = read_log(FIXTURES / "serial.log")
+    assert report.failure is None
+    assert report.version == "22 Jul 2025 - Update 4"
+    assert report.loop_time == 0.0273036
+    assert (report.atoms, report.steps, report.processes, report.threads) == (648, 20, 1, 1)
+    assert report.cpu_use == 92.3
+    assert report.wall_time == 0
+
+
+def test_it_tells_processes_from_threads():
+    """LAMMPS writes "on 2 procs" for both."""
+    assert (read_log(FIXTURES / "mpi.log").processes, read_log(FIXTURES / "mpi.log").threads) == (2, 1)
+    assert (read_log(FIXTURES / "threads.log").processes, read_log(FIXTURES / "threads.log").threads) == (1, 2)
+
+
+def test_it_reads_an_older_lammps_without_threads():
+    report = _parse(
+        "LAMMPS (3 Mar 2020)\nPer MPI rank memory allocation (min/avg/max) = 3.0 | 3.0 | 3.0 Mbytes\n"
+        "Step Temp E_pair E_mol TotEng Press \n       0         1440   -6.7733681            0   -4.6134356   -5.0197073 \n"
+        "Loop time of 1.5e-05 on 4 procs for 100 steps with 32000 atoms\n\n"
+        "99.9% CPU use with 4 MPI tasks x no OpenMP threads\nTotal wall time: 1:02:03\n"
+    )
+    assert report.runs == (RunTiming(1.5e-05, 100, 32000, processes=4, threads=1, cpu_use=99.9),)
+    assert report.wall_time == 3723
+    assert report.completed
+
+
+def test_it_reads_captured_output_as_well_as_a_log():
+    report = read_log(FIXTURES / "screen.out")
+    assert report.loop_time == 0.0269627
+    assert report.processes == 1
+
+
+def test_it_adds_up_the_runs_of_one_input():
+    report = read_log(FIXTURES / "two-runs.log")
+    assert [run.steps for run in report.runs] == [10, 20]
+    assert report.loop_time == pytest.approx(0.0144956 + 0.0292878, abs=1e-12)
+    assert report.steps == 30
+
+
+@pytest.mark.parametrize("name", FAILED)
+def test_it_gives_the_reason_instead_of_a_time(name):
+    report = read_log(FIXTURES / name)
+    assert not report.completed
+    assert FAILED[name] in report.failure
+    with pytest.raises(RunNotCompleted) as raised:
+        _ = report.loop_time
+    assert str(raised.value) == report.failure
+
+
+def test_every_fixture_is_spoken_for():
+    complete = {"serial.log", "mpi.log", "threads.log", "screen.out", "two-runs.log", "README.md"}
+    assert {path.name for path in FIXTURES.iterdir()} == complete | set(FAILED)
+
+
+@pytest.mark.parametrize("name", ["serial.log", "mpi.log", "two-runs.log"])
+def test_no_beginning_of_a_log_passes_for_the_whole(name):
+    whole = (FIXTURES / name).read_bytes()
+    needed = whole.index(b"Total wall time: ") + len(b"Total wall time: 0:00:00")
+    passed = [cut for cut in range(needed) if parse_log(whole[:cut].splitlines(keepends=True)).completed]
+    assert passed == []
+    assert parse_log(whole[:needed].splitlines(keepends=True)).completed
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "        10  -nan            0              0             -nan           -nan          ",
+        "        10   1.0            inf",
+        "TotEng   =           nan KinEng   =         1.0000 Temp     =         1.0000 ",
+        "  - [10, nan, 0.5, ]",
+    ],
+)
+def test_it_sees_divergence_in_every_style_of_output(row):
+    serial = (FIXTURES / "serial.log").read_text()
+    end = serial.index("Loop time")
+    assert "diverged" in (_parse(f"{serial[:end]}{row}\n{serial[end:]}").failure or "completed")
+
+
+def test_words_that_only_contain_nan_or_inf_are_no_divergence():
+    serial = (FIXTURES / "serial.log").read_text()
+    end = serial.index("Loop time")
+    extra = "WARNING: inf is mentioned here (src/thermo.cpp:1)\nShown by nanny, info, 12inf3\n"
+    assert _parse(serial[:end] + extra + serial[end:]).completed
+
+
+def test_of_several_starts_in_one_file_the_last_counts():
+    killed, serial = (FIXTURES / "killed.log").read_bytes(), (FIXTURES / "serial.log").read_bytes()
+    assert parse_log((killed + b"\n" + serial).splitlines(keepends=True)).loop_time == 0.0273036
+    requeued_and_killed = parse_log((serial + killed).splitlines(keepends=True))
+    assert not requeued_and_killed.completed
+    assert requeued_and_killed.runs == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "the log is empty"),
+        ("slurmstepd: error: *** JOB 7 CANCELLED ***\n", "not a log of LAMMPS"),
+        ("LAMMPS (22 Jul 2025)\nTotal wall time: 0:00:00\n", "never ran a step"),
+        (
+            "LAMMPS (22 Jul 2025)\nLoop time of 1e on 1 procs for 5 steps with 2 atoms\nTotal wall time: 0:00:00\n",
+            "can't be read",
+        ),
+        (
+            "LAMMPS (22 Jul 2025)\nLoop time of 1e-6 on 1 procs for 0 steps with 2 atoms\nTotal wall time: 0:00:00\n",
+            "never ran",
+        ),
+    ],
+)
+def test_what_is_no_log_of_a_run_is_said_to_be_none(text, reason):
+    assert reason in _parse(text).failure
+
+
+def test_bytes_that_are_no_text_are_no_trouble():
+    assert "not a log" in parse_log([bytes(range(256)), b"\xff\xfe\n"]).failure
+
+
+def test_a_log_that_is_not_there_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_log(tmp_path / "log.lammps")

@@ -6,12 +6,15 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "server.settings")
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections, reset_queries
 from whitenoise import WhiteNoise
 
 django_application = get_wsgi_application()
 
-from server.learning import maintenance  # noqa: E402 - the models need a configured Django
+from server.api import events  # noqa: E402 - the models need a configured Django
+from server.learning import maintenance  # noqa: E402
 
 application = WhiteNoise(django_application, prefix=settings.STATIC_URL)
 for finder in get_finders():
@@ -20,4 +23,11 @@ for finder in get_finders():
         url = settings.STATIC_URL + (f"{prefix}/{path}" if prefix else path)
         application.add_file_to_dictionary(url, storage.path(path))
 
+# Connections last as long as their threads, and whoever sees one fail gives it up (server.streams.locks.give_up):
+# Django's own look at them before and after every request costs as much as a prediction.
+for signal in (request_started, request_finished):
+    signal.disconnect(close_old_connections)
+request_started.disconnect(reset_queries)
+
 maintenance.start()
+events.end_with_process()

@@ -5,10 +5,13 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+from django.db import DatabaseError, InterfaceError
+
 from server.learning.models import Model
 from server.streams import log
 from server.streams.codec import dumps, text
 from server.streams.errors import Invalid
+from server.streams.locks import give_up
 from server.streams.log import Span
 from server.streams.models import Retraction, Stream
 
@@ -68,6 +71,14 @@ def answers(span: Span, offset: int, names: dict[int, str]) -> dict[str, Any]:
     errors = {names[pk]: by[offset] for pk, by in span.skipped.items() if pk in names and offset in by}
     found: dict[str, Any] = {"predictions": predictions} if predictions else {}
     return found | {"errors": errors} if errors else found
+
+
+def sent(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same, with the connection to the database given up where it fails half-way: the answer then breaks off."""
+    try:
+        yield from chunks
+    except (DatabaseError, InterfaceError) as exc:
+        raise give_up(exc) from exc
 
 
 def ndjson(stream: Stream, after: int, upto: int) -> Iterator[bytes]:

@@ -61,7 +61,7 @@ class Observations(View):
             chunks = export.table(stream, export.csv_columns(stream, after, upto), after, upto)
         ending = "ndjson" if kind == NDJSON else "csv"
         headers = {"Content-Disposition": f'attachment; filename="{stream.name}.{ending}"'}
-        return StreamingHttpResponse(chunks, content_type=f"{kind}; charset=utf-8", headers=headers)
+        return StreamingHttpResponse(export.sent(chunks), content_type=f"{kind}; charset=utf-8", headers=headers)
 
 
 def _accepted(request: HttpRequest) -> str:

@@ -37,7 +37,6 @@ INSTALLED_APPS = [
     "server.streams",
     "server.learning",
     "server.api",
-    "server.operations",
 ]
 
 MIDDLEWARE = ["server.api.middleware.Envelope", "server.api.auth.Guard"]

@@ -33,6 +33,7 @@ class InternalError(TailraceError):
 def translated(exc: BaseException, request: HttpRequest) -> TailraceError:
     """Any exception as one that the API can answer with; what nobody expected is logged with its traceback."""
     if isinstance(exc, TailraceError):
+        logger.info("request %s %s %s: %s", request_id(request), request.method, request.path, exc.code)
         return exc
     if isinstance(exc, (DatabaseError, InterfaceError)):
         logger.warning("database: %s (request %s)", exc, request_id(request))

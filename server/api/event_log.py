@@ -117,8 +117,8 @@ _NUMBER = {
     ("sqlite", PREDICTION): "p.xid",
 }
 _NOW = {
-    "postgresql": "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1, 1, 4611686018427387904",
-    "sqlite": "SELECT (SELECT COALESCE(MAX(id), 0) FROM streams_batch), 1,"
+    "postgresql": f"SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1, {PREDICTION}, {END}",
+    "sqlite": f"SELECT (SELECT COALESCE(MAX(id), 0) FROM streams_batch), {PREDICTION},"
     " (SELECT COALESCE(MAX(id), 0) FROM learning_prediction)",
 }
 

@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from django.conf import settings
@@ -141,7 +141,7 @@ class EventStream:
             if not connection.in_atomic_block:
                 connection.close()
 
-    def _follow(self) -> Iterator[bytes]:
+    def _follow(self) -> Generator[bytes]:
         yield self._heartbeat  # sends the headers: the client knows that from now on it misses nothing
         sent = time.monotonic()
         while not STOPPING.is_set() and not _has_gone(self._client):

@@ -11,7 +11,7 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, connection,
 
 from server.learning import writing
 from server.learning.models import Model, Prediction
-from server.learning.replica import Replica, reason
+from server.learning.replica import FATAL, Replica, reason
 from server.learning.replicaset import SETS, ReplicaSet
 from server.streams import locks, log
 from server.streams.codec import loads, text
@@ -157,7 +157,9 @@ def predict(
                 predictions.append(replica.predict(x))
                 if level is not None:
                     intervals.append(replica.interval(x, level))
-            except Exception as exc:  # whatever an estimator may raise
+            except FATAL:
+                raise
+            except BaseException as exc:  # whatever an estimator may raise
                 raise Invalid(
                     f"model {name} can't predict {field}: {reason(exc)}", field=field, code="refused"
                 ) from exc
@@ -185,7 +187,9 @@ def _keep(place: Place, at: int, identifier: str | None, x: dict[str, Any], pred
     intervals = None if interval is None else [interval]
     if inserted:
         return Answer(place.model_id, [prediction], intervals, at, own)
-    known = Prediction.objects.get(identifier=own)
+    known = Prediction.objects.filter(identifier=own).first()
+    if known is None:
+        raise NotFound("the model was deleted")
     if known.model_id != place.model_id or loads(known.x) != x:
         raise Conflict(
             f"identifier {shown(own)} already names another prediction: choose a new one, or leave it out and get one",

@@ -3,6 +3,7 @@
 A random state is no obstacle, since it is stored with the initial estimator. These are:
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from river import base
@@ -15,6 +16,15 @@ NOT_REPEATABLE = {
 }
 """Class of river to reason."""
 
+CHANGES_WHEN_ASKED = frozenset(
+    (
+        *(f"{kind}{task}" for kind in ("FM", "FFM", "FwFM", "HOFM") for task in ("Regressor", "Classifier")),
+        *("GapEncoder", "GaussianRandomProjector", "KMeans", "LDA", "MonteCarloClassifierChain"),
+        *("PoissonInclusion", "RBFSampler", "SWINN", "SparseRandomProjector"),
+    )
+)
+"""Classes of river that draw from their random state to predict: a question that isn't in the log must not move it."""
+
 
 def check(estimator: Any) -> None:
     """Refuse an estimator that is, or holds, one whose replay would differ.
@@ -24,12 +34,7 @@ def check(estimator: Any) -> None:
     Invalid
         Naming the class and why.
     """
-    waiting, seen = [estimator], set()
-    while waiting:
-        value = waiting.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
+    for value in _parts(estimator):
         name = type(value).__name__
         if name in NOT_REPEATABLE and type(value).__module__.startswith("river."):
             raise Invalid(
@@ -38,6 +43,25 @@ def check(estimator: Any) -> None:
                 field="estimator",
                 code="not_repeatable",
             )
+
+
+def changes_when_asked(estimator: Any) -> bool:
+    """Whether a prediction leaves another state behind, so that only a copy may be asked outside of the fold."""
+    return any(
+        type(value).__name__ in CHANGES_WHEN_ASKED and type(value).__module__.startswith("river.")
+        for value in _parts(estimator)
+    )
+
+
+def _parts(estimator: Any) -> Iterator[Any]:
+    """The estimator and all that it holds."""
+    waiting, seen = [estimator], set()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        yield value
         if isinstance(value, base.Base):
             waiting += vars(value).values() if hasattr(value, "__dict__") else ()
         elif isinstance(value, dict):

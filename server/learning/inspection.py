@@ -156,7 +156,8 @@ def _unwrapped(value: Any) -> Any:
         return [_unwrapped(item) for item in value]
     if inspect.isclass(value):
         return value.__name__
-    value = plain(value)
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return str(value)
+    try:
+        value = plain(value)
+    except (TypeError, OverflowError):
+        return str(value)
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

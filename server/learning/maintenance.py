@@ -9,14 +9,15 @@ import os
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection, transaction
-from django.db.models import F, Max, Q
+from django.db.models import F, Max, Min, Q, QuerySet
 
 from server.learning import asking, pickles, replay, snapshots
 from server.learning.models import Model, Snapshot
-from server.learning.replica import Replica, reason
+from server.learning.replica import FATAL, Replica, reason
 from server.learning.replicaset import SETS
 from server.streams.errors import Unavailable
 from server.streams.locks import lock_stream, transaction_for_writing
@@ -49,24 +50,26 @@ class Maintenance(threading.Thread):
 
     def run(self) -> None:
         while not self._stopping.wait(PAUSE):
-            try:
-                self.step()
-            except (DatabaseError, InterfaceError, Unavailable) as exc:
-                logger.warning("maintenance waits for the database: %s", exc)
-                connection.close()
-                self._stopping.wait(2)
-            except Exception:
-                logger.exception("maintenance failed and goes on")
-                self._stopping.wait(2)
+            self.step()
         close_old_connections()
         connection.close()
 
     def step(self) -> None:
-        """One look at everything."""
-        write_due_snapshots()
-        rebuild_after_retractions()
-        work_on_backfills()
-        evict()
+        """One look at everything; what fails keeps nothing else from being done."""
+        for work in (write_due_snapshots, rebuild_after_retractions, work_on_backfills, evict, self._purge):
+            try:
+                work()
+            except FATAL:
+                raise
+            except (DatabaseError, InterfaceError, Unavailable) as exc:
+                logger.warning("maintenance waits for the database: %s", exc)
+                connection.close()
+                self._stopping.wait(2)
+            except BaseException:
+                logger.exception("maintenance failed and goes on")
+                self._stopping.wait(2)
+
+    def _purge(self) -> None:
         if time.monotonic() - self._purged > 3600:
             asking.purge(datetime.now(UTC))
             self._purged = time.monotonic()
@@ -104,8 +107,15 @@ def write_due_snapshots(*, all_changed: bool = False) -> int:
                     replica.changed_at = now
                 waited = now - replica.changed_at >= config.snapshot_seconds
                 if new >= config.snapshot_points or waited or all_changed:
-                    due.append((replica, replica.n, pickles.dumps(replica.state())))
                     replica.changed_at = None
+                    try:
+                        due.append((replica, replica.n, pickles.dumps(replica.state())))
+                    except Exception as exc:
+                        replica.snapshot_n = replica.n  # not before it is due again
+                        logger.warning(
+                            "model %s has no snapshot at %d, as it can't be stored (%s): a start replays the log",
+                            replica.name, replica.n, reason(exc),
+                        )  # fmt: skip
         for replica, n, state in due:
             replica.size = len(state)
             latest = Snapshot.objects.filter(model_id=replica.model_id, generation=replica.generation).aggregate(
@@ -124,7 +134,8 @@ def evict() -> None:
     sizes = {id(replicas): sum(replica.size for replica in list(replicas.replicas.values())) for replicas in sets}
     # A pickled state takes about a third of what it takes in memory.
     excess = 3 * sum(sizes.values()) - settings.TAILRACE.replica_memory_mb * 2**20
-    for replicas in sorted(sets, key=lambda replicas: replicas.used):
+    # The one used last stays whatever its size: it would be back at the next request.
+    for replicas in sorted(sets, key=lambda replicas: replicas.used)[:-1]:
         if excess <= 0:
             return
         with replicas.lock:
@@ -139,15 +150,15 @@ def work_on_backfills() -> None:
     """Take over a backfill that nobody works on, and do it."""
     waiting = Model.objects.filter(status=Model.BACKFILLING).filter(_unleased()).order_by("pk")
     model = waiting.select_related("stream").first()
-    if model is None or not _lease([model.pk], Model.BACKFILLING):
+    if model is None or not _lease(Model.objects.filter(pk=model.pk, status=Model.BACKFILLING), 1):
         return
     try:
         backfill(model)
     except LeaseLost:
         pass
-    except (DatabaseError, InterfaceError, Unavailable):
+    except (DatabaseError, InterfaceError, Unavailable, *FATAL):
         raise
-    except Exception as exc:
+    except BaseException as exc:
         logger.exception("the backfill of model %s failed", model.name)
         Model.objects.filter(pk=model.pk).update(status=Model.FAILED, error=reason(exc))
 
@@ -179,22 +190,29 @@ def backfill(model: Model) -> None:
 
 def rebuild_after_retractions() -> None:
     """Rebuild the models of a stream whose retractions they don't leave out yet."""
-    newest = Retraction.objects.values("stream").annotate(last=Max("pk"))
-    for row in newest:
-        behind = Model.objects.filter(
-            stream=row["stream"], retraction__lt=row["last"], status__in=(Model.READY, Model.REBUILDING)
-        )
-        models = list(behind.filter(_unleased()).select_related("stream").order_by("pk"))
-        if not models:
+    newest = dict(Retraction.objects.values_list("stream").annotate(last=Max("pk")).order_by())
+    if not newest:
+        return
+    live = Model.objects.filter(status__in=(Model.READY, Model.REBUILDING))
+    for stream_id, oldest in live.values_list("stream").annotate(oldest=Min("retraction")).order_by():
+        last = newest.get(stream_id, 0)
+        if oldest >= last:
             continue
-        Model.objects.filter(pk__in=[m.pk for m in models], status=Model.READY).update(
-            status=Model.REBUILDING, progress=0
-        )
-        if _lease([m.pk for m in models], Model.REBUILDING):
-            try:
-                rebuild(models, row["last"])
-            except LeaseLost:
-                logger.info("the rebuild of stream %s goes on elsewhere", models[0].stream.name)
+        # Asked anew as the lease is taken: another process may have rebuilt them since we looked.
+        behind = live.filter(stream=stream_id, retraction__lt=last)
+        pks = list(behind.filter(_unleased()).values_list("pk", flat=True))
+        if not _lease(behind.filter(pk__in=pks), len(pks), status=Model.REBUILDING, progress=0):
+            continue
+        models = list(Model.objects.filter(pk__in=pks).select_related("stream").order_by("pk"))
+        try:
+            rebuild(models, last)
+        except LeaseLost:
+            logger.info("the rebuild of stream %s goes on elsewhere", stream_id)
+        except (DatabaseError, InterfaceError, Unavailable, *FATAL):
+            raise
+        except BaseException as exc:
+            logger.exception("the rebuild of stream %s failed: it is tried again when its lease ends", stream_id)
+            Model.objects.filter(pk__in=pks, status=Model.REBUILDING).update(error=reason(exc))
 
 
 def rebuild(models: list[Model], retraction: int) -> None:
@@ -209,8 +227,13 @@ def rebuild(models: list[Model], retraction: int) -> None:
         model.live_since = stream.head + 2**62  # what was logged was of another fold
         replica = snapshots.load(_before(model, retracted), stream.segment, min(retracted) - 1)
         replica.generation = model.generation
-        replay.feed(replica, model, retracted, _head(stream.pk), progress=tick)
         built.append((model, replica, retracted))
+    while True:
+        head = _head(stream.pk)
+        if all(head - replica.n <= CLOSE_ENOUGH for _, replica, _ in built):
+            break
+        for model, replica, retracted in built:
+            replay.feed(replica, model, retracted, head, progress=tick)
     with transaction_for_writing():
         lock_stream(stream.pk)
         head = _head(stream.pk)
@@ -223,6 +246,7 @@ def rebuild(models: list[Model], retraction: int) -> None:
                 live_since=head,
                 progress=head,
                 leased_until=None,
+                error="",
             )
             if not done:
                 raise LeaseLost
@@ -245,13 +269,13 @@ def _unleased() -> Q:
     return Q(leased_until=None) | Q(leased_until__lt=datetime.now(UTC))
 
 
-def _lease(pks: list[int], status: str) -> bool:
+def _lease(work: "QuerySet[Model]", count: int, **changes: Any) -> bool:
+    """Take all ``count`` models of ``work``, or none of them."""
     with transaction.atomic():
-        until = datetime.now(UTC) + LEASE
-        taken = Model.objects.filter(pk__in=pks, status=status).filter(_unleased()).update(leased_until=until)
-        if taken != len(pks):
+        taken = work.filter(_unleased()).update(leased_until=datetime.now(UTC) + LEASE, **changes)
+        if taken != count:
             transaction.set_rollback(True)
-        return taken == len(pks)
+        return 0 < taken == count
 
 
 class _Ticker:

@@ -1,12 +1,16 @@
 """A model's state in memory: the fold over the log, and nothing that can't be rebuilt from it."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from server.learning import flavors
+from server.learning import determinism, flavors
 from server.learning.scores import OTHER, RegressionScores, Scores
+
+FATAL = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What is no estimator's failure. All else is, also where it's no Exception: river's Rust code may panic."""
 
 
 class Broken(Exception):
@@ -76,6 +80,7 @@ class Replica:
         self.snapshot_n = n
         self.changed_at: float | None = None
         self.size = 10_000
+        self.changes_when_asked = determinism.changes_when_asked(estimator)
         self.set_estimator(estimator)
 
     def set_estimator(self, estimator: Any) -> None:
@@ -89,12 +94,15 @@ class Replica:
     # Asking
 
     def predict(self, x: dict[str, Any]) -> Any:
-        """The prediction for one point, as plain data."""
+        """The prediction for one point, as plain data; the fold is where it was afterwards."""
+        if self.changes_when_asked:
+            return plain(self.flavor.predictor(copy.deepcopy(self.estimator))(x.copy()))
         return plain(self._predict(x.copy()))
 
     def interval(self, x: dict[str, Any], level: float) -> tuple[float, float] | None:
         """The central prediction interval, for estimators that give one."""
-        method = getattr(self.estimator, "predict_interval_one", None)
+        asked = copy.deepcopy(self.estimator) if self.changes_when_asked else self.estimator
+        method = getattr(asked, "predict_interval_one", None)
         if method is None:
             return None
         low, high = method(x.copy(), level)
@@ -131,7 +139,7 @@ class Replica:
         Raises
         ------
         Broken
-            If learning failed half-way; the replica is then to be thrown away.
+            If learning or scoring failed half-way; the replica is then to be thrown away.
         """
         if skip or given or not isinstance(self.scores, RegressionScores):
             predictions, scored, skipped = self._careful(xs, ys, given or {}, skip or {})
@@ -140,7 +148,10 @@ class Replica:
             scored = predictions
             if self.learned == 0:
                 scored = self._without_empty_first(predictions, skipped)
-        self._score(xs, ys, scored)
+        try:
+            self._score(xs, ys, scored)
+        except Exception as exc:
+            raise self._unscorable(ys, scored, exc) from exc
         self.learned += len(xs) - len(skipped)
         self._note_skips(first, skipped)
         self.n = first + len(xs) - 1
@@ -155,13 +166,17 @@ class Replica:
         for x, y in zip(xs, ys, strict=True):
             try:
                 prediction = predict(x)
-            except Exception as exc:  # whatever an estimator may raise
+            except FATAL:
+                raise
+            except BaseException as exc:  # whatever an estimator may raise
                 skipped[len(predictions)] = reason(exc)
                 keep(None)
                 continue
             try:
                 learn(x, y)
-            except Exception as exc:
+            except FATAL:
+                raise
+            except BaseException as exc:
                 raise Broken(len(predictions), reason(exc)) from exc
             keep(prediction)
         return [p if type(p) is float else number(p) for p in predictions], skipped
@@ -185,18 +200,24 @@ class Replica:
             x = x.copy()  # an estimator of the user's own may change it
             try:
                 prediction: Any = given[offset] if offset in given else self._predict(x)
+                if isinstance(self.scores, RegressionScores):
+                    prediction = number(prediction)
                 judged: Any = self._as_scored(prediction, self.learned + offset - len(skipped))
                 if self._proba is not None and judged is not None:
                     judged = (judged, self._proba(x))
                 prediction = plain(prediction)
-            except Exception as exc:  # whatever an estimator may raise
+            except FATAL:
+                raise
+            except BaseException as exc:  # whatever an estimator may raise
                 skipped[offset] = reason(exc)
                 predictions.append(None)
                 scored.append(None)
                 continue
             try:
                 self._learn(x, y)
-            except Exception as exc:
+            except FATAL:
+                raise
+            except BaseException as exc:
                 raise Broken(offset, reason(exc)) from exc
             predictions.append(prediction)
             scored.append(judged)
@@ -216,18 +237,29 @@ class Replica:
             return {TRUTH.get(label, label): share for label, share in prediction.items()}
         return prediction
 
+    def _unscorable(self, ys: Sequence[Any], scored: Sequence[Any], exc: Exception) -> Exception:
+        """Which point it was that the metrics can't take: a target that is no number, learned all the same."""
+        for offset, (y, prediction) in enumerate(zip(ys, scored, strict=True)):
+            try:
+                self.flavor.scores(self.window, with_history=False).extend([y], [prediction])
+            except Exception as own:
+                return Broken(offset, reason(own))
+        return exc
+
     def _score(self, xs: Sequence[dict[str, Any]], ys: Sequence[Any], scored: Sequence[Any]) -> None:
         self.scores.extend(ys, scored)
         if self.segment is None:
             return
         by_segment: dict[str, tuple[list[Any], list[Any]]] = {}
+        new = 0
         for x, y, prediction in zip(xs, ys, scored, strict=True):
             if prediction is None:
                 continue
             name = str(x.get(self.segment, ""))
-            is_new = name not in self.segments and name not in by_segment
-            if is_new and len(self.segments) + len(by_segment) >= self.most_segments:
-                name = OTHER
+            if name not in self.segments and name not in by_segment:
+                if len(self.segments) + new >= self.most_segments:
+                    name = OTHER
+                new += name not in self.segments and name not in by_segment
             targets, predictions = by_segment.setdefault(name, ([], []))
             targets.append(y)
             predictions.append(prediction)
@@ -276,25 +308,40 @@ TRUTH = {"true": True, "false": False, "True": True, "False": False}
 
 
 def plain(value: Any) -> Any:
-    """A prediction as plain data: numpy's scalars become Python's, floats keep every bit."""
+    """A prediction as plain data: numpy's scalars become Python's, floats keep every bit.
+
+    Raises
+    ------
+    TypeError, OverflowError
+        If it has no form in JSON, and so none in the log.
+    """
     if isinstance(value, np.generic):
-        return value.item()
+        value = value.item()
+    if value is None or isinstance(value, (float, bool, str)):
+        return value
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**64:
+            raise OverflowError("the prediction is an integer of more than 64 bits")
+        return value
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        value = value.tolist()
     if isinstance(value, dict):
         return {plain(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    return value
+    raise TypeError(f"the prediction is a {type(value).__name__}, not a number, a label or a collection of such")
 
 
 def number(value: Any) -> float | int | None:
     """A regression's prediction as a Python number; None for what isn't one."""
-    value = plain(value)
+    try:
+        value = plain(value)
+    except (TypeError, OverflowError):
+        return None
     return value if isinstance(value, (float, int)) else None
 
 
-def reason(exc: Exception) -> str:
+def reason(exc: BaseException) -> str:
     """An estimator's error in one line."""
     text = " ".join(str(exc).split())
     return f"{type(exc).__name__}: {text}"[:500]

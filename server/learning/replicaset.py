@@ -1,6 +1,7 @@
 """A stream's replicas in this process, and how they follow the log."""
 
 import threading
+import time
 
 from django.db import connection
 
@@ -119,6 +120,7 @@ class ReplicaSets:
         if found is None:
             with self._lock:
                 found = self._sets.setdefault(stream_id, ReplicaSet(stream_id))
+        found.used = time.monotonic()
         return found
 
     def all(self) -> list[ReplicaSet]:

@@ -42,6 +42,7 @@ def load(model: Model, segment: str | None, upto: int) -> Replica:
                 model.name, snapshot.seq, snapshot.versions, type(exc).__name__, exc,
             )  # fmt: skip
             continue
+        replica.size = len(snapshot.state)
         return replica
     return replay.fresh(model, segment)
 

@@ -1,17 +1,22 @@
 """Calls and durations of learn and predict, per model: counted in memory that all processes of a machine share.
 
 Each process writes its own file, mapped into memory, so that counting costs no system call and no lock between
-processes; whoever is asked adds up all files. Counting outlives a crash (the pages belong to the kernel) and a restart.
+processes; whoever is asked adds up all files. Counting outlives a crash (the pages belong to the kernel) and a restart:
+a new process goes on in the file of one that is gone, so that there are never more files than processes at a time.
 """
 
+import fcntl
+import logging
 import mmap
 import os
 import struct
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from django.conf import settings
+
+logger = logging.getLogger(__name__)
 
 ROW = struct.Struct("<q q d d q d d")
 """Model id; then for predict and for learn: calls, mean duration in ns, exponentially weighted duration in ns."""
@@ -24,20 +29,37 @@ PREDICT, LEARN = 0, 3
 
 
 class Counter:
-    """This process's file of rows, one a model."""
+    """This process's file of rows, one a model. Without room on disk for it, the process counts for itself alone."""
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self.path = directory / f"{os.getpid()}-{os.urandom(4).hex()}.stats"
         self._lock = threading.Lock()
         self._offsets: dict[int, int] = {}
         self._size = ROWS
+        self._file: BinaryIO | None = None
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._file = _abandoned(directory) or _locked(directory / f"{os.getpid()}-{os.urandom(4).hex()}.stats")
+        except OSError as exc:
+            logger.warning("no file for statistics in %s: %s", directory, exc)
+        if self._file is not None:
+            self._size = max(ROWS, os.fstat(self._file.fileno()).st_size // ROW.size)
         self._map = self._mapped()
+        for index in range(self._size):
+            model_id = ROW.unpack_from(self._map, index * ROW.size)[0]
+            if not model_id:
+                break
+            self._offsets[model_id] = index * ROW.size
 
     def _mapped(self) -> mmap.mmap:
-        with open(self.path, "a+b") as file:
-            file.truncate(self._size * ROW.size)
-            return mmap.mmap(file.fileno(), 0)
+        length = self._size * ROW.size
+        if self._file is not None:
+            try:
+                # Not a hole: writing to one kills the process when the disk is full.
+                os.posix_fallocate(self._file.fileno(), 0, length)
+                return mmap.mmap(self._file.fileno(), length)
+            except OSError as exc:
+                logger.warning("no room for statistics in %s: %s", self._file.name, exc)
+        return mmap.mmap(-1, length)
 
     def count(self, model_id: int, kind: int, duration: int) -> None:
         """Add one accepted call of ``duration`` nanoseconds."""
@@ -54,11 +76,27 @@ class Counter:
     def _new_row(self, model_id: int) -> int:
         if len(self._offsets) >= self._size:
             self._size *= 2
-            self._map.flush()
-            self._map = self._mapped()
+            old, self._map = self._map, self._mapped()
+            self._map[: len(old)] = old[:]
         offset = self._offsets[model_id] = len(self._offsets) * ROW.size
         ROW.pack_into(self._map, offset, model_id, 0, 0.0, 0.0, 0, 0.0, 0.0)
         return offset
+
+
+def _locked(path: Path) -> BinaryIO | None:
+    """The file, made if need be, for as long as it is open; None if it is another process's."""
+    file = open(path, "a+b")  # noqa: SIM115 - it stays open
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def _abandoned(directory: Path) -> BinaryIO | None:
+    """The file of a process that is gone, if there is one."""
+    return next((file for path in sorted(directory.glob("*.stats")) if (file := _locked(path)) is not None), None)
 
 
 _counter: Counter | None = None

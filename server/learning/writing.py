@@ -6,7 +6,7 @@ SQLite, which has one writer anyway, all streams share one group.
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -14,11 +14,12 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, connection
 
 from server.learning import replay
-from server.learning.replica import Broken, Replica
+from server.learning.replica import FATAL, Broken, Replica, reason
 from server.learning.replicaset import SETS, ReplicaSet
 from server.streams import locks, log
 from server.streams.errors import Invalid, TailraceError
 from server.streams.log import Point, Points
+from server.streams.validation import shown
 
 MOST_POINTS_IN_GROUP = 5_000
 
@@ -55,6 +56,8 @@ class Submission:
     points: Points
     receipt: Receipt | None = None
     error: Exception | None = None
+    names: dict[int, str] = field(default_factory=dict)
+    """The models at the time, by id."""
 
     @property
     def done(self) -> bool:
@@ -116,7 +119,7 @@ def learn(stream_id: int, points: Points | Iterable[Point]) -> Receipt:
         raise submission.error
     assert submission.receipt is not None
     if submission.receipt.old:
-        _recall(submission.receipt, submission.replicas)
+        _recall(submission.receipt, submission.names, stream_id)
     return submission.receipt
 
 
@@ -140,8 +143,8 @@ def _commit(group: list[Submission]) -> None:
     except BaseException as exc:
         for replicas in sets:
             replicas.drop()
-        _refuse(group, exc if isinstance(exc, Exception) else RuntimeError("interrupted"))
-        if not isinstance(exc, Exception):
+        _refuse(group, exc if isinstance(exc, Exception) else RuntimeError(reason(exc)))
+        if isinstance(exc, FATAL):
             raise
     finally:
         for replicas in sets:
@@ -172,8 +175,10 @@ class _Turn:
         notes = [note for submission in submissions for note in submission.points.notes.values()]
         onces = [once for note in notes if (once := note.once) is not None]
         known = log.known_keys(replicas.stream_id, onces) if onces else {}
+        names = {model.pk: model.name for model in replicas.models.values()}
         done = []
         for submission in submissions:
+            submission.names = names
             try:
                 done.append((submission, self._one(submission.points, known)))
             except Invalid as exc:
@@ -217,6 +222,8 @@ class _Turn:
     def _fold(self, first: int, points: Points, indexes: Sequence[int], receipt: Receipt) -> None:
         size = len(receipt.seqs)
         replicas = list(self.replicas.replicas.values())
+        if points.notes:
+            _check_given(replicas, points)
         before = [(replica, replica.n, replica.learned, replica.skipped, replica.last_skip) for replica in replicas]
         outcomes: dict[int, tuple[list[Any], dict[int, str]]] = {}
         for replica in replicas:
@@ -286,6 +293,19 @@ class _Turn:
         )
 
 
+def _check_given(replicas: list[Replica], points: Points) -> None:
+    """A prediction that the caller made must be of the kind that its model is scored on; our own always is."""
+    for replica in replicas:
+        if replica.flavor.name != "regression":
+            continue
+        for offset, prediction in points.given(replica.model_id).items():
+            if points.notes[offset].identifier is None and not isinstance(prediction, (int, float)):
+                raise Invalid(
+                    f"prediction is {shown(prediction)}: expected a number, as {replica.name} is a regression model",
+                    field="prediction",
+                )
+
+
 def _resolve(taken: Points, head: int) -> None:
     """Note on the predictions that waited for these labels which observation they became."""
     rows = [(head + n + 1, note.identifier) for n, note in taken.notes.items() if note.identifier is not None]
@@ -294,18 +314,38 @@ def _resolve(taken: Points, head: int) -> None:
             cursor.executemany("UPDATE learning_prediction SET seq = %s WHERE identifier = %s AND seq IS NULL", rows)
 
 
-def _recall(receipt: Receipt, replicas: ReplicaSet) -> None:
+def _recall(receipt: Receipt, names: dict[int, str], stream_id: int) -> None:
     """Answer for points that were there before as the first time: what was predicted then is in the log."""
     size = len(receipt.seqs)
+    indexes: dict[int, list[int]] = {}
+    for index, seq in receipt.old.items():
+        indexes.setdefault(seq, []).append(index)
     try:
-        names = {model.pk: model.name for model in list(replicas.models.values())}
-        for index, seq in receipt.old.items():
-            for span in log.spans(replicas.stream_id, seq - 1, seq):
-                for model_id, predictions in span.predictions.items():
-                    if model_id in names:
-                        receipt.predictions.setdefault(names[model_id], [None] * size)[index] = predictions[0]
-                for model_id, skipped in span.skipped.items():
-                    if model_id in names and 0 in skipped:
-                        receipt.errors.setdefault(names[model_id], {})[index] = skipped[0]
+        for first, last in _stretches(sorted(indexes)):
+            for span in log.spans(stream_id, first - 1, last):
+                for offset in range(len(span.xs)):
+                    for index in indexes.get(span.first + offset, ()):
+                        _recall_one(receipt, index, size, names, span, offset)
     except (DatabaseError, InterfaceError) as exc:
         raise locks.give_up(exc) from exc
+
+
+def _recall_one(receipt: Receipt, index: int, size: int, names: dict[int, str], span: log.Span, offset: int) -> None:
+    for model_id, name in names.items():
+        predictions = span.predictions.get(model_id)
+        if predictions is not None:
+            receipt.predictions.setdefault(name, [None] * size)[index] = predictions[offset]
+        why = span.skipped.get(model_id, {}).get(offset)
+        if why is not None:
+            receipt.errors.setdefault(name, {})[index] = why
+
+
+def _stretches(seqs: list[int]) -> Iterator[tuple[int, int]]:
+    """First and last of runs of numbers, each read at once: no two neighbours in one are further than a batch apart."""
+    first = last = seqs[0]
+    for seq in seqs[1:]:
+        if seq - last > log.BATCH_POINTS:
+            yield first, last
+            first = seq
+        last = seq
+    yield first, last

@@ -12,8 +12,9 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
 
 from server.streams.errors import Unavailable
 
@@ -34,10 +35,14 @@ def transaction_for_writing() -> Iterator[None]:
     Unavailable
         If the database can't be reached or can't store: nothing was changed, or (when a commit's answer was
         lost) the same request with the same key finds out.
+    IntegrityError
+        If it contradicts what is stored, such as a name that another request took first: nothing was changed.
     """
     try:
         with _file_lock(), transaction.atomic(durable=not connection.in_atomic_block):
             yield
+    except IntegrityError:
+        raise
     except (DatabaseError, InterfaceError) as exc:
         raise give_up(exc) from exc
 
@@ -64,19 +69,19 @@ def _file_lock() -> Iterator[None]:
     if not is_sqlite() or ":memory:" in name or "mode=memory" in name:
         yield
         return
-    descriptor = _descriptor(Path(name).with_suffix(".lock"))
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    file = _lock_file(Path(name).with_suffix(".lock"))
+    fcntl.flock(file, fcntl.LOCK_EX)
     try:
         yield
     finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def _descriptor(path: Path) -> int:
-    """This thread's own descriptor (locks belong to descriptors), renewed after a fork."""
+def _lock_file(path: Path) -> BinaryIO:
+    """This thread's own open file (locks belong to these), renewed after a fork and closed when the thread ends."""
     owner = (os.getpid(), path)
     if getattr(_local, "owner", None) != owner:
-        _local.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _local.file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb", buffering=0)
         _local.owner = owner
-    descriptor: int = _local.descriptor
-    return descriptor
+    file: BinaryIO = _local.file
+    return file

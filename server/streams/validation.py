@@ -2,6 +2,7 @@
 
 import math
 import re
+from itertools import chain
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +13,8 @@ FEATURE_KINDS = {"number": (int, float), "boolean": (bool,), "category": (str,)}
 TARGET_KINDS = ("number", "boolean", "category", "any", "none")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z")
 LARGEST_SHAPE_CACHE = 1024
+_NUMBERS = {int, float}
+_NUMBERS_AND_BOOLEANS = {int, float, bool}
 
 
 def check_name(name: Any, what: str, field: str = "name") -> str:
@@ -100,6 +103,20 @@ class Checker:
             self._check_string(name, value, field)
         if self.features is not None:
             self._check_kinds(x, field)
+
+    def are_plainly_fine(self, xs: list[Any], ys: list[Any]) -> bool:
+        """Whether many points, as the JSON parser gave them, can be passed at a glance.
+
+        False says nothing yet: points with strings, or on a stream that declares its features, are looked at
+        one by one, as are those that turn out to be wrong.
+        """
+        if self.features is not None or self.target_kind != "number":
+            return False
+        if not (set(map(type, ys)) <= _NUMBERS and set(map(type, xs)) == {dict}):
+            return False
+        if not set(map(type, chain.from_iterable(map(dict.values, xs)))) <= _NUMBERS_AND_BOOLEANS:
+            return False
+        return set(map(tuple, xs)) <= self._shapes
 
     def y(self, y: Any, field: str = "y") -> None:
         """Check one point's target against the stream's kind of target.

@@ -1,8 +1,8 @@
 """What the tests of both APIs share."""
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 import dill
 import pytest
@@ -12,6 +12,9 @@ from river import linear_model, preprocessing
 from server.learning import maintenance
 from server.learning.models import Model, Prediction
 from server.streams.models import Batch, Key, Retraction, Stream
+
+POINT = {"a": 1.5, "k": "one"}
+"""A point as the declared stream of :func:`world` takes it."""
 
 
 class Api:
@@ -62,9 +65,9 @@ def linear() -> Any:
 
 
 @pytest.fixture
-def api(client: Client) -> Iterator[Api]:
+def api(client: Client) -> Api:
     client.raise_request_exception = False
-    yield Api(client)
+    return Api(client)
 
 
 @pytest.fixture
@@ -76,6 +79,21 @@ def work() -> Any:
         maintenance.rebuild_after_retractions()
 
     return step
+
+
+@pytest.fixture
+def world(api: Api) -> Api:
+    """A declared stream with a model, an upload with a stream of its own, and predictions that wait or don't."""
+    api.stream("s", features={"a": "number", "k": "category"}, segment="k")
+    api.model("lin", "s", "mean")
+    for n in range(3):
+        api.learn({"a": n, "k": "one"}, 2 * n, key=f"job-{n}")
+    assert api.upload("up").status_code == 201
+    for identifier, model in (("kept", "lin"), ("late", "lin"), ("done", "lin")):
+        api.ok(f"/api/v1/models/{model}/predict/", {"x": POINT, "identifier": identifier})
+    api.ok("/api/v1/predictions/done/label/", {"y": 3})
+    Prediction.objects.filter(identifier="late").update(expires_at=datetime.now(UTC) - timedelta(days=1))
+    return api
 
 
 def refused(response: Any, status: int, field: str | None = None, code: str | None = None) -> dict[str, Any]:
@@ -112,3 +130,16 @@ def everything(api: Api) -> Any:
         for name in names
     ]
     return tables, metrics, stats
+
+
+class Event(NamedTuple):
+    """One event as a client sees it."""
+
+    kind: str
+    data: Any
+    id: str
+
+
+def parsed(text: str) -> Event:
+    fields = dict(line.split(": ", 1) for line in text.strip().splitlines())
+    return Event(fields.get("event", "message"), json.loads(fields["data"]), fields["id"])

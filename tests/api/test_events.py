@@ -1,14 +1,9 @@
 """Server-sent events of both APIs: complete, in one order, resumable, the same from every worker."""
 
-import contextlib
-import http.client
 import itertools
-import json
 import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -18,23 +13,11 @@ from server.api import event_log, events
 from server.api.event_log import Position, Reader
 from server.learning.models import Prediction
 from server.streams.locks import is_sqlite
-from tests.api.conftest import Api, refused
-from tests.serving import Server
+from tests.api.conftest import Api, Event, parsed, refused
+
+pytestmark = pytest.mark.django_db(transaction=True)
 
 NATIVE, OLD, METRICS = "/api/v1/events/", "/api/stream/events/", "/api/stream/metrics/"
-
-
-class Event(NamedTuple):
-    """One event as a client sees it."""
-
-    kind: str
-    data: Any
-    id: str
-
-
-def parsed(text: str) -> Event:
-    fields = dict(line.split(": ", 1) for line in text.strip().splitlines())
-    return Event(fields.get("event", "message"), json.loads(fields["data"]), fields["id"])
 
 
 class Listener:
@@ -72,15 +55,13 @@ def listen(api: Api) -> Iterator[Any]:
         listener.close()
 
 
-in_database = pytest.mark.django_db(transaction=True)
-
-
 def happen(api: Api) -> None:
     """A bit of everything: single points, a batch, kept predictions of two models, labels of both."""
     api.learn({"a": 1.0}, 1.0)
     api.ok("/api/v1/models/one/predict/", {"x": {"a": 5.0}, "identifier": "p1"})
     api.ok(
-        "/api/v1/streams/s/observations/", {"observations": [{"x": {"a": float(n)}, "y": float(n)} for n in range(2, 6)]}
+        "/api/v1/streams/s/observations/",
+        {"observations": [{"x": {"a": float(n)}, "y": float(n)} for n in range(2, 6)]},
     )
     api.ok("/api/v1/models/one/predict/", {"x": {"a": 6.0}})  # is not kept, so it isn't told
     api.ok("/api/v1/models/two/predict/", {"x": {"a": 7.0}, "identifier": "p2"})
@@ -99,7 +80,6 @@ def world(api: Api) -> Api:
     return api
 
 
-@in_database
 def test_the_native_api_tells_each_observation_and_each_kept_prediction_in_order(world, listen):
     listener = listen()
     happen(world)
@@ -115,13 +95,14 @@ def test_the_native_api_tells_each_observation_and_each_kept_prediction_in_order
     assert {name: prediction.data[name] for name in ("stream", "model", "identifier", "x", "after")} == {
         "stream": "s", "model": "one", "identifier": "p1", "x": {"a": 5.0}, "after": 1,
     }  # fmt: skip
-    assert [event.data["seq"] for event in told if event.data["stream"] == "s" and "seq" in event.data] == list(range(1, 8))
+    assert [event.data["seq"] for event in told if event.data["stream"] == "s" and "seq" in event.data] == list(
+        range(1, 8)
+    )
     assert (told[8].data["key"], told[8].data["source"]) == ("k", {"job": 1})
     assert (told[9].data["identifier"], told[9].data["y"]) == ("p1", 0)
     assert told[9].data["predictions"]["one"] == prediction.data["prediction"]
 
 
-@in_database
 def test_the_riverapi_protocol_tells_one_event_for_each_model_as_its_predecessor_did(world, listen):
     listener = listen(OLD)
     happen(world)
@@ -134,7 +115,6 @@ def test_the_riverapi_protocol_tells_one_event_for_each_model_as_its_predecessor
     assert kinds == [("learn", "one"), ("label", "two"), ("learn", "three"), ("label", "one"), ("learn", "two")]
 
 
-@in_database
 def test_an_event_stands_on_the_wire_as_its_predecessor_wrote_it(world):
     response = world.get(OLD)
     chunks = iter(response.streaming_content)
@@ -146,7 +126,6 @@ def test_an_event_stands_on_the_wire_as_its_predecessor_wrote_it(world):
     response.close()
 
 
-@in_database
 @pytest.mark.parametrize("path, count", [(NATIVE, 10), (OLD, 17), (METRICS, 15)])
 def test_after_any_event_the_stream_goes_on_with_the_next(world, listen, path, count):
     listener = listen(path)
@@ -159,7 +138,6 @@ def test_after_any_event_the_stream_goes_on_with_the_next(world, listen, path, c
         resumed.close()
 
 
-@in_database
 @pytest.mark.parametrize(
     "query, expected",
     [
@@ -183,7 +161,6 @@ def test_a_listener_hears_what_it_asks_for(world, listen, query, expected):
         assert all(set(event.data.get("predictions", {name})) == {name} for event in found)
 
 
-@in_database
 def test_a_filter_moves_on_over_what_it_leaves_out(world):
     start = event_log.now()
     happen(world)
@@ -192,7 +169,6 @@ def test_a_filter_moves_on_over_what_it_leaves_out(world):
     assert reader.position > start
 
 
-@in_database
 @pytest.mark.parametrize("flavor", ["regression", "multiclass"])
 def test_told_metrics_are_those_after_that_very_observation(api, listen, flavor):
     if flavor == "regression":
@@ -219,7 +195,6 @@ def test_told_metrics_are_those_after_that_very_observation(api, listen, flavor)
     assert late == told[3:]
 
 
-@in_database
 def test_told_metrics_follow_a_model_that_is_rebuilt(api, listen, work):
     api.stream("s")
     api.model("avg", "s", "mean")
@@ -234,7 +209,6 @@ def test_told_metrics_follow_a_model_that_is_rebuilt(api, listen, work):
     assert event.data == api.ok("/api/metrics/?model=avg")
 
 
-@in_database
 def test_a_model_that_passed_over_a_point_has_no_event_for_it(api, listen):
     api.stream("s")
     api.model("lin", "s", "linear")
@@ -246,7 +220,6 @@ def test_a_model_that_passed_over_a_point_has_no_event_for_it(api, listen):
     assert "lin" in native.take(1)[0].data["errors"]
 
 
-@in_database
 def test_a_slow_reader_loses_nothing(world, listen):
     listener = listen(NATIVE)
     count = 0
@@ -260,7 +233,6 @@ def test_a_slow_reader_loses_nothing(world, listen):
     assert sum(event.kind == "predict" for event in told) == 40
 
 
-@in_database
 def test_large_batches_are_read_a_few_at_a_time(world, listen, monkeypatch):
     monkeypatch.setattr(event_log, "CHUNK_CHARACTERS", 2000)
     listener = listen(NATIVE)
@@ -269,13 +241,14 @@ def test_large_batches_are_read_a_few_at_a_time(world, listen, monkeypatch):
     assert [event.data["y"] for event in listener.take(30)] == [float(n) for n in range(30)]
 
 
-@in_database
 def test_what_is_committed_later_with_a_lower_number_is_not_passed_by(world, listen):
     if is_sqlite():
         pytest.skip("SQLite has one writer: numbers are given in the order of commits")
     listener = listen(NATIVE)
     inserted, go_on = threading.Event(), threading.Event()
-    pk = world.ok("/api/v1/models/one/") and Prediction._meta.get_field("model").related_model.objects.get(name="one").pk
+    pk = (
+        world.ok("/api/v1/models/one/") and Prediction._meta.get_field("model").related_model.objects.get(name="one").pk
+    )
 
     def slow() -> None:
         with transaction.atomic(), connection.cursor() as cursor:
@@ -299,7 +272,6 @@ def test_what_is_committed_later_with_a_lower_number_is_not_passed_by(world, lis
     assert (first.data["identifier"], second.data["seq"]) == ("slow", 1)
 
 
-@in_database
 def test_there_are_only_so_many_event_streams_in_a_process_and_a_closed_one_makes_room(world, settings):
     settings.TAILRACE = settings.TAILRACE.model_copy(update={"event_streams": 2})
     never_read, second = world.get(NATIVE), world.get(OLD)
@@ -318,7 +290,6 @@ def test_there_are_only_so_many_event_streams_in_a_process_and_a_closed_one_make
     assert events._slots.taken == 0
 
 
-@in_database
 def test_a_heartbeat_is_sent_while_nothing_happens(world, monkeypatch):
     monkeypatch.setattr(events, "HEARTBEAT", 0.0)
     monkeypatch.setattr(events, "POLL", 0.001)
@@ -328,7 +299,6 @@ def test_a_heartbeat_is_sent_while_nothing_happens(world, monkeypatch):
         response.close()
 
 
-@in_database
 def test_a_listener_outlives_a_database_that_goes_away_and_comes_back(world, listen, monkeypatch):
     listener = listen(NATIVE)
     fetch, failures = Reader._fetch, [DatabaseError("gone")] * 3
@@ -345,7 +315,6 @@ def test_a_listener_outlives_a_database_that_goes_away_and_comes_back(world, lis
     assert not failures
 
 
-@in_database
 def test_event_streams_end_when_their_process_does(world, listen, monkeypatch):
     stopping = threading.Event()
     monkeypatch.setattr(events, "STOPPING", stopping)
@@ -354,96 +323,3 @@ def test_event_streams_end_when_their_process_does(world, listen, monkeypatch):
     listener.take(1)
     stopping.set()
     assert list(listener.chunks) == []
-
-
-# Against a real server
-
-
-class Wire:
-    """A client of a real server's event stream."""
-
-    def __init__(self, server: Server, path: str, **headers: str) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-        self.connection.request("GET", path, headers=headers)
-        self.answer = self.connection.getresponse()
-        assert self.answer.status == 200
-        self.events = self._read()
-
-    def _read(self) -> Iterator[Event]:
-        lines: list[str] = []
-        for raw in self.answer:
-            line = raw.decode().rstrip("\n")
-            if line and not line.startswith(":"):
-                lines.append(line)
-            elif lines:
-                yield parsed("\n".join(lines))
-                lines = []
-
-    def take(self, count: int) -> list[Event]:
-        return list(itertools.islice(self.events, count))
-
-    def close(self) -> None:
-        self.answer.close()
-        self.connection.close()
-
-
-def test_every_worker_tells_the_same_events_in_the_same_order(server):
-    server.post("/api/v1/streams/", {"name": "s", "target": {"name": "y", "unit": "s"}})
-    server.post("/api/v1/models/", {"name": "m", "stream": "s", "recipe": "linear"})
-    with contextlib.ExitStack() as stack:
-        wires = [stack.enter_context(contextlib.closing(Wire(server, NATIVE))) for _ in range(3)]
-
-        def post(worker: int) -> None:
-            for n in range(15):
-                body = {"x": {"a": float(n), "worker": worker}, "y": float(n)}
-                assert server.post("/api/v1/streams/s/observations/", body)[0] == 201
-                assert server.post("/api/v1/models/m/predict/", {"x": body["x"], "track": True})[0] == 200
-
-        threads = [threading.Thread(target=post, args=(worker,)) for worker in range(4)]
-        for thread in threads:
-            thread.start()
-        told = [wire.take(120) for wire in wires]
-        for thread in threads:
-            thread.join()
-        assert all(one == told[0] for one in told[1:])
-        assert [event.data["seq"] for event in told[0] if event.kind == "learn"] == list(range(1, 61))
-        assert sum(event.kind == "predict" for event in told[0]) == 60
-        middle = told[0][59].id
-        resumed = stack.enter_context(contextlib.closing(Wire(server, NATIVE, **{"Last-Event-ID": middle})))
-        assert resumed.take(60) == told[0][60:]
-
-
-@pytest.mark.parametrize("kind", ["gunicorn", "granian"])
-def test_a_client_that_has_gone_makes_room_for_another(serve, kind):
-    server = serve(server=kind, workers=1, threads=4, event_streams=1)
-    for n in range(3):
-        wire = opened(server)
-        assert server.get(OLD)[0] == 503
-        server.post("/api/v1/streams/s/observations/", {"x": {"a": n}, "y": n})
-        assert wire.take(1)[0].data["y"] == n
-        wire.close()
-
-
-def opened(server: Server) -> Wire:
-    """An event stream, as soon as there is room: what is sent to a client that has gone finds nobody there."""
-    for _ in range(100):
-        with contextlib.suppress(AssertionError):
-            return Wire(server, NATIVE)
-        server.post("/api/v1/streams/other/observations/", {"x": {"a": 1}, "y": 1})
-        threading.Event().wait(0.1)
-    raise AssertionError("the place of a client that has gone is not given free")
-
-
-@pytest.mark.parametrize("kind", ["gunicorn", "granian"])
-def test_a_server_with_listeners_stops_at_once(serve, kind):
-    server = serve(server=kind, workers=2, threads=8)
-    wires = [Wire(server, NATIVE) for _ in range(4)]
-    begun = time.monotonic()
-    with ThreadPoolExecutor(1) as pool:
-        stopped = pool.submit(server.stop)
-        for wire in wires:
-            assert wire.take(1) == []
-        assert stopped.result() == 0
-    assert time.monotonic() - begun < 20  # the streams themselves would go on, and a worker waits 30 s for them
-    for wire in wires:
-        wire.close()

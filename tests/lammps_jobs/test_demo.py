@@ -18,7 +18,7 @@ from matplotlib import pyplot
 
 from tests.serving import Server
 
-pytestmark = pytest.mark.xdist_group("demo")
+pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.one_database]
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("--seed", "3575", "--jobs", "3", "--heldout", "2")  # A seed whose jobs are short.

@@ -6,6 +6,8 @@ import pytest
 
 from lammps_jobs.log import RunNotCompleted, RunTiming, parse_log, read_log
 
+pytestmark = pytest.mark.one_database
+
 FIXTURES = Path(__file__).with_name("fixtures")
 FAILED = {
     "killed.log": "breaks off at step 25",

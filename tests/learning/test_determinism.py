@@ -36,11 +36,19 @@ def test_verify_passes_in_a_fresh_process_for_seeded_and_unseeded_models(serve, 
     server.post("/api/v1/streams/", {"name": "s", "target": {"name": "t", "unit": "s", "kind": "number"}})
     for recipe in RECIPES:
         assert server.post("/api/v1/models/", {"name": recipe, "stream": "s", "recipe": recipe})[0] == 201
-    unseeded = {"name": "unseeded", "stream": "s", "flavor": "regression", "estimator": {"class": "forest.ARFRegressor"}}
+    unseeded = {
+        "name": "unseeded",
+        "stream": "s",
+        "flavor": "regression",
+        "estimator": {"class": "forest.ARFRegressor"},
+    }
     status, data = server.post("/api/v1/models/", unseeded)
     assert status == 201, data
     observations = [
-        {"x": {"a": n % 17, "b": (n * n) % 23, "kind": "ab"[n % 2]} if n % 3 else {"a": n % 5, "b": 1.0}, "y": 1.0 + n % 17}
+        {
+            "x": {"a": n % 17, "b": (n * n) % 23, "kind": "ab"[n % 2]} if n % 3 else {"a": n % 5, "b": 1.0},
+            "y": 1.0 + n % 17,
+        }
         for n in range(300)
     ]
     for low in range(0, 300, 60):

@@ -10,6 +10,7 @@ from river import linear_model
 
 from server.learning import asking, inspection, maintenance, registry, writing
 from server.learning.models import Prediction
+from server.learning.replicaset import SETS
 from server.streams import log
 from server.streams.errors import Conflict, Gone, Invalid, NotFound
 from server.streams.log import Note, Point
@@ -130,3 +131,37 @@ def test_a_label_survives_a_replay(model):
     registry.create("late", "m", "regression", linear_model.LinearRegression())
     maintenance.work_on_backfills()
     assert inspection.metrics("late")["learned"] == 7
+
+
+def test_a_repeated_request_of_many_points_is_answered_in_few_reads(model, django_assert_max_num_queries):
+    """A client whose deadline passed repeats all that it had: that must not cost more than learning it."""
+    made = [keyed(n, f"job-{n}") for n in range(1500)]
+    first = writing.learn(model.stream_id, made)
+    with django_assert_max_num_queries(30):
+        again = writing.learn(model.stream_id, made)
+    assert (again.predictions, again.duplicates) == (first.predictions, 1500)
+    some = writing.learn(model.stream_id, [made[1400], keyed(0, "new"), made[3]])
+    assert some.seqs == [1401, 1501, 4]
+    assert [some.predictions["m"][n] for n in (0, 2)] == [first.predictions["m"][n] for n in (1400, 3)]
+
+
+def test_a_repeated_key_answers_as_before_though_the_replicas_were_just_evicted(model, monkeypatch):
+    first = writing.learn(model.stream_id, [keyed(1, "job-1")])
+    recall = writing._recall
+
+    def evicted(*args):
+        for replicas in SETS.all():
+            replicas.drop()
+        recall(*args)
+
+    monkeypatch.setattr(writing, "_recall", evicted)
+    assert writing.learn(model.stream_id, [keyed(1, "job-1")]).predictions == first.predictions
+
+
+def test_of_two_models_of_one_name_made_at_once_one_is_a_conflict(model, monkeypatch):
+    """Both saw that the name was free."""
+    with monkeypatch.context() as patched:
+        patched.setattr("django.db.models.query.QuerySet.exists", lambda self: False)
+        with pytest.raises(Conflict, match="there is a model named 'm' already"):
+            registry.create("m", "m", "regression", linear_model.LinearRegression())
+    assert registry.Model.objects.count() == 1

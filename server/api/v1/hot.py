@@ -57,6 +57,9 @@ def _points(raw: list[Any], single: bool, check: Checker) -> Points:
             f"{len(raw)} observations in one request: the most allowed is {most} (TAILRACE_MAX_POINTS)",
             field="observations",
         )
+    plain = _columns(raw)
+    if plain is not None and check.are_plainly_fine(*plain):
+        return Points(*plain, {})
     points = Points([], [], {})
     keep_x, keep_y = points.xs.append, points.ys.append
     check_x, check_y = check.x, check.y
@@ -78,6 +81,16 @@ def _points(raw: list[Any], single: bool, check: Checker) -> Points:
         keep_x(x)
         keep_y(y)
     return points
+
+
+def _columns(raw: list[Any]) -> tuple[list[Any], list[Any]] | None:
+    """The points as columns, if all have x and y and nothing else."""
+    try:
+        if set(map(len, raw)) != {2}:
+            return None
+        return [item["x"] for item in raw], [item["y"] for item in raw]
+    except (TypeError, KeyError):
+        return None
 
 
 def _kind_for(first: Any) -> str:

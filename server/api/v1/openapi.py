@@ -100,7 +100,7 @@ def _content(body: str | Spec) -> Spec:
 
 
 def documented(operation_id: str, summary: str, description: str = "", **parts: Any) -> Callable[[F], F]:
-    """Describe a view's method; its tag is the last word of the operation's id, or ``tag``."""
+    """Describe a view's method; its tag is the name of the view's module, unless ``tag`` says otherwise."""
 
     def decorate(method: F) -> F:
         tag = parts.pop("tag", None) or method.__module__.rpartition(".")[2]

@@ -1,0 +1,71 @@
+"""Calls and durations: counted across processes, restarts and full disks."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from server.learning import stats
+from tests.serving import ROOT
+
+COUNT_IN_A_PROCESS = """
+import sys
+from pathlib import Path
+from server.learning.stats import LEARN, Counter
+counter = Counter(Path(sys.argv[1]))
+for model_id in range(1, int(sys.argv[2]) + 1):
+    counter.count(model_id, LEARN, 1000)
+"""
+
+
+@pytest.fixture
+def directory(tmp_path, settings):
+    settings.TAILRACE = settings.TAILRACE.model_copy(update={"var_dir": tmp_path})
+    return tmp_path / "stats"
+
+
+def count_in_a_process(directory, models=3):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", COUNT_IN_A_PROCESS, str(directory), str(models)]
+    subprocess.run(command, check=True, env=environment, cwd=ROOT)
+
+
+def learned(model_id):
+    return stats.read(model_id)["learn"]["n_calls"]
+
+
+def test_a_new_process_goes_on_in_the_file_of_one_that_is_gone(directory):
+    for _ in range(3):
+        count_in_a_process(directory)
+    assert len(list(directory.iterdir())) == 1
+    assert [learned(model_id) for model_id in (1, 2, 3, 4)] == [3, 3, 3, 0]
+
+
+def test_two_processes_at_a_time_have_a_file_each(directory):
+    counter = stats.Counter(directory)
+    counter.count(1, stats.LEARN, 1000)
+    count_in_a_process(directory)
+    counter.count(1, stats.LEARN, 1000)
+    assert len(list(directory.iterdir())) == 2
+    assert (learned(1), learned(2)) == (3, 1)
+
+
+def test_it_counts_more_models_than_a_file_was_made_for(directory):
+    count_in_a_process(directory, stats.ROWS + 2)
+    count_in_a_process(directory, stats.ROWS + 2)
+    assert [learned(model_id) for model_id in (1, stats.ROWS, stats.ROWS + 1, stats.ROWS + 2)] == [2] * 4
+
+
+def test_a_full_disk_stops_counting_and_nothing_else(directory, monkeypatch):
+    """Without room reserved, writing to the mapped file would kill the process (SIGBUS)."""
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    counter = stats.Counter(directory)
+    for model_id in range(1, stats.ROWS + 3):
+        counter.count(model_id, stats.LEARN, 1000)
+    assert learned(1) == 0

@@ -1,0 +1,171 @@
+"""What a server does beside answering: it goes on whatever fails, holds nobody up, and two processes don't collide."""
+
+import pytest
+from river import linear_model
+
+from server.learning import asking, inspection, maintenance, registry, replay, snapshots, writing
+from server.learning.models import Model, Snapshot
+from server.learning.replicaset import SETS
+from server.streams import locks
+from server.streams import registry as streams
+from server.streams.log import Point
+from server.streams.models import Stream
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class PanicException(BaseException):
+    """What river's Rust code raises when it panics: not an Exception."""
+
+
+def linear():
+    return linear_model.LinearRegression(intercept_lr=0.1)
+
+
+def points(count):
+    return [Point({"a": float(n % 7)}, float(n % 11)) for n in range(count)]
+
+
+@pytest.fixture
+def model():
+    return registry.create("m", None, "regression", linear())
+
+
+def retract(seq, name="m"):
+    assert streams.retract(Stream.objects.get(name=name), seq, "wrong")
+
+
+def maintain(monkeypatch):
+    """One look at everything, without its pauses."""
+    thread = maintenance.Maintenance()
+    monkeypatch.setattr(thread._stopping, "wait", lambda seconds: False)
+    thread.step()
+
+
+def test_one_piece_of_work_that_fails_keeps_no_other_from_being_done(model, monkeypatch):
+    writing.learn(model.stream_id, points(10))
+    retract(3)
+    registry.create("late", "m", "regression", linear())
+
+    def panics(*args, **kwargs):
+        raise PanicException("index out of bounds")
+
+    monkeypatch.setattr(maintenance, "write_due_snapshots", panics)
+    monkeypatch.setattr(maintenance, "evict", panics)
+    maintain(monkeypatch)
+    assert inspection.metrics("m")["learned"] == inspection.metrics("late")["learned"] == 9
+
+
+def test_a_backfill_that_fails_in_whatever_way_says_so(model, monkeypatch):
+    writing.learn(model.stream_id, points(10))
+    registry.create("late", "m", "regression", linear())
+
+    def panics(*args, **kwargs):
+        raise PanicException("index out of bounds")
+
+    monkeypatch.setattr(replay, "feed", panics)
+    maintenance.work_on_backfills()
+    failed = Model.objects.get(name="late")
+    assert (failed.status, failed.error) == (Model.FAILED, "PanicException: index out of bounds")
+
+
+def test_a_rebuild_that_fails_says_so_and_is_not_tried_again_at_once(model, monkeypatch):
+    writing.learn(model.stream_id, points(10))
+    retract(3)
+    tries = []
+
+    def fails(*args, **kwargs):
+        tries.append(1)
+        raise ValueError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(replay, "feed", fails)
+        maintenance.rebuild_after_retractions()
+        maintenance.rebuild_after_retractions()
+    assert len(tries) == 1
+    assert inspection.state("m")["error"] == "ValueError: no"
+    assert inspection.metrics("m")["learned"] == 10  # served as before
+    Model.objects.update(leased_until=None)
+    maintenance.rebuild_after_retractions()
+    assert "error" not in inspection.state("m")
+    assert inspection.metrics("m")["learned"] == 9
+
+
+def test_a_rebuild_that_another_process_did_in_the_meantime_is_not_begun(model, monkeypatch):
+    """Two processes see the retraction at once; one is done before the other takes the lease."""
+    writing.learn(model.stream_id, points(10))
+    retract(3)
+    lease, others = maintenance._lease, []
+
+    def late(*args, **kwargs):
+        if not others:
+            others.append(1)
+            maintenance.rebuild_after_retractions()
+        return lease(*args, **kwargs)
+
+    monkeypatch.setattr(maintenance, "_lease", late)
+    maintenance.rebuild_after_retractions()
+    found = Model.objects.get(name="m")
+    assert (found.status, found.generation, found.leased_until) == (Model.READY, 2, None)
+
+
+def test_a_rebuild_catches_up_before_it_takes_the_streams_lock(model, monkeypatch):
+    """What arrives while the models are rebuilt one after the other is not learned under the lock."""
+    registry.create("n", "m", "regression", linear())
+    writing.learn(model.stream_id, points(600))
+    retract(3)
+    feed, locked, held = replay.feed, [], []
+
+    def arriving(replica, *args, **kwargs):
+        if not locked:
+            writing.learn(model.stream_id, points(700))
+            locked.append(replica.name)
+        head = replica.n
+        feed(replica, *args, **kwargs)
+        if locks.connection.in_atomic_block:
+            held.append(replica.n - head)
+
+    monkeypatch.setattr(replay, "feed", arriving)
+    maintenance.rebuild_after_retractions()
+    assert max(held) <= maintenance.CLOSE_ENOUGH
+    assert [inspection.metrics(name)["learned"] for name in "mn"] == [1299, 1299]
+
+
+def test_the_least_used_replicas_leave_first_and_the_last_used_stays(settings):
+    ids = {}
+    for name in "abc":
+        ids[name] = registry.create(name, None, "regression", linear()).stream_id
+        writing.learn(ids[name], points(3))
+    asking.predict("a", [{"a": 1.0}])
+    settings.TAILRACE = settings.TAILRACE.model_copy(update={"replica_memory_mb": 1})
+    for replicas in SETS.all():
+        for replica in replicas.replicas.values():
+            replica.size = 150_000
+    maintenance.evict()
+    assert {name for name in ids if SETS._sets[ids[name]].replicas} == {"c", "a"}
+    for replica in SETS._sets[ids["a"]].replicas.values():
+        replica.size = 10_000_000
+    maintenance.evict()
+    assert {name for name in ids if SETS._sets[ids[name]].replicas} == {"a"}
+    assert asking.predict("b", [{"a": 1.0}]).at == 3
+
+
+def test_a_replica_from_a_snapshot_knows_its_size(model):
+    writing.learn(model.stream_id, points(10))
+    maintenance.write_due_snapshots(all_changed=True)
+    stored = len(Snapshot.objects.get().state)
+    assert snapshots.load(model, None, 10).size == stored
+
+
+def test_a_snapshot_of_a_model_that_was_deleted_meanwhile_is_no_failure(model, monkeypatch):
+    writing.learn(model.stream_id, points(10))
+    state = b"state"
+    exists = snapshots.add
+
+    def deleted_by_then(model_id, generation, seq, state):
+        Snapshot.objects.create(model_id=model_id + 1000, generation=generation, seq=seq, state=state, versions="")
+
+    monkeypatch.setattr(snapshots, "add", deleted_by_then)
+    snapshots.store(model.pk, 1, 10, state)
+    monkeypatch.setattr(snapshots, "add", exists)
+    assert not Snapshot.objects.exists()

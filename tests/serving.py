@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
-import dj_database_url
 import psycopg2
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,20 +34,13 @@ def fresh_database(name: str) -> Iterator[str]:
     if os.environ.get("TAILRACE_TEST_ON") != "postgresql":
         yield ""
         return
-    found = dj_database_url.parse(base)
-    options = {
-        "host": found["HOST"] or None,
-        "port": found["PORT"] or None,
-        "user": found["USER"],
-        "password": found["PASSWORD"],
-    }
     name = f"tailrace_{name}_{os.getpid()}_{time.monotonic_ns()}"
-    admin = psycopg2.connect(dbname=found["NAME"], **options)
+    admin = psycopg2.connect(base)
     admin.autocommit = True
     with admin.cursor() as cursor:
         cursor.execute(f'CREATE DATABASE "{name}"')
     try:
-        yield base.replace(f"/{found['NAME']}", f"/{name}", 1)
+        yield urlunsplit(urlsplit(base)._replace(path=f"/{name}"))
     finally:
         with admin.cursor() as cursor:
             cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -2,6 +2,7 @@
 
 import logging
 from typing import Any
+from urllib.parse import quote
 
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.db import DatabaseError, InterfaceError
@@ -33,7 +34,7 @@ class InternalError(TailraceError):
 def translated(exc: BaseException, request: HttpRequest) -> TailraceError:
     """Any exception as one that the API can answer with; what nobody expected is logged with its traceback."""
     if isinstance(exc, TailraceError):
-        logger.info("request %s %s %s: %s", request_id(request), request.method, request.path, exc.code)
+        logger.info("request %s %s %s: %s", request_id(request), request.method, quote(request.path), exc.code)
         return exc
     if isinstance(exc, (DatabaseError, InterfaceError)):
         logger.warning("database: %s (request %s)", exc, request_id(request))
@@ -50,7 +51,7 @@ def translated(exc: BaseException, request: HttpRequest) -> TailraceError:
         return found
     if isinstance(exc, (SuspiciousOperation, BadRequest)):
         return Invalid(f"the request can't be served: {exc}", code="bad_request")
-    logger.error("request %s %s %s failed", request_id(request), request.method, request.path, exc_info=exc)
+    logger.error("request %s %s %s failed", request_id(request), request.method, quote(request.path), exc_info=exc)
     return InternalError(f"the server failed; its log says why under request id {request_id(request)}")
 
 

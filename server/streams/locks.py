@@ -81,7 +81,7 @@ def _lock_file(path: Path) -> BinaryIO:
     """This thread's own open file (locks belong to these), renewed after a fork and closed when the thread ends."""
     owner = (os.getpid(), path)
     if getattr(_local, "owner", None) != owner:
-        _local.file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb", buffering=0)
+        _local.file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb", buffering=0)
         _local.owner = owner
     file: BinaryIO = _local.file
     return file

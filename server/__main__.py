@@ -9,6 +9,8 @@ from importlib.util import find_spec
 
 from server import config
 
+MIGRATION_LOCK = 0x7A11_0001
+
 
 def command(settings: config.Config) -> list[str]:
     """The command line of the WSGI server."""
@@ -32,11 +34,19 @@ def command(settings: config.Config) -> list[str]:
 
 @contextlib.contextmanager
 def _alone(settings: config.Config) -> Iterator[None]:
-    """One process of this machine at a time."""
+    """One process at a time: of this machine, and on PostgreSQL of all that share the database."""
+    from django.db import connection
+
     settings.var_dir.mkdir(parents=True, exist_ok=True)
-    with open(settings.var_dir / "migrate.lock", "w") as file:
+    with open(settings.var_dir / "migrate.lock", "w") as file, connection.cursor() as cursor:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+        try:
+            yield
+        finally:
+            if connection.vendor == "postgresql":
+                cursor.execute("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
 
 
 def main() -> None:
@@ -64,13 +74,13 @@ def migrate(settings: config.Config) -> None:
     """Bring the database's tables up to date."""
     import django
     from django.core.management import call_command
-    from django.db import OperationalError
+    from django.db import DatabaseError
 
     django.setup()
     try:
         with _alone(settings):
             call_command("migrate", verbosity=0, interactive=False)
-    except OperationalError as exc:
+    except DatabaseError as exc:
         sys.exit(f"tailrace: the database can't be reached: {' '.join(str(exc).split())}; check TAILRACE_DATABASE_URL")
 
 

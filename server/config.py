@@ -51,7 +51,7 @@ class Config(BaseModel):
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, bytes")
     max_points: int = Field(10_000, ge=1, description="Most points in one request")
     max_features: int = Field(5_000, ge=1, description="Most features of one point")
-    max_name_length: int = Field(200, ge=1, description="Longest feature name, key or identifier, characters")
+    max_name_length: int = Field(200, ge=1, le=200, description="Longest feature name, key or identifier, characters")
     max_string_length: int = Field(1_000, ge=1, description="Longest string value of a feature, characters")
     max_segments: int = Field(1_000, ge=1, description="Most segments with metrics of their own, per model")
     identifier_days: float = Field(30, gt=0, description="Days that a prediction waits for its label")

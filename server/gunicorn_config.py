@@ -26,5 +26,5 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 def post_fork(server: Any, worker: Any) -> None:
     """Keep the worker on one CPU: its threads take turns anyway, and taking turns across CPUs costs two thirds of the rate."""
-    if _settings.pin_workers and 1 < len(_cpus) and _settings.workers <= len(_cpus):
+    if _settings.pin_workers and len(_cpus) > 1 and _settings.workers <= len(_cpus):
         os.sched_setaffinity(0, {_cpus[(_first + worker.number) % len(_cpus)]})

@@ -226,7 +226,12 @@ def waiting(identifier: Any, model: str | None = None, field: str = "identifier"
         raise Invalid(f"{field} is {shown(identifier)}: expected the identifier of a prediction", field=field)
     check_text(identifier, field, settings.TAILRACE.max_name_length)
     try:
-        found = Prediction.objects.select_related("model").filter(identifier=identifier).first()
+        found = (
+            Prediction.objects.select_related("model__stream")
+            .defer("model__initial")
+            .filter(identifier=identifier)
+            .first()
+        )
     except (DatabaseError, InterfaceError) as exc:
         raise locks.give_up(exc) from exc
     if found is None:

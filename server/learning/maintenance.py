@@ -109,7 +109,7 @@ def write_due_snapshots(*, all_changed: bool = False) -> int:
                 if new >= config.snapshot_points or waited or all_changed:
                     replica.changed_at = None
                     try:
-                        due.append((replica, replica.n, pickles.dumps(replica.state())))
+                        due.append((replica, replica.n, pickles.dump_state(replica.state())))
                     except Exception as exc:
                         replica.snapshot_n = replica.n  # not before it is due again
                         logger.warning(
@@ -177,7 +177,7 @@ def backfill(model: Model) -> None:
         lock_stream(model.stream_id)
         head = _head(model.stream_id)
         replay.feed(replica, model, retracted, head)
-        snapshots.add(model.pk, model.generation, head, pickles.dumps(replica.state()))
+        snapshots.add(model.pk, model.generation, head, pickles.dump_state(replica.state()))
         done = Model.objects.filter(pk=model.pk, status=Model.BACKFILLING).update(
             status=Model.READY, progress=head, live_since=head, leased_until=None
         )
@@ -251,7 +251,7 @@ def rebuild(models: list[Model], retraction: int) -> None:
             if not done:
                 raise LeaseLost
             Snapshot.objects.filter(model_id=model.pk).exclude(generation=model.generation).delete()
-            snapshots.add(model.pk, model.generation, head, pickles.dumps(replica.state()))
+            snapshots.add(model.pk, model.generation, head, pickles.dump_state(replica.state()))
         Stream.objects.filter(pk=stream.pk).update(epoch=F("epoch") + 1)
 
 

@@ -84,7 +84,7 @@ def create(
     if name is None:
         name = _free_name()
     check_name(name, "model")
-    initial = pickles.dumps(estimator)
+    initial = pickles.dump_state(estimator)
     # What can't be read back could never be served: better said now than at the first point.
     pickles.load_state(initial, trusted_modules=settings.TAILRACE.trusted if flavor.name == "custom" else ())
     taken = Conflict(f"there is a model named {shown(name)} already", field="name", code="name_taken")

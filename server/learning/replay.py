@@ -138,7 +138,7 @@ def advance(
     low, stretch = 0, len(xs)
     while low < len(xs):
         high = min(len(xs), low + stretch)
-        n, saved = replica.n, pickles.dumps(replica.state())
+        n, saved = replica.n, pickles.dump_state(replica.state())
         try:
             part, part_skipped = replica.advance(
                 first + low, xs[low:high], ys[low:high], _shifted(given, low, high), _shifted(skip, low, high)

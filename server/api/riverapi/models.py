@@ -24,7 +24,7 @@ def upload(request: HttpRequest, flavor: str, name: str | None = None) -> HttpRe
     estimator = pickles.load_estimator(body(request), trusted_modules=trusted, max_bytes=config.max_body_bytes)
     stream = request.GET.get("stream")
     model = registry.create(
-        name, stream, flavor, estimator, backfill=True, created_by=caller.name(request)
+        name, stream, flavor, estimator, backfill=stream is not None, created_by=caller.name(request)
     )
     return answer({"name": model.name}, 201)
 

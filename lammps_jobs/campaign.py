@@ -1,0 +1,209 @@
+"""Running the jobs of a plan, one at a time, so that each ends up in the log exactly once, whatever fails between."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lammps_jobs.local_server import LocalServer
+from lammps_jobs.log import LogReport, read_log
+from lammps_jobs.plan import DemoDirectory, Plan, read_json
+from lammps_jobs.post import Undelivered
+from lammps_jobs.run import LOG, OUTPUT, Job, Programs, job_script, run_script, wait_for_end
+from lammps_jobs.runtime_stream import RuntimeStream
+from lammps_jobs.scores import Trial
+from lammps_jobs.spool import Spool, write_whole
+
+__all__ = ["Campaign", "JobFailed", "Outcome"]
+
+JOB_LIMIT = 300.0
+POST_TRIES = 5
+SCRIPT, RECEIPT, PREDICTION = "job.sh", "receipt.json", "prediction.json"
+
+
+class JobFailed(Exception):
+    """A job did not complete, or its result can't be delivered; the message says why and where to look."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A job's time and what each model, by recipe, had said of it before it was known.
+
+    `cpu_use` is the share of its processors that it got, in percent, None where LAMMPS doesn't say; `fresh` tells
+    a job that was run just now from one of an earlier start.
+    """
+
+    job: Job
+    loop_time: float
+    cpu_use: float | None
+    trials: dict[str, Trial]
+    fresh: bool
+
+
+class Campaign:
+    """The jobs of one plan.
+
+    All state is on disk and in the server's log: a job whose log is complete is not run again, one whose
+    observation is in the server's log is not posted again, and posting twice would change nothing.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        directory: DemoDirectory,
+        programs: Programs,
+        server: LocalServer,
+        notice: Callable[[str], None],
+    ) -> None:
+        self._plan = plan
+        self._directory = directory
+        self._programs = programs
+        self._server = server
+        self._notice = notice
+        self._stream = RuntimeStream(server.api, plan)
+        self._posted: set[str] = set()
+
+    def prepare(self) -> None:
+        """Make the stream and its models, and see which results the server has already."""
+        self._stream.ensure()
+        self._posted = self._stream.keys()
+
+    def learn(self, job: Job) -> Outcome:
+        """Run a job that reports itself, unless that has been done before. Raises JobFailed."""
+        directory = self._directory.job(job)
+        receipt = directory / RECEIPT
+        if self._plan.key(job) not in self._posted:
+            receipt.unlink(missing_ok=True)
+        report, fresh = self._complete(job, self._epilogue(job))
+        if not self._server.alive:
+            # Whoever has answered since may have been another server that took the port.
+            receipt.unlink(missing_ok=True)
+        answer = self._receipt(job, directory, receipt)
+        number = answer["last"]
+        trials = {
+            recipe: Trial(report.loop_time, float(said), observation=number)
+            for recipe, model in self._plan.models.items()
+            if (said := answer["models"].get(model, {}).get("prediction")) is not None
+            # What a model says before it has learned anything is no prediction, and the server doesn't score it.
+            and (said or number > 1)
+        }
+        return Outcome(job, report.loop_time, report.cpu_use, trials, fresh)
+
+    def hold_out(self, job: Job) -> Outcome:
+        """Ask the models about a job first, then run it, unless it has been run; none learns it. Raises JobFailed."""
+        directory = self._directory.job(job)
+        directory.mkdir(parents=True, exist_ok=True)
+        answers = self._ask(lambda: self._stream.predict(job))
+        write_whole(directory / PREDICTION, answers)
+        report, fresh = self._complete(job, None)
+        trials = {
+            recipe: _trial(report.loop_time, answers[model])
+            for recipe, model in self._plan.models.items()
+            if answers[model].get("prediction") is not None
+        }
+        return Outcome(job, report.loop_time, report.cpu_use, trials, fresh)
+
+    def metrics(self) -> dict[str, Any]:
+        """Each model's prequential metrics, as the server counts them."""
+        return self._ask(lambda: self._stream.metrics())
+
+    def _complete(self, job: Job, epilogue: list[str] | None) -> tuple[LogReport, bool]:
+        """What the log of the completed job says, and whether it had to be run for it."""
+        directory = self._directory.job(job)
+        try:
+            wait_for_end(directory, limit=JOB_LIMIT)
+            if (report := read_log(directory / LOG)).completed:
+                return report, False
+        except TimeoutError as error:
+            raise JobFailed(str(error)) from None
+        except FileNotFoundError:
+            pass
+        self._keep_server()
+        self._run(job, directory, epilogue)
+        try:
+            report = read_log(directory / LOG)
+        except FileNotFoundError:
+            raise JobFailed(f"LAMMPS did not start: {_last_line(directory / OUTPUT)}") from None
+        if not report.completed:
+            raise JobFailed(f"{job.name}: {report.failure} (see {directory / LOG} and {OUTPUT} beside it)")
+        return report, True
+
+    def _run(self, job: Job, directory: Path, epilogue: list[str] | None) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / LOG).unlink(missing_ok=True)
+        script = directory / SCRIPT
+        script.write_text(job_script(directory, self._programs.command(job), epilogue), encoding="utf-8")
+        try:
+            run_script(script, self._environment(), limit=JOB_LIMIT)
+        except subprocess.TimeoutExpired:
+            raise JobFailed(f"{job.name} ran for more than {JOB_LIMIT:.0f} s and was ended: see {directory}") from None
+
+    def _receipt(self, job: Job, directory: Path, receipt: Path) -> Any:
+        """The server's answer to the job's observation; posted again where it never came."""
+        refusal = Spool(self._directory.spool).refusal(self._plan.stream, self._plan.key(job))
+        for attempt in range(POST_TRIES):
+            if (answer := read_json(receipt)) is not None:
+                return answer
+            self._keep_server()
+            refusal.unlink(missing_ok=True)
+            time.sleep(0.2 * attempt)
+            with open(directory / OUTPUT, "ab") as output:
+                subprocess.run(
+                    self._epilogue(job),
+                    cwd=directory,
+                    env=self._environment(),
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    check=False,
+                )
+            if refusal.exists():
+                raise JobFailed(f"the server refused the result of {job.name}: {refusal.read_text().strip()}")
+        raise JobFailed(f"the result of {job.name} could not be delivered: {_last_line(directory / OUTPUT)}")
+
+    def _ask(self, question: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Ask the server something; once more where it went away meanwhile."""
+        self._keep_server()
+        try:
+            return question()
+        except Undelivered:
+            if self._server.alive:
+                raise
+        self._keep_server()
+        return question()
+
+    def _keep_server(self) -> None:
+        if not self._server.alive:
+            self._notice("The server is gone: starting it again.")
+            self._server.restart()
+            self._stream = RuntimeStream(self._server.api, self._plan)
+
+    def _epilogue(self, job: Job) -> list[str]:
+        command = [sys.executable, "-m", "lammps_jobs.epilogue", "--log", LOG]
+        command += ["--stream", self._plan.stream, "--key", self._plan.key(job), "--receipt", RECEIPT]
+        command += ["--source", "cluster=demo", "--source", f"job={job.name}"]
+        return command + [f"{name}={value}" for name, value in job.features.items() if name != "processes"]
+
+    def _environment(self) -> dict[str, str]:
+        environment = {name: value for name, value in os.environ.items() if name != "TAILRACE_TOKEN"}
+        root = str(Path(__file__).resolve().parent.parent)
+        return environment | {
+            "TAILRACE_URL": self._server.url,
+            "TAILRACE_SPOOL": str(self._directory.spool),
+            "PYTHONPATH": root,
+        }
+
+
+def _trial(loop_time: float, answer: dict[str, Any]) -> Trial:
+    interval = answer.get("interval")
+    return Trial(loop_time, float(answer["prediction"]), None if interval is None else (interval[0], interval[1]))
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() if path.exists() else []
+    return lines[-1] if lines else f"{path} is empty"

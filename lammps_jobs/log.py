@@ -1,0 +1,231 @@
+"""What a LAMMPS log says happened: the timings of its runs, or the reason why there are none to trust.
+
+    >>> report = read_log("log.lammps")          # doctest: +SKIP
+    >>> report.completed, report.loop_time       # doctest: +SKIP
+    (True, 1.29041)
+
+Only a run that completed has a time worth learning from. One that was killed, stopped with an error,
+diverged or ran into a limit has taken *some* time, and that number would teach a model that such a job is
+short. So a report of such a run has a `failure`, and asking it for its time raises.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+__all__ = ["LogReport", "RunNotCompleted", "RunTiming", "parse_log", "read_log"]
+
+_LOOP = re.compile(rb"Loop time of (\d+(?:\.\d+)?(?:e[-+]\d+)?) on (\d+) procs for (\d+) steps with (\d+) atoms")
+_CPU_USE = re.compile(rb"(\d+(?:\.\d+)?)% CPU use with (\d+) MPI tasks x (\d+|no) OpenMP threads")
+_WALL = re.compile(rb"Total wall time: (\d+):(\d\d):(\d\d)")
+_NON_FINITE = re.compile(rb"(?:^|[\s=\[,])([-+]?(?:nan|inf))(?=$|[\s\],])", re.IGNORECASE)
+
+
+class RunNotCompleted(Exception):
+    """The log shows no completed run, so it has no time that could serve as a label."""
+
+
+@dataclass(frozen=True)
+class RunTiming:
+    """One `run` or `minimize` of an input, as the lines that end it report it.
+
+    Attributes
+    ----------
+    loop_time
+        Seconds in the time-stepping loop, as precise as LAMMPS prints it (six digits).
+    steps, atoms
+        Steps done, and atoms at the end.
+    processes, threads
+        MPI processes, and OpenMP threads in each.
+    cpu_use
+        Share of its processors that the run got, in percent of the time of one for each process: well below
+        100 (times the threads) where other programs ran beside it. None where the log doesn't say.
+    """
+
+    loop_time: float
+    steps: int
+    atoms: int
+    processes: int
+    threads: int
+    cpu_use: float | None = None
+
+
+@dataclass(frozen=True)
+class LogReport:
+    """What one log says.
+
+    Attributes
+    ----------
+    version
+        As LAMMPS writes it, such as ``22 Jul 2025 - Update 4``; None where the log does not say.
+    runs
+        The runs that reached their end, in order.
+    wall_time
+        Whole seconds from start to exit; None where LAMMPS never got to write it.
+    failure
+        Why this is not a completed job, in words for its owner; None for one that completed.
+    """
+
+    version: str | None
+    runs: tuple[RunTiming, ...]
+    wall_time: int | None
+    failure: str | None
+
+    @property
+    def completed(self) -> bool:
+        return self.failure is None
+
+    @property
+    def loop_time(self) -> float:
+        """Seconds in the loops of all runs together.
+
+        Raises
+        ------
+        RunNotCompleted
+            With the reason, for any job that did not run to its end.
+        """
+        if self.failure is not None:
+            raise RunNotCompleted(self.failure)
+        return sum(run.loop_time for run in self.runs)
+
+    @property
+    def steps(self) -> int:
+        """Steps of all runs together."""
+        return sum(run.steps for run in self.runs)
+
+    @property
+    def atoms(self) -> int | None:
+        """Atoms in the last run; None if no run ended."""
+        return self.runs[-1].atoms if self.runs else None
+
+    @property
+    def processes(self) -> int | None:
+        """MPI processes of the last run; None if no run ended."""
+        return self.runs[-1].processes if self.runs else None
+
+    @property
+    def threads(self) -> int | None:
+        """OpenMP threads in each process of the last run; None if no run ended."""
+        return self.runs[-1].threads if self.runs else None
+
+    @property
+    def cpu_use(self) -> float | None:
+        """Percent of its processors that the last run got; None if no run ended, or the log doesn't say."""
+        return self.runs[-1].cpu_use if self.runs else None
+
+
+def read_log(path: str | os.PathLike[str]) -> LogReport:
+    """Read a file that LAMMPS wrote with ``-log``, or its captured output.
+
+    Where LAMMPS was started more than once into one file, the last start counts. Memory stays constant
+    however long the log is. Raises OSError where the file can't be read.
+    """
+    with open(path, "rb") as file:
+        return parse_log(file)
+
+
+def parse_log(lines: Iterable[bytes]) -> LogReport:
+    """Parse the lines of a log. See `read_log`."""
+    parser = _Parser()
+    for line in lines:
+        if line.startswith(b"LAMMPS ("):
+            # A requeued job may append to the output of its first try: only the last start counts.
+            parser = _Parser(version=_text(line)[len("LAMMPS (") :].rstrip(")"))
+        else:
+            parser.feed(line)
+    return parser.report()
+
+
+class _Parser:
+    def __init__(self, version: str | None = None) -> None:
+        self._version = version
+        self._runs: list[RunTiming] = []
+        self._wall_time: int | None = None
+        self._failure: str | None = None
+        self._in_run = False
+        self._empty = version is None
+        self._header = b""
+        self._last_row = b""
+
+    def feed(self, line: bytes) -> None:
+        self._empty = False
+        # Rows of numbers start with a blank, a sign or a digit; nearly every line of a long log is one.
+        if self._in_run and line[:1] <= b"9":
+            self._row(line)
+        elif line.startswith(b"Loop time of "):
+            self._loop(line)
+        elif line.startswith(b"ERROR"):
+            self._fail(f"LAMMPS stopped with {_text(line)}")
+        elif line.startswith((b"WARNING: Wall time limit reached", b"Wall time limit reached")):
+            self._fail(f"the run reached its time limit (timer timeout) {self._where()}")
+        elif line.startswith(b"Fix halt condition"):
+            self._fail(f"the run was halted early: {_text(line)}")
+        elif line.startswith((b"Per MPI rank memory", b"Memory usage per processor")):
+            self._in_run, self._header, self._last_row = True, b"", b""
+        elif line.startswith(b"Total wall time: "):
+            self._wall(line)
+        elif self._runs and b"% CPU use with " in line:
+            self._cpu_use(line)
+        elif self._in_run and not line.startswith(b"WARNING"):
+            self._row(line)
+
+    def report(self) -> LogReport:
+        return LogReport(self._version, tuple(self._runs), self._wall_time, self._failure or self._missing())
+
+    def _row(self, line: bytes) -> None:
+        self._header = self._header or line
+        self._last_row = line
+        if (b"nan" in line or b"inf" in line) and (found := _NON_FINITE.search(line)):
+            self._fail(f"the run diverged: its output shows {found[1].decode()} {self._where()}")
+
+    def _loop(self, line: bytes) -> None:
+        self._in_run = False
+        found = _LOOP.match(line)
+        if found is None:
+            self._fail(f"a line of the log can't be read: {_text(line)!r}")
+            return
+        procs, steps, atoms = int(found[2]), int(found[3]), int(found[4])
+        self._runs.append(RunTiming(float(found[1]), steps, atoms, processes=procs, threads=1))
+
+    def _cpu_use(self, line: bytes) -> None:
+        # "Loop time of … on N procs" counts processes times threads; this line tells them apart.
+        found = _CPU_USE.match(line)
+        if found is None:
+            return
+        run = self._runs[-1]
+        threads = 1 if found[3] == b"no" else int(found[3])
+        self._runs[-1] = replace(run, processes=int(found[2]), threads=threads, cpu_use=float(found[1]))
+
+    def _wall(self, line: bytes) -> None:
+        found = _WALL.match(line)
+        if found is not None:
+            self._wall_time = int(found[1]) * 3600 + int(found[2]) * 60 + int(found[3])
+
+    def _fail(self, reason: str) -> None:
+        if self._failure is None:
+            self._failure = reason
+
+    def _where(self) -> str:
+        step = self._last_row.split(None, 1)[:1]
+        if step and step[0].isdigit() and self._header.split(None, 1)[:1] == [b"Step"]:
+            return f"at step {step[0].decode()}"
+        return "during a run"
+
+    def _missing(self) -> str | None:
+        if self._empty:
+            return "the log is empty: LAMMPS never started, or its output went elsewhere"
+        if self._version is None:
+            return "this is not a log of LAMMPS: no line starts with 'LAMMPS ('"
+        if self._wall_time is None:
+            where = f" {self._where()}" if self._in_run else ""
+            return f"the log breaks off{where}: the job was killed, crashed, or is still running"
+        if not any(run.steps for run in self._runs):
+            return "LAMMPS ended well, but its input never ran a step"
+        return None
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "replace").strip()

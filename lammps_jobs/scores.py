@@ -1,0 +1,62 @@
+"""How well models predicted: errors over pairs of predicted and actual times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Scores", "Trial", "coverage", "rolling_mae", "scores"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One prediction and what came true, in seconds.
+
+    `interval` is None where the model gave none; `observation` is the number in the log, None for what isn't there.
+    """
+
+    actual: float
+    predicted: float
+    interval: tuple[float, float] | None = None
+    observation: int | None = None
+
+    @property
+    def error(self) -> float:
+        return abs(self.predicted - self.actual)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Mean absolute error and root mean square error in the unit of the target; coefficient of determination."""
+
+    n: int
+    mae: float
+    rmse: float
+    r2: float
+
+
+def scores(trials: Sequence[Trial]) -> Scores:
+    """Score some trials. All is NaN for none; R² is NaN where the actual values do not differ."""
+    n = len(trials)
+    if n == 0:
+        return Scores(0, math.nan, math.nan, math.nan)
+    squares = math.fsum(trial.error**2 for trial in trials)
+    mean = math.fsum(trial.actual for trial in trials) / n
+    spread = math.fsum((trial.actual - mean) ** 2 for trial in trials)
+    r2 = 1 - squares / spread if spread > 0 else math.nan
+    return Scores(n, math.fsum(trial.error for trial in trials) / n, math.sqrt(squares / n), r2)
+
+
+def rolling_mae(trials: Sequence[Trial], window: int) -> list[float]:
+    """Mean absolute error of the latest `window` trials, after each trial; of all so far where there are fewer."""
+    errors = [trial.error for trial in trials]
+    return [
+        math.fsum(part) / len(part) for end in range(1, len(errors) + 1) if (part := errors[max(0, end - window) : end])
+    ]
+
+
+def coverage(trials: Sequence[Trial]) -> tuple[int, int]:
+    """How many of the trials with an interval came true inside it, and how many have one."""
+    with_interval = [(trial.actual, trial.interval) for trial in trials if trial.interval is not None]
+    return sum(low <= actual <= high for actual, (low, high) in with_interval), len(with_interval)

@@ -6,6 +6,7 @@ waits for a thread, and then gives it back to the poller as gunicorn would have 
 """
 
 import select
+import socket
 from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
@@ -15,6 +16,31 @@ LINGER = 5
 
 MOST_IN_A_ROW = 16
 """Requests served in a row while others wait for a thread."""
+
+
+class Joining(socket.socket):
+    """Sends a response's head together with the first of its body: gunicorn sends them apart, and each sending gives up
+    the interpreter and wakes the client.
+    """
+
+    _head = b""
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data[:7] == b"HTTP/1." and b"\r\nContent-Length: " in data:
+            self._head = data
+            return
+        super().sendall(data, flags)
+
+    def sendfile(self, *args: Any, **options: Any) -> int:
+        self.flush()
+        return super().sendfile(*args, **options)
+
+    def flush(self) -> None:
+        """Send a head that no body followed."""
+        if self._head:
+            self.sendall(b"")
 
 
 class Worker(ThreadWorker):
@@ -29,10 +55,14 @@ class Worker(ThreadWorker):
 
     def handle(self, conn: Any) -> Any:
         """Serve requests of one connection; what is returned means to gunicorn what its own ``handle`` returns."""
+        if not conn.initialized and not self.cfg.is_ssl:
+            conn.sock = Joining(fileno=conn.sock.detach())
         served = 0
         waiting = self.tpool._work_queue.qsize
         while True:
             result = super().handle(conn)
+            if isinstance(conn.sock, Joining) and conn.sock.fileno() >= 0:
+                conn.sock.flush()
             served += 1
             if result is not True or not self.alive or conn.is_http2:
                 return result

@@ -48,6 +48,12 @@ class Receipt:
     """Index to number, for points whose predictions are to be read from the log."""
 
 
+def _held() -> Any:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
 @dataclass
 class Submission:
     """The points of one request, all or none of which are learned."""
@@ -58,6 +64,8 @@ class Submission:
     error: Exception | None = None
     names: dict[int, str] = field(default_factory=dict)
     """The models at the time, by id."""
+    turn: Any = field(default_factory=_held)
+    """Released when the submission is done, or its thread is to commit the next group."""
 
     @property
     def done(self) -> bool:
@@ -65,18 +73,41 @@ class Submission:
 
 
 class Combiner:
-    """Where submissions wait, and the lock whose holder commits them."""
+    """Where submissions wait, and who of them commits next.
+
+    The first to come commits. When it is through, it wakes the first that waits, who commits the next group at once, and
+    only then those that it did the work for: so the next group is on its way to the disk while they answer.
+    """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self._mutex = threading.Lock()
         self._waiting: list[Submission] = []
+        self._busy = False
 
     def submit(self, submission: Submission) -> None:
         """Return when the submission is done, by this thread or another."""
-        self._waiting.append(submission)
-        with self.lock:
-            while not submission.done:
-                _commit(self._take())
+        with self._mutex:
+            self._waiting.append(submission)
+            leads = not self._busy
+            self._busy = True
+        if not leads:
+            submission.turn.acquire()
+            if submission.done:
+                return
+        group: list[Submission] = []
+        try:
+            with self._mutex:
+                group = self._take()
+            _commit(group)
+        finally:
+            with self._mutex:
+                heir = self._waiting[0] if self._waiting else None
+                self._busy = heir is not None
+            if heir is not None:
+                heir.turn.release()
+            for other in group:
+                if other is not submission:
+                    other.turn.release()
 
     def _take(self) -> list[Submission]:
         points = count = 0

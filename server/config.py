@@ -39,7 +39,7 @@ class Config(BaseModel):
     server: Literal["gunicorn", "granian"] = Field("gunicorn", description="WSGI server")
     workers: int = Field(2, ge=1, le=256, description="Server processes")
     threads: int = Field(16, ge=1, le=1024, description="Threads of each process")
-    pin_workers: bool = Field(True, description="gunicorn: keep each worker on one CPU, where there are as many")
+    pin_workers: bool = Field(True, description="Keep each worker on a CPU of its own, where there are as many")
     secret_key: str = Field("", repr=False, description="Signing key; at least 32 characters")
     secret_key_file: Path | None = Field(None, description="File that holds the signing key")
     auth: Literal["required", "open"] = Field("required", description="Whether callers must show who they are")

@@ -13,6 +13,7 @@ from whitenoise import WhiteNoise
 
 django_application = get_wsgi_application()
 
+from server import process  # noqa: E402
 from server.api import events  # noqa: E402 - the models need a configured Django
 from server.learning import maintenance  # noqa: E402
 
@@ -29,5 +30,6 @@ for signal in (request_started, request_finished):
     signal.disconnect(close_old_connections)
 request_started.disconnect(reset_queries)
 
+process.settle(settings.TAILRACE.var_dir, pin=settings.TAILRACE.pin_workers, workers=settings.TAILRACE.workers)
 maintenance.start()
 events.end_with_process()

@@ -1,0 +1,50 @@
+"""Which function measures which rows, and roughly how many steps it takes."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+from bench import rows_bulk, rows_long, rows_memory, rows_requests
+from bench.context import Context
+from bench.rows import Row
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Rows that are measured together.
+
+    Parameters
+    ----------
+    rows
+        Their names.
+    measure
+        Yields those of them that the context wants.
+    steps
+        How often it ticks, from the wanted rows and the rounds.
+    """
+
+    rows: tuple[str, ...]
+    measure: Callable[[Context], Iterator[Row]]
+    steps: Callable[[Context, int], int]
+
+
+def _rounds(context: Context) -> int:
+    return context.rounds + 1  # and one to warm up
+
+
+GROUPS = (
+    Group(("learn-gunicorn", "learn-granian"), rows_requests.learn, lambda c, n: (1 + n) * _rounds(c)),
+    Group(
+        ("one-stream-gunicorn", "eight-streams-gunicorn", "one-stream-granian", "eight-streams-granian", "lost"),
+        rows_requests.two_workers,
+        lambda c, n: 2 * max(1, n - ("lost" in c.wanted)) * _rounds(c),
+    ),
+    Group(("predict-gunicorn", "predict-granian"), rows_requests.predict, lambda c, n: (1 + n) * _rounds(c)),
+    Group(("latency-gunicorn", "latency-granian"), rows_requests.latency, lambda c, n: 2 * n * _rounds(c)),
+    Group(("bulk-sqlite", "bulk-postgresql"), rows_bulk.bulk_learning, lambda c, n: (1 + n) * _rounds(c)),
+    Group(
+        ("replay", "backfill", "long-learn", "long-bulk", "long-start"),
+        rows_long.long_stream,
+        lambda c, n: rows_long.steps(c),
+    ),
+    Group(("models",), rows_memory.models, lambda c, n: 10),
+)

@@ -1,0 +1,145 @@
+"""Load from outside the server: wrk, a compiled load generator, with bodies that all differ."""
+
+import dataclasses
+import json
+import shutil
+import statistics
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from bench.errors import BenchError
+
+SCRIPT = Path(__file__).parent / "lua" / "points.lua"
+CONNECTIONS = 16
+
+Kind = Literal["learn", "predict"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """What one run of the load generator saw: answers, seconds, latencies in ms, failures of any kind."""
+
+    requests: int
+    seconds: float
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    failures: int
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return self.requests / self.seconds
+
+
+def require_wrk() -> None:
+    """Check that the load generator is there.
+
+    Raises
+    ------
+    BenchError
+        Saying how to install it.
+    """
+    if shutil.which("wrk") is None:
+        raise BenchError("wrk, the load generator, is not installed: run `apt-get install wrk` (Debian, Ubuntu)")
+
+
+@dataclasses.dataclass
+class Load:
+    """Random points of the riverapi protocol for one server; each call of it is one measurement.
+
+    Parameters
+    ----------
+    url
+        The server's base address.
+    kind
+        Which call.
+    seconds
+        How long, whole seconds.
+    models
+        Names to draw from at random.
+    connections
+        Kept open, each with one request at a time.
+    may_fail
+        Count failed answers instead of raising: for the peer, which answers some with 500.
+    """
+
+    url: str
+    kind: Kind
+    seconds: int
+    models: Sequence[str] = ("linear",)
+    connections: int = CONNECTIONS
+    may_fail: bool = False
+    answered: int = 0
+    """Answers of all measurements so far."""
+
+    def __call__(self, seed: int) -> Sample:
+        """Measure once.
+
+        Raises
+        ------
+        BenchError
+            If wrk fails, or an answer does.
+        """
+        command = [
+            "wrk", "--threads", "1", "--connections", str(self.connections), "--duration", f"{self.seconds}s",
+            "--timeout", "10s", "--script", str(SCRIPT), f"{self.url}/api/{self.kind}/",
+            "--", self.kind, str(seed), *self.models,
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=self.seconds + 60)
+        except subprocess.TimeoutExpired as exc:
+            raise BenchError(f"wrk did not end: {' '.join(command)}") from exc
+        result = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
+        if done.returncode or result is None:
+            raise BenchError(f"wrk exited with {done.returncode}: {(done.stderr or done.stdout).strip()[-500:]}")
+        seen = json.loads(result.removeprefix("RESULT "))
+        failures = sum(seen[name] for name in ("bad_status", "connect", "read", "write", "timeout"))
+        if failures and not self.may_fail:
+            raise BenchError(f"{failures} of {seen['requests']} {self.kind} requests to {self.url} failed: {result}")
+        if not seen["requests"]:
+            raise BenchError(f"no {self.kind} request to {self.url} was answered within {self.seconds} s")
+        self.answered += seen["requests"]
+        latencies = (seen["p50_ms"], seen["p90_ms"], seen["p99_ms"])
+        return Sample(seen["requests"], seen["seconds"], *latencies, failures)
+
+
+def in_turn(
+    systems: Mapping[str, Callable[[int], Sample]], rounds: int, tick: Callable[[], None]
+) -> dict[str, list[Sample]]:
+    """Measure every system once a round, in turn, so that a machine that drifts drifts for all.
+
+    Parameters
+    ----------
+    systems
+        Name to a function that takes a seed and measures once.
+    rounds
+        How often; one more goes before, and is thrown away, to warm up.
+    tick
+        Called after every measurement.
+    """
+    samples: dict[str, list[Sample]] = {name: [] for name in systems}
+    for number in range(rounds + 1):
+        for name, measure in systems.items():
+            sample = measure(number)
+            tick()
+            if number:
+                samples[name].append(sample)
+    return samples
+
+
+def rates(samples: Sequence[Sample]) -> list[float]:
+    """Of every sample, answers a second."""
+    return [sample.rate for sample in samples]
+
+
+def middle(values: Sequence[float]) -> float:
+    """The median."""
+    return statistics.median(values)
+
+
+def as_json(samples: Mapping[str, Sequence[Sample]]) -> dict[str, list[dict[str, float]]]:
+    """Every raw sample, for the file."""
+    return {name: [dataclasses.asdict(sample) for sample in group] for name, group in samples.items()}

@@ -1,0 +1,106 @@
+"""The rows of the table: what each one measures and what it must reach."""
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from typing import Any, Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """One row before it is measured.
+
+    Parameters
+    ----------
+    name
+        What ``--only`` takes.
+    what
+        What is measured, for the table.
+    unit
+        Of the value and of the target: ``×`` and ``%`` are ratios of rates measured in turn in the same run.
+    target
+        The value to reach.
+    better
+        Whether the value must be at least or at most the target.
+    """
+
+    name: str
+    what: str
+    unit: str
+    target: float
+    better: Literal["more", "less"] = "more"
+
+    @property
+    def target_text(self) -> str:
+        return f"{'≥' if self.better == 'more' else '≤'} {self.target:g} {self.unit}"
+
+
+@dataclasses.dataclass
+class Row:
+    """One measured row.
+
+    Parameters
+    ----------
+    spec
+        What it is.
+    value
+        The figure, or None where ``error`` says why there is none.
+    note
+        What the ratio was made of, for a reader.
+    samples
+        Every raw measurement behind it, by system.
+    error
+        Why it could not be measured.
+    """
+
+    spec: Spec
+    value: float | None = None
+    note: str = ""
+    samples: dict[str, Any] = dataclasses.field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the target is reached, in the two decimals that are printed."""
+        if self.value is None:
+            return False
+        value = round(self.value, 2)
+        return value >= self.spec.target if self.spec.better == "more" else value <= self.spec.target
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.spec.name, "what": self.spec.what, "value": self.value, "unit": self.spec.unit,
+            "target": self.spec.target, "better": self.spec.better, "ok": self.ok, "note": self.note,
+            "error": self.error, "samples": self.samples,
+        }  # fmt: skip
+
+
+def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the ratios of neighbours: measured in turn, both saw the same machine."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+SPECS = {
+    spec.name: spec
+    for spec in (
+        Spec("learn-gunicorn", "learn, 1 point a request, 16 connections, durable, by the peer", "×", 3.5),
+        Spec("learn-granian", "the same on granian", "×", 6),
+        Spec("one-stream-gunicorn", "learn with 2 workers into 1 stream, by 1 worker", "×", 1),
+        Spec("eight-streams-gunicorn", "learn with 2 workers into 8 streams, by 1 worker into 8", "×", 1),
+        Spec("one-stream-granian", "2 workers into 1 stream on granian", "×", 1),
+        Spec("eight-streams-granian", "2 workers into 8 streams on granian", "×", 1),
+        Spec("lost", "acknowledged points that the logs lack", "points", 0, "less"),
+        Spec("predict-gunicorn", "predict, no identifier, 16 connections, 2 workers, by the peer", "×", 8),
+        Spec("predict-granian", "the same on granian", "×", 16),
+        Spec("latency-gunicorn", "predict, 1 connection, median latency by a bare Django view's", "×", 2, "less"),
+        Spec("latency-granian", "the same on granian", "×", 2, "less"),
+        Spec("bulk-sqlite", "learn, 500 points a request, SQLite, by a bare river loop", "%", 70),
+        Spec("bulk-postgresql", "learn, 500 points a request, PostgreSQL, by a bare river loop", "%", 40),
+        Spec("replay", "replay of the log, by a bare river loop", "%", 80),
+        Spec("backfill", "backfill of a new model, by a bare river loop", "%", 80),
+        Spec("long-learn", "learn, 1 point a request, at 1,000,000 observations by at 10,000", "%", 90),
+        Spec("long-bulk", "learn, 500 points a request, at 1,000,000 observations by at 10,000", "%", 90),
+        Spec("long-start", "first predict after a start, stream of 1,000,000", "s", 2, "less"),
+        Spec("models", "resident memory of one process serving 1,000 small models", "MB", 400, "less"),
+    )
+}

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from bench import calls, load, servers
 from bench.context import Context
@@ -35,8 +35,9 @@ def _beside_peer(context: Context, kind: load.Kind, workers: int) -> Iterator[Ro
         for server in ours.values():
             calls.upload(server.url)
             Load(server.url, "learn", 1)(0)  # a model that has learned something
-        systems = {name: Load(server.url, kind, context.seconds) for name, server in ours.items()}
-        samples = load.in_turn({"peer": peer, **systems}, context.rounds, context.tick)
+        systems: dict[str, Callable[[int], load.Sample]] = {"peer": peer}
+        systems |= {name: Load(server.url, kind, context.seconds) for name, server in ours.items()}
+        samples = load.in_turn(systems, context.rounds, context.tick)
     theirs = rates(samples["peer"])
     for name in names:
         own = rates(samples[name])
@@ -78,9 +79,9 @@ class PeerLoad:
 
     def remark(self) -> str:
         """What to know about its answers, if anything."""
-        remarks = [f"; it answered {self._failures} with errors"] if self._failures else []
+        remarks = [f"; the peer answered {self._failures} with errors"] if self._failures else []
         if self._torn:
-            remarks.append(f"; its storage was torn {self._torn} times and measured anew")
+            remarks.append(f"; the peer tore its storage {self._torn} times and was measured again")
         return "".join(remarks)
 
 

@@ -17,9 +17,10 @@ from server.streams import locks, log
 from server.streams.codec import loads, text
 from server.streams.errors import Conflict, Gone, Invalid, NotFound
 from server.streams.log import Note, Point
+from server.streams.reading import OneRow
 from server.streams.validation import Checker, check_text, shown
 
-_FIND = (
+_find = OneRow(
     "SELECT m.id, m.status, m.progress, s.id, s.head, s.epoch"
     " FROM learning_model m JOIN streams_stream s ON s.id = m.stream_id WHERE m.name = %s"
 )
@@ -73,14 +74,11 @@ def find(name: Any) -> Place:
     if not isinstance(name, str) or not name:
         raise Invalid(f"model is {shown(name)}: expected the name of a model", field="model")
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(_FIND, (name,))
-            row = cursor.fetchone()
-    except (DatabaseError, InterfaceError, ValueError) as exc:
-        if isinstance(exc, ValueError):
-            row = None  # a name that no database can hold
-        else:
-            raise locks.give_up(exc) from exc
+        row = _find(name)
+    except (DatabaseError, InterfaceError) as exc:
+        raise locks.give_up(exc) from exc
+    except ValueError:
+        row = None  # a name that no database can hold
     if row is None:
         raise NotFound(f"no model named {shown(name)}", field="model")
     model_id, status, progress, stream_id, head, epoch = row

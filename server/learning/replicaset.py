@@ -3,17 +3,16 @@
 import threading
 import time
 
-from django.db import connection
-
 from server.learning import replay, snapshots
 from server.learning.models import Model
 from server.learning.replica import Broken, Replica
 from server.streams import log
 from server.streams.errors import NotFound
 from server.streams.models import Stream
+from server.streams.reading import OneRow
 from server.streams.validation import Checker
 
-_POSITION = "SELECT head, epoch FROM streams_stream WHERE id = %s"
+_position = OneRow("SELECT head, epoch FROM streams_stream WHERE id = %s")
 
 
 class ReplicaSet:
@@ -41,9 +40,7 @@ class ReplicaSet:
         NotFound
             If the stream is gone.
         """
-        with connection.cursor() as cursor:
-            cursor.execute(_POSITION, (self.stream_id,))
-            row = cursor.fetchone()
+        row = _position(self.stream_id)
         if row is None:
             raise NotFound("the stream was deleted")
         return row[0], row[1]

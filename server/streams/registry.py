@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from server.streams.errors import Conflict, Invalid, NotFound
 from server.streams.locks import lock_stream, transaction_for_writing
 from server.streams.models import Retraction, Stream
+from server.streams.reading import OneRow
 from server.streams.validation import FEATURE_KINDS, TARGET_KINDS, check_name, check_text, shown
 
 LONGEST_REASON = 2000
@@ -27,13 +28,14 @@ def find(name: Any) -> Stream:
     return stream
 
 
+_position = OneRow("SELECT id, head, epoch FROM streams_stream WHERE name = %s")
+
+
 def position(name: str) -> tuple[int, int, int] | None:
     """Id, head and epoch of the stream called ``name``, or None: one indexed read, without the cost of the ORM."""
     if "\x00" in name:
         return None
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT id, head, epoch FROM streams_stream WHERE name = %s", (name,))
-        row: tuple[int, int, int] | None = cursor.fetchone()
+    row: tuple[int, int, int] | None = _position(name)  # type: ignore[assignment]
     return row
 
 

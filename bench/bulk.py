@@ -20,7 +20,7 @@ from bench.load import Sample
 from bench.loop import points
 from bench.servers import ROOT
 
-CONNECTIONS = 4
+CONNECTIONS = 8
 
 
 def bodies(per_request: int, requests: int, seed: int) -> list[bytes]:

@@ -151,14 +151,16 @@ def tailrace(
 
 
 def bare(directory: Path, server: ServerName = "gunicorn", *, workers: int = 1) -> Server:
-    """A bare Django view on the very command line that ours is served with."""
+    """A bare Django view on the very command line that ours is served with, its processes set up as ours."""
     from server import config
     from server.__main__ import command
 
-    bind = _free_address()
+    var, bind = directory / f"bare-{server}", _free_address()
+    var.mkdir(parents=True, exist_ok=True)
+    environ = {"BENCH_BARE_DIR": str(var), "BENCH_BARE_WORKERS": str(workers)}
     ours = command(config.Config.model_validate({"bind": bind, "server": server, "workers": workers, "auth": "open"}))
     argv = ["bench.bare.wsgi:application" if part == "server.wsgi:application" else part for part in ours]
-    return Server(f"bare-{server}-{workers}w", directory / "logs", bind, argv, {}, "/")
+    return Server(f"bare-{server}-{workers}w", directory / "logs", bind, argv, environ, "/", var)
 
 
 def peer(directory: Path, python: Path) -> Server:

@@ -7,12 +7,16 @@ waits for a thread, and then gives it back to the poller as gunicorn would have 
 
 import select
 import socket
+import time
 from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
 LINGER = 5
 """Milliseconds to wait for the next request on a connection."""
+
+FEW = 16
+"""Connections of a worker up to which it leaves the next one to a worker that has fewer."""
 
 MOST_IN_A_ROW = 16
 """Requests served in a row while others wait for a thread."""
@@ -52,6 +56,15 @@ class Worker(ThreadWorker):
 
         events.STOPPING.set()
         super().handle_exit(sig, frame)
+
+    def accept(self, listener: Any) -> None:
+        """Accept, then wait the longer the more connections there are: a worker with fewer comes first for the next.
+
+        Left alone, the worker that wakes first takes all connections of a client that opens them at once.
+        """
+        super().accept(listener)
+        if self.cfg.workers > 1 and 1 < self.nr_conns <= FEW:
+            time.sleep(self.nr_conns * 1e-4)
 
     def handle(self, conn: Any) -> Any:
         """Serve requests of one connection; what is returned means to gunicorn what its own ``handle`` returns."""

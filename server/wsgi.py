@@ -6,6 +6,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "server.settings")
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
+from django.core.cache import close_caches
 from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections, reset_queries
@@ -24,11 +25,13 @@ for finder in get_finders():
         url = settings.STATIC_URL + (f"{prefix}/{path}" if prefix else path)
         application.add_file_to_dictionary(url, storage.path(path))
 
-# Connections last as long as their threads, and whoever sees one fail gives it up (server.streams.locks.give_up):
-# Django's own look at them before and after every request costs as much as a prediction.
+# Connections last as long as their threads; one that PostgreSQL ended is noticed as a request begins, and whoever sees
+# one fail gives it up (server.streams.locks). Django's own look at them before and after every request costs as much
+# as a prediction; caches that hold no connection need no closing either.
 for signal in (request_started, request_finished):
     signal.disconnect(close_old_connections)
 request_started.disconnect(reset_queries)
+request_finished.disconnect(close_caches)
 
 process.settle(settings.TAILRACE.var_dir, pin=settings.TAILRACE.pin_workers, workers=settings.TAILRACE.workers)
 maintenance.start()

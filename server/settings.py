@@ -29,17 +29,29 @@ WHITENOISE_AUTOREFRESH = False
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "server.accounts",
+    "server.accounts.apps.Accounts",
     "server.streams",
     "server.learning",
     "server.api",
 ]
 
-MIDDLEWARE = ["server.api.middleware.Envelope", "server.api.auth.Guard"]
+MIDDLEWARE = [
+    "server.api.middleware.Envelope",
+    # For pages alone: calls of the API go from the envelope straight to the guard.
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "server.api.auth.Guard",
+]
 
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 

@@ -2,6 +2,7 @@
 
 from django.urls import include, path
 
+from server.accounts.access import PUBLIC, allow
 from server.api.front import healthz, home
 from server.api.riverapi import hot
 
@@ -10,10 +11,10 @@ handler404 = "server.api.front.not_found"
 handler500 = "server.api.front.failed"
 
 urlpatterns = [
-    path("api/learn/", hot.learn),
-    path("api/predict/", hot.predict),
+    path("api/learn/", allow(hot.learn, hot=True, post="learn")),
+    path("api/predict/", allow(hot.predict, hot=True, post="predict")),
     path("api/v1/", include("server.api.v1.urls")),
     path("api/", include("server.api.riverapi.urls")),
-    path("healthz", healthz),
-    path("", home),
+    path("healthz", allow(healthz, get=PUBLIC)),
+    path("", allow(home, get=PUBLIC)),
 ]

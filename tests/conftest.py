@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db.backends.sqlite3.operations import DatabaseOperations
 
 from server.learning.replicaset import SETS
 from tests.serving import ROOT, Server, fresh_database
@@ -15,6 +16,23 @@ def _no_replicas_of_another_test() -> Iterator[None]:
     SETS.clear()
     yield
     SETS.clear()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _the_audit_trail_can_be_emptied_between_tests() -> Iterator[None]:
+    """SQLite's flush deletes row by row, which the trail's triggers refuse; PostgreSQL's TRUNCATE passes them by."""
+    flush = DatabaseOperations.execute_sql_flush
+
+    def without_triggers(self: DatabaseOperations, statements: list[str]) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+            triggers = cursor.fetchall()
+            drop = [f'DROP TRIGGER "{name}"' for name, _ in triggers]
+        flush(self, [*drop, *statements, *(sql for _, sql in triggers)])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseOperations, "execute_sql_flush", without_triggers)
+        yield
 
 
 @pytest.fixture

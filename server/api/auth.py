@@ -4,22 +4,22 @@ import base64
 import binascii
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from server.accounts import jwt, tokens
+from server.accounts import actor, callers, tokens
+from server.accounts.access import PUBLIC, SIGNED_IN
 from server.accounts.identity import Identity
 from server.api.errors import request_id, respond
-from server.streams.errors import Unauthenticated
+from server.streams.errors import Forbidden, Unauthenticated
 
 logger = logging.getLogger(__name__)
 
 GUARDED = "/api/"
 HANDSHAKE = "/api/auth/token/"
-PUBLIC = frozenset({GUARDED, HANDSHAKE, "/api/v1/schema/", "/api/v1/docs/"})
-"""What anyone may GET: what this server is, how to call it, and the handshake, which checks for itself."""
 
 
 class Challenge(Unauthenticated):
@@ -33,35 +33,95 @@ class Challenge(Unauthenticated):
 
 
 class Guard:
-    """Middleware that lets in who shows a working credential, and sets ``request.identity`` (None for anyone)."""
+    """Middleware that lets in who may come in, by what the URL configuration declares (:mod:`server.accounts.access`).
+
+    It sets ``request.identity``: whoever shows a working credential, or None where nobody is asked. It stands last, so that
+    :class:`server.api.middleware.Envelope` can send calls of the API straight to it.
+    """
+
+    shortcut: Callable[[HttpRequest], HttpResponseBase]
+    """The way to the views for calls of the API, past the middleware that is for pages."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
+        Guard.shortcut = staticmethod(get_response)  # type: ignore[assignment]
         self.is_open = settings.TAILRACE.auth == "open"  # read once: each look at Django's settings takes 2 µs
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        identity = None
-        if not self.is_open and not is_public(request):
-            try:
-                identity = require(request)
-            except Exception as exc:  # process_exception hears of views alone
-                return respond(exc, request)
-        request.identity = identity  # type: ignore[attr-defined]
         return self.get_response(request)
 
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
+        """Let the request pass (None), or answer it in the view's place."""
+        request.identity = None  # type: ignore[attr-defined]
+        actor.request.set(request)
+        if not request.path_info.startswith(GUARDED):
+            return None
+        try:
+            needed = needs(request, view)
+            if needed is not PUBLIC and not self.is_open:
+                request.needed = needed  # type: ignore[attr-defined]
+                request.identity = admit(request, needed, may_be_stale=view.is_hot and request.method == "POST")  # type: ignore[attr-defined]
+        except Exception as exc:  # process_exception hears of views alone
+            return respond(exc, request)
+        return None
 
-def is_public(request: HttpRequest) -> bool:
-    """Whether anyone may make this request."""
-    path = request.path_info
-    return not path.startswith(GUARDED) or (path in PUBLIC and request.method in ("GET", "HEAD"))
+
+def needs(request: HttpRequest, view: Any) -> str:
+    """The permission that a request needs.
+
+    Raises
+    ------
+    Forbidden
+        If the address declares none for any method: a bug, which must not be an open door.
+    """
+    access: dict[str, str] | None = getattr(view, "access", None)
+    if not access:
+        raise Forbidden(f"{request.path} is closed: nothing says who may use it")
+    method = str(request.method)
+    return access.get("GET" if method == "HEAD" else method, SIGNED_IN)  # the view says which methods it takes
 
 
-def identify(request: HttpRequest) -> Identity | None:
-    """Who sends ``Authorization: Bearer`` with a token or an access token that holds; None for anybody else."""
+def admit(request: HttpRequest, needed: str, *, may_be_stale: bool = False) -> Identity:
+    """Who is calling, if they may.
+
+    Parameters
+    ----------
+    may_be_stale
+        Take what this process remembers of the caller: the view will hold it against the present generation.
+
+    Raises
+    ------
+    Challenge
+        If no credential is shown, or the one shown doesn't hold.
+    Forbidden
+        If it holds and isn't for this.
+    DatabaseError
+        If the database can't say.
+    """
     scheme, credential = _authorization(request)
     if scheme != "bearer":
-        return None
-    return tokens.verify(credential) if credential.startswith(tokens.PREFIX) else jwt.verify(credential)
+        raise refusal(request)
+    if may_be_stale:
+        identity = callers.remembered(credential)
+        if identity is not None and needed in identity.permissions:
+            return identity
+    identity = callers.verified(credential)
+    if identity is None:
+        raise refusal(request)
+    if needed is not SIGNED_IN and needed not in identity.permissions:
+        raise not_allowed(identity, needed)
+    return identity
+
+
+def not_allowed(identity: Identity, needed: str) -> Forbidden:
+    """Why a caller may not do something, and who could change that."""
+    if identity.token_id:
+        hint = f"neither do all tokens of theirs: token {identity.token_id} may " + (
+            ", ".join(sorted(identity.permissions)) or "nothing"
+        )
+    else:
+        hint = "an admin gives roles"
+    return Forbidden(f"{identity.username} may not do this, which needs the permission {needed!r}; {hint}")
 
 
 def identify_basic(request: HttpRequest) -> Identity | None:
@@ -75,22 +135,6 @@ def identify_basic(request: HttpRequest) -> Identity | None:
         return None
     identity = tokens.verify(secret) if colon else None
     return identity if identity is not None and identity.username == username else None
-
-
-def require(request: HttpRequest) -> Identity:
-    """Who is calling.
-
-    Raises
-    ------
-    Challenge
-        If no credential is shown, or the one shown doesn't hold.
-    DatabaseError
-        If the database can't say.
-    """
-    identity = identify(request)
-    if identity is None:
-        raise refusal(request)
-    return identity
 
 
 def refusal(request: HttpRequest) -> Challenge:

@@ -1,9 +1,219 @@
-"""Who is calling, as what they make remembers it."""
+"""Who is calling, as the views of both APIs ask it."""
+
+from typing import Any
 
 from django.http import HttpRequest
 
+from server.accounts.identity import Identity
+from server.api import auth
+from server.learning import asking, inspection
+from server.learning import registry as models
+from server.learning.asking import Place
+from server.learning.models import Model
+from server.streams import changes, registry
+from server.streams.errors import Forbidden, NotFound, TailraceError
+from server.streams.locks import transaction_for_writing
+from server.streams.models import Stream
+from server.streams.validation import shown
+
+
+def identity(request: HttpRequest) -> Identity | None:
+    """The caller; None where the server asks nobody who they are."""
+    found: Identity | None = getattr(request, "identity", None)
+    return found
+
 
 def name(request: HttpRequest) -> str:
-    """The caller's user name; empty where the server asks nobody who they are."""
-    identity = getattr(request, "identity", None)
-    return "" if identity is None else str(identity.username)
+    """The caller's user name, as what they make remembers it; empty where nobody is asked."""
+    who = identity(request)
+    return "" if who is None else who.username
+
+
+def made_by(request: HttpRequest) -> dict[str, Any]:
+    """The caller as the owner of what they make."""
+    who = identity(request)
+    return (
+        {"created_by": "", "owner_id": None} if who is None else {"created_by": who.username, "owner_id": who.user_id}
+    )
+
+
+def confirm(request: HttpRequest, generation: int | None) -> None:
+    """Hold a caller whom this process remembered against the present generation; if it differs, ask the database.
+
+    Raises
+    ------
+    Challenge, Forbidden
+        If they may no longer do this.
+    """
+    who = identity(request)
+    if who is not None and (generation is None or who.generation != generation):
+        request.identity = auth.admit(request, request.needed)  # type: ignore[attr-defined]
+
+
+class Admission:
+    """Whether a caller who was let in long ago still may: asked anew whenever anybody's rights changed."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+
+    def holds(self) -> bool:
+        who = identity(self._request)
+        if who is None:
+            return True
+        try:
+            confirm(self._request, None if who.has_ended else registry.generation())
+        except TailraceError:
+            return False
+        return True
+
+
+def may(request: HttpRequest, permission: str) -> bool:
+    """Whether the caller has a permission; everybody has all where nobody is asked."""
+    who = identity(request)
+    return who is None or permission in who.permissions
+
+
+def reaches(request: HttpRequest, stream: str) -> bool:
+    """Whether the caller's token works for a stream; for others it is as if they were not there."""
+    who = identity(request)
+    return who is None or who.streams is None or stream in who.streams
+
+
+def only_streams(request: HttpRequest) -> frozenset[str] | None:
+    """Names of the only streams that the caller's token works for; None for all."""
+    who = identity(request)
+    return None if who is None else who.streams
+
+
+def place(request: HttpRequest, model: Any) -> Place:
+    """Where a model is, for a hot view: found, and the caller confirmed, with one read.
+
+    Raises
+    ------
+    NotFound, Conflict, Invalid, Unavailable
+        As :func:`server.learning.asking.find` does; NotFound also for a model on a stream that the token isn't for.
+    Challenge, Forbidden
+        If the caller may no longer do this.
+    """
+    try:
+        found = asking.find(model)
+    except Exception:
+        confirm(request, None)  # whoever is no longer let in learns nothing
+        if only_streams(request) is not None and isinstance(model, str):
+            raise no_model(model) from None  # not even that it is there and still backfilling
+        raise
+    confirm(request, found.generation)
+    if not reaches(request, found.stream):
+        raise no_model(model)
+    return found
+
+
+def position(request: HttpRequest, stream: str) -> tuple[int, int, int] | None:
+    """Id, head and epoch of a stream, for a hot view; None if there is none. The caller is confirmed with the same read.
+
+    Raises
+    ------
+    NotFound
+        If the token isn't for that stream, whether it is there or not.
+    Challenge, Forbidden
+        If the caller may no longer do this.
+    """
+    found = registry.position(stream)
+    confirm(request, None if found is None else found[3])
+    if not reaches(request, stream):
+        raise no_stream(stream)
+    return None if found is None else found[:3]
+
+
+def stream(request: HttpRequest, stream_name: Any) -> Stream:
+    """The stream of that name, if the caller's token works for it.
+
+    Raises
+    ------
+    NotFound
+        If it isn't there, or isn't there for them.
+    """
+    found = registry.find(stream_name)
+    if not reaches(request, found.name):
+        raise no_stream(stream_name)
+    return found
+
+
+def check_new_stream(request: HttpRequest, stream_name: str) -> None:
+    """Refuse to make a stream that the caller's token would not work for.
+
+    Raises
+    ------
+    Forbidden
+        Then.
+    """
+    who = identity(request)
+    if who is not None and not reaches(request, stream_name):
+        allowed = ", ".join(sorted(who.streams or ()))
+        raise Forbidden(f"token {who.token_id} works for {allowed} only, not for a stream named {shown(stream_name)}")
+
+
+def check_model(request: HttpRequest, model: Any) -> None:
+    """Refuse a model on a stream that the caller's token isn't for, as if it were not there.
+
+    Raises
+    ------
+    NotFound
+        Then.
+    """
+    only = only_streams(request)
+    if only is None:
+        return
+    known = isinstance(model, str) and "\x00" not in model
+    if not known or not Model.objects.filter(name=model, stream__name__in=only).exists():
+        raise no_model(model)
+
+
+def delete_model(request: HttpRequest, model: str) -> None:
+    """Delete a model, if the caller made it or may change everybody's.
+
+    Raises
+    ------
+    NotFound, Forbidden
+        If it isn't there (for them), or isn't theirs.
+    """
+    check_model(request, model)
+    check_owner(request, models.find(model).owner_id, f"model {model}")
+    models.delete(model)
+
+
+def download(request: HttpRequest, model: str, at: int | None = None) -> bytes:
+    """A model's estimator as a pickle; who took it is recorded.
+
+    Raises
+    ------
+    NotFound, Conflict, Invalid, Unavailable
+        As :func:`server.learning.inspection.download` does.
+    """
+    check_model(request, model)
+    data = inspection.download(model, at)
+    with transaction_for_writing():
+        changes.tell("model.download", model, after={"at": at, "bytes": len(data)})
+    return data
+
+
+def check_owner(request: HttpRequest, owner_id: int | None, what: str) -> None:
+    """Refuse to change what somebody else made.
+
+    Raises
+    ------
+    Forbidden
+        If the caller neither made it nor may change everybody's.
+    """
+    who = identity(request)
+    if who is None or "change_any" in who.permissions or (owner_id is not None and owner_id == who.user_id):
+        return
+    raise Forbidden(f"{what} belongs to somebody else: {who.username} may change their own; moderators, everybody's")
+
+
+def no_model(model: Any) -> NotFound:
+    return NotFound(f"no model named {shown(model)}", field="model")
+
+
+def no_stream(stream_name: Any) -> NotFound:
+    return NotFound(f"no stream named {shown(stream_name)}", field="stream")

@@ -18,11 +18,13 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, StreamingHttpResponse
 
+from server.api import caller
 from server.api.errors import request_id
 from server.api.event_log import Position, Reader, Row, now
 from server.streams.codec import dumps
 from server.streams.errors import Unavailable
 from server.streams.locks import give_up
+from server.streams.models import Stream
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +81,27 @@ def respond(request: HttpRequest, reader: Reader, tell: Tell, heartbeat: bytes =
     Unavailable
         If this process has as many event streams as it may (each keeps a thread).
     """
+    if caller.only_streams(request) is not None:
+        tell = _Only(request, tell)
     _slots.take()
     stream = EventStream(reader, tell, heartbeat, request_id(request), request.META.get("gunicorn.socket"))
+    stream.admission = caller.Admission(request)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return StreamingHttpResponse(stream, content_type="text/event-stream", headers=headers)
+
+
+class _Only:
+    """Tells of the streams alone that the caller's token works for."""
+
+    def __init__(self, request: HttpRequest, tell: Tell) -> None:
+        self._request, self._tell = request, tell
+        self._reached: dict[int, bool] = {}
+
+    def __call__(self, row: Row) -> Iterator[bytes]:
+        if row.stream_id not in self._reached:
+            name = Stream.objects.values_list("name", flat=True).filter(pk=row.stream_id).first()
+            self._reached[row.stream_id] = name is not None and caller.reaches(self._request, name)
+        return self._tell(row) if self._reached[row.stream_id] else iter(())
 
 
 class _Slots:
@@ -128,6 +147,7 @@ class EventStream:
         self._name = name
         self._chunks = self._follow()
         self._open = True
+        self.admission: caller.Admission | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         return self._chunks
@@ -144,7 +164,7 @@ class EventStream:
     def _follow(self) -> Generator[bytes]:
         yield self._heartbeat  # sends the headers: the client knows that from now on it misses nothing
         sent = time.monotonic()
-        while not STOPPING.is_set() and not _has_gone(self._client):
+        while not STOPPING.is_set() and not _has_gone(self._client) and self._may_go_on():
             idle = True
             for chunk in self._look():
                 idle = False
@@ -156,6 +176,14 @@ class EventStream:
                 sent = time.monotonic()
             if idle:
                 STOPPING.wait(POLL)
+
+    def _may_go_on(self) -> bool:
+        """Whether whoever listens may still: a revoked token hears nothing more."""
+        try:
+            return self.admission is None or self.admission.holds()
+        except (DatabaseError, InterfaceError) as exc:
+            give_up(exc)
+            return True  # nothing is told while the database is away
 
     def _look(self) -> Iterator[bytes]:
         """The events of each row that came since; nothing while the database is away."""

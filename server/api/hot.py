@@ -7,10 +7,12 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
+from server.api import caller
 from server.api.errors import MethodNotAllowed, respond
 from server.learning.asking import Place
+from server.learning.models import Prediction
 from server.learning.replicaset import ReplicaSet
-from server.streams.errors import Invalid
+from server.streams.errors import Invalid, NotFound
 from server.streams.validation import Checker, shown
 
 View = Callable[..., HttpResponse]
@@ -58,3 +60,15 @@ def check_given(prediction: Any) -> Any:
             field="prediction",
         )
     return prediction
+
+
+def check_kept(request: HttpRequest, kept: Prediction) -> None:
+    """Refuse a kept prediction of a model on a stream that the caller's token isn't for, as if it were not there.
+
+    Raises
+    ------
+    NotFound
+        Then.
+    """
+    if not caller.reaches(request, kept.model.stream.name):
+        raise NotFound(f"no prediction is kept for identifier {shown(kept.identifier)}", field="identifier")

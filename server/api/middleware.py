@@ -9,6 +9,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from server.api.auth import GUARDED, Guard
 from server.api.errors import respond
 from server.streams.locks import is_sqlite, renew_if_hung_up
 
@@ -41,7 +42,8 @@ class Envelope:
         request.request_id = given if given and _ID.match(given) else self.ids.next()  # type: ignore[attr-defined]
         if self.renew is not None:
             self.renew()
-        response = self.get_response(request)
+        # What stands between here and the guard is for pages: sessions, forms, their headers.
+        response = (Guard.shortcut if request.path_info.startswith(GUARDED) else self.get_response)(request)
         headers = response.headers
         headers["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
         headers["X-Content-Type-Options"] = "nosniff"

@@ -21,19 +21,21 @@ from server.streams.reading import OneRow
 from server.streams.validation import Checker, check_text, shown
 
 _find = OneRow(
-    "SELECT m.id, m.status, m.progress, s.id, s.head, s.epoch"
+    "SELECT m.id, m.status, m.progress, s.id, s.head, s.epoch, s.name, (SELECT value FROM streams_generation)"
     " FROM learning_model m JOIN streams_stream s ON s.id = m.stream_id WHERE m.name = %s"
 )
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a model's replica is to be found, and how far the log goes."""
+    """Where a model's replica is to be found, how far the log goes, and whether what callers may do has changed."""
 
     model_id: int
     stream_id: int
     head: int
     epoch: int
+    stream: str = ""
+    generation: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def find(name: Any) -> Place:
         row = None  # a name that no database can hold
     if row is None:
         raise NotFound(f"no model named {shown(name)}", field="model")
-    model_id, status, progress, stream_id, head, epoch = row
+    model_id, status, progress, stream_id, head, epoch, stream, generation = row
     if status == Model.BACKFILLING:
         raise Conflict(
             f"model {name} is still learning the stream's history ({progress} of {head} observations): ask again soon",
@@ -89,7 +91,7 @@ def find(name: Any) -> Place:
         )
     if status == Model.FAILED:
         raise Conflict(f"model {name} could not learn the stream's history: delete it and make it anew", code="failed")
-    return Place(model_id, stream_id, head, epoch)
+    return Place(model_id, stream_id, head, epoch, stream, generation)
 
 
 def current(replicas: ReplicaSet, place: Place) -> Replica:
@@ -112,6 +114,7 @@ def predict(
     name: Any,
     xs: Sequence[Any],
     *,
+    place: Place | None = None,
     level: float | None = None,
     identifier: str | None = None,
     keep: bool = False,
@@ -125,6 +128,8 @@ def predict(
         The model.
     xs
         Feature mappings, unchecked.
+    place
+        What :func:`find` said of the model; looked up if it isn't given.
     level
         The level of the prediction interval, in (0, 1); None asks for none.
     identifier, keep
@@ -137,7 +142,7 @@ def predict(
     NotFound, Conflict, Invalid, Unavailable
         As :func:`find` does; Invalid also for features that can't be, and for what the estimator raises.
     """
-    place = find(name)
+    place = place or find(name)
     replicas = SETS.of(place.stream_id)
     if identifier is not None:
         check_text(identifier, "identifier", settings.TAILRACE.max_name_length)

@@ -27,6 +27,7 @@ class Model(models.Model):
     leased_until = models.DateTimeField(null=True, help_text="A process works on the backfill until then")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.CharField(max_length=150, default="", blank=True)
+    owner_id = models.BigIntegerField(null=True, help_text="Who may change it, by a number that is never given twice")
 
     def __str__(self) -> str:
         return self.name

@@ -9,6 +9,7 @@ from django.db.models import F, Max
 
 from server.learning import determinism, flavors, pickles
 from server.learning.models import Model
+from server.streams import changes
 from server.streams import registry as streams
 from server.streams.errors import Conflict, Invalid, NotFound
 from server.streams.locks import lock_stream, transaction_for_writing
@@ -53,6 +54,7 @@ def create(
     parameters: dict[str, Any] | None = None,
     backfill: bool = True,
     created_by: str = "",
+    owner_id: int | None = None,
 ) -> Model:
     """Attach an initial estimator to a stream.
 
@@ -90,7 +92,7 @@ def create(
     taken = Conflict(f"there is a model named {shown(name)} already", field="name", code="name_taken")
     if Model.objects.filter(name=name).exists():
         raise taken
-    stream = _stream_for(name, stream_name, flavor, created_by)
+    stream = _stream_for(name, stream_name, flavor, created_by, owner_id)
     fitting = FITTING_TARGETS.get(flavor.name)
     if fitting and stream.target_kind not in fitting:
         raise Invalid(
@@ -120,21 +122,23 @@ def create(
                 retraction=retraction,
                 status=Model.READY if since == head else Model.BACKFILLING,
                 created_by=created_by,
+                owner_id=owner_id,
             )
+            changes.tell("model.create", name, after=_told(model))
             Stream.objects.filter(pk=stream.pk).update(epoch=F("epoch") + 1)
     except IntegrityError as exc:
         raise taken from exc
     return model
 
 
-def _stream_for(name: str, stream_name: Any, flavor: flavors.Flavor, created_by: str) -> Stream:
+def _stream_for(name: str, stream_name: Any, flavor: flavors.Flavor, created_by: str, owner_id: int | None) -> Stream:
     if stream_name is not None:
         return streams.find(stream_name)
     found = Stream.objects.filter(name=name).first()
     if found is not None:
         return found
     try:
-        return streams.create(name, target_kind=flavor.target, created_by=created_by)
+        return streams.create(name, target_kind=flavor.target, created_by=created_by, owner_id=owner_id)
     except Conflict:
         return streams.find(name)  # another request was first
 
@@ -159,5 +163,18 @@ def delete(name: Any) -> None:
     model = find(name)
     with transaction_for_writing():
         lock_stream(model.stream_id)
+        changes.tell("model.delete", model.name, before=_told(model))
         model.delete()
         Stream.objects.filter(pk=model.stream_id).update(epoch=F("epoch") + 1)
+
+
+def _told(model: Model) -> dict[str, Any]:
+    """What the audit trail says of a model."""
+    return {
+        "stream": model.stream.name,
+        "flavor": model.flavor,
+        "recipe": model.recipe or None,
+        "parameters": model.parameters,
+        "since": model.since,
+        "created_by": model.created_by,
+    }

@@ -85,7 +85,7 @@ def lock_stream(stream_id: int) -> None:
 @contextlib.contextmanager
 def _file_lock() -> Iterator[None]:
     name = str(connection.settings_dict["NAME"])
-    if not is_sqlite() or ":memory:" in name or "mode=memory" in name:
+    if not is_sqlite() or connection.in_atomic_block or ":memory:" in name or "mode=memory" in name:
         yield
         return
     file = _lock_file(Path(name).with_suffix(".lock"))

@@ -21,6 +21,7 @@ class Stream(models.Model):
     epoch = models.BigIntegerField(default=0, help_text="Grows when the models or retractions change")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.CharField(max_length=150, default="", blank=True)
+    owner_id = models.BigIntegerField(null=True, help_text="Who may change it, by a number that is never given twice")
 
     def __str__(self) -> str:
         return self.name
@@ -74,3 +75,13 @@ class Retraction(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["stream", "seq"], name="retraction_stream_seq")]
+
+
+class Generation(models.Model):
+    """One row that counts the changes to what callers may do: it is read along with every look-up of a hot request.
+
+    Whatever a process remembers of a caller holds for the generation that it was read in. Database triggers count
+    (see the migrations of :mod:`server.accounts`), so that no way of changing an account is left out.
+    """
+
+    value = models.BigIntegerField()

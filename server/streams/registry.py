@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import F
 
+from server.streams import changes
 from server.streams.errors import Conflict, Invalid, NotFound
 from server.streams.locks import lock_stream, transaction_for_writing
 from server.streams.models import Retraction, Stream
@@ -12,6 +13,7 @@ from server.streams.reading import OneRow
 from server.streams.validation import FEATURE_KINDS, TARGET_KINDS, check_name, check_text, shown
 
 LONGEST_REASON = 2000
+LONGEST_DESCRIPTION = 10_000
 
 
 def find(name: Any) -> Stream:
@@ -28,15 +30,27 @@ def find(name: Any) -> Stream:
     return stream
 
 
-_position = OneRow("SELECT id, head, epoch FROM streams_stream WHERE name = %s")
+_position = OneRow("SELECT id, head, epoch, (SELECT value FROM streams_generation) FROM streams_stream WHERE name = %s")
 
 
-def position(name: str) -> tuple[int, int, int] | None:
-    """Id, head and epoch of the stream called ``name``, or None: one indexed read, without the cost of the ORM."""
+def position(name: str) -> tuple[int, int, int, int | None] | None:
+    """Id, head and epoch of the stream called ``name``, and the generation of what callers may do; or None.
+
+    One indexed read, without the cost of the ORM.
+    """
     if "\x00" in name:
         return None
-    row: tuple[int, int, int] | None = _position(name)  # type: ignore[assignment]
+    row: tuple[int, int, int, int | None] | None = _position(name)  # type: ignore[assignment]
     return row
+
+
+_generation = OneRow("SELECT value FROM streams_generation")
+
+
+def generation() -> int | None:
+    """The generation of what callers may do."""
+    row = _generation()
+    return None if row is None else row[0]
 
 
 def create(
@@ -49,6 +63,7 @@ def create(
     segment: Any = None,
     description: Any = "",
     created_by: str = "",
+    owner_id: int | None = None,
 ) -> Stream:
     """Make a stream.
 
@@ -73,7 +88,7 @@ def create(
     check_name(name, "stream")
     check_text(target_name, "target.name", 200)
     check_text(target_unit, "target.unit", 50)
-    check_text(description, "description", 10_000)
+    check_text(description, "description", LONGEST_DESCRIPTION)
     if target_kind not in TARGET_KINDS:
         raise Invalid(
             f"target.kind is {shown(target_kind)}: expected one of {', '.join(TARGET_KINDS)}", field="target.kind"
@@ -87,8 +102,8 @@ def create(
                 field="segment",
             )
     try:
-        with transaction.atomic():
-            return Stream.objects.create(
+        with transaction_for_writing():
+            stream = Stream.objects.create(
                 name=name,
                 description=description,
                 target_name=target_name,
@@ -97,9 +112,12 @@ def create(
                 features=declared,
                 segment=segment,
                 created_by=created_by,
+                owner_id=owner_id,
             )
+            changes.tell("stream.create", name, after=_told(stream))
     except IntegrityError as exc:
         raise Conflict(f"there is a stream named {shown(name)} already", field="name", code="name_taken") from exc
+    return stream
 
 
 def _features(features: Any) -> dict[str, str] | None:
@@ -121,6 +139,41 @@ def _features(features: Any) -> dict[str, str] | None:
                 field=f"features.{name}",
             )
     return features
+
+
+def describe(stream: Stream, description: Any) -> None:
+    """Change a stream's description.
+
+    Raises
+    ------
+    Invalid
+        If it isn't a string, or is too long.
+    """
+    check_text(description, "description", LONGEST_DESCRIPTION)
+    with transaction_for_writing():
+        before, stream.description = stream.description, description
+        stream.save(update_fields=["description"])
+        changes.tell("stream.change", stream.name, {"description": before}, {"description": description})
+
+
+def delete(stream: Stream) -> None:
+    """Delete a stream whose log is empty.
+
+    Raises
+    ------
+    Conflict
+        If it holds observations: a log is never deleted.
+    """
+    with transaction_for_writing():
+        lock_stream(stream.pk)
+        head = Stream.objects.values_list("head", flat=True).filter(pk=stream.pk).first()
+        if head:
+            raise Conflict(
+                f"stream {stream.name} holds {head} observations, and a log is not deleted: retract what is wrong",
+                code="has_observations",
+            )
+        changes.tell("stream.delete", stream.name, before=_told(stream))
+        Stream.objects.filter(pk=stream.pk).delete()
 
 
 def retract(stream: Stream, seq: int, reason: Any, by: str = "") -> bool:
@@ -149,4 +202,15 @@ def retract(stream: Stream, seq: int, reason: Any, by: str = "") -> bool:
         _, created = Retraction.objects.get_or_create(stream=stream, seq=seq, defaults={"reason": reason, "by": by})
         if created:
             Stream.objects.filter(pk=stream.pk).update(epoch=F("epoch") + 1)
+            changes.tell("observation.retract", f"{stream.name}/{seq}", after={"reason": reason})
     return created
+
+
+def _told(stream: Stream) -> dict[str, Any]:
+    """What the audit trail says of a stream."""
+    return {
+        "target": {"name": stream.target_name, "unit": stream.target_unit, "kind": stream.target_kind},
+        "features": stream.features,
+        "segment": stream.segment,
+        "description": stream.description,
+    }

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from server.api import hot
+from server.api import caller, hot
 from server.api.codec import answer, json_object
 from server.learning import asking, stats, writing
 from server.learning.replicaset import SETS
@@ -26,11 +26,13 @@ def learn(request: HttpRequest) -> HttpResponse:
     identifier = payload.get("identifier")
     name = payload.get("model")
     if identifier is not None:
+        caller.confirm(request, None)
         found = asking.waiting(identifier, _optional(name))
+        hot.check_kept(request, found)
         asking.label(found, payload.get("ground_truth"), "ground_truth")
         model_id = found.model_id
     else:
-        place = asking.find(name)
+        place = caller.place(request, name)
         model_id = place.model_id
         x, y = payload.get("features"), payload.get("ground_truth")
         if x is None:
@@ -56,6 +58,7 @@ def predict(request: HttpRequest) -> HttpResponse:
     found = asking.predict(
         name,
         (payload.get("features"),),
+        place=caller.place(request, name),
         identifier=None if identifier is False else identifier,
         keep=keep,
         fields=("features",),
@@ -75,7 +78,9 @@ def label(request: HttpRequest) -> HttpResponse:
     for name in ("model", "identifier", "label"):
         if payload.get(name) is None:
             raise Invalid(f"{name} is missing: expected model, identifier and label", field=name, code="missing")
-    asking.label(asking.waiting(payload["identifier"], _optional(payload["model"])), payload["label"], "label")
+    found = asking.waiting(payload["identifier"], _optional(payload["model"]))
+    hot.check_kept(request, found)
+    asking.label(found, payload["label"], "label")
     return HttpResponse(LABELED, status=200, content_type="application/json")
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
+from server.api import caller
 from server.api.codec import answer
 from server.api.riverapi.request import model_name
 from server.learning import inspection, registry, stats
@@ -19,10 +20,14 @@ def shape(flavor: str, values: dict[str, Any]) -> dict[str, Any]:
 
 def metrics(request: HttpRequest) -> HttpResponse:
     """GET /api/metrics/: the prequential metrics of one model."""
-    found = inspection.metrics(model_name(request))
+    name = model_name(request)
+    caller.check_model(request, name)
+    found = inspection.metrics(name)
     return answer(shape(found["flavor"], found["metrics"]))
 
 
 def calls(request: HttpRequest) -> HttpResponse:
     """GET /api/stats/: accepted calls of predict and learn, and how long they took."""
-    return answer(stats.read(registry.find(model_name(request)).pk))
+    name = model_name(request)
+    caller.check_model(request, name)
+    return answer(stats.read(registry.find(name).pk))

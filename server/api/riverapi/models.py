@@ -23,9 +23,11 @@ def upload(request: HttpRequest, flavor: str, name: str | None = None) -> HttpRe
     trusted = config.trusted if flavor == "custom" else ()
     estimator = pickles.load_estimator(body(request), trusted_modules=trusted, max_bytes=config.max_body_bytes)
     stream = request.GET.get("stream")
-    model = registry.create(
-        name, stream, flavor, estimator, backfill=stream is not None, created_by=caller.name(request)
-    )
+    if stream is not None:
+        caller.stream(request, stream)
+    elif caller.only_streams(request) is not None:
+        caller.check_new_stream(request, name or "")
+    model = registry.create(name, stream, flavor, estimator, backfill=stream is not None, **caller.made_by(request))
     return answer({"name": model.name}, 201)
 
 
@@ -36,23 +38,26 @@ def upload_unnamed(request: HttpRequest, name: str) -> HttpResponse:
 
 def show(request: HttpRequest, name: str) -> HttpResponse:
     """GET /api/model/<name>/: its hyperparameters."""
+    caller.check_model(request, name)
     model = registry.find(name)
     return answer(inspection.hyperparameters(replay.fresh(model, None).estimator))
 
 
 def download(request: HttpRequest, name: str) -> HttpResponse:
     """GET /api/model/download/<name>/: the estimator as it is now."""
-    return HttpResponse(inspection.download(name), content_type="application/octet-stream")
+    return HttpResponse(caller.download(request, name), content_type="application/octet-stream")
 
 
 def listing(request: HttpRequest) -> HttpResponse:
     """GET /api/models/: all names, sorted."""
-    return answer({"models": sorted(Model.objects.values_list("name", flat=True))})
+    found = Model.objects.values_list("name", flat=True)
+    only = caller.only_streams(request)
+    return answer({"models": sorted(found if only is None else found.filter(stream__name__in=only))})
 
 
 def delete(request: HttpRequest) -> HttpResponse:
     """DELETE /api/model/: the form field ``model``."""
-    registry.delete(model_name(request))
+    caller.delete_model(request, model_name(request))
     if request.headers.get("User-Agent", "").startswith(CLIENT):
         # The published client reads JSON from every answer, and takes all but 200 and 201 for failures.
         return answer(204)

@@ -1,7 +1,8 @@
-"""Addresses of the riverapi protocol; those that load is made of come first."""
+"""Addresses of the riverapi protocol, and who may use them; those that load is made of come first."""
 
 from django.urls import path
 
+from server.accounts.access import PUBLIC, allow
 from server.api.riverapi import auth, hot, models
 from server.api.riverapi.events import stream_events, stream_metrics
 from server.api.riverapi.info import info
@@ -11,16 +12,16 @@ from server.api.riverapi.request import methods
 urlpatterns = [
     path("learn/", hot.learn),
     path("predict/", hot.predict),
-    path("label/", hot.label),
-    path("", methods(get=info)),
-    path("auth/token/", auth.token),
-    path("models/", methods(get=models.listing)),
-    path("model/", methods(delete=models.delete)),
-    path("model/download/<str:name>/", methods(get=models.download)),
-    path("model/<str:name>/", methods(get=models.show, post=models.upload_unnamed)),
-    path("model/<str:flavor>/<str:name>/", methods(post=models.upload)),
-    path("metrics/", methods(get=metrics)),
-    path("stats/", methods(get=calls)),
-    path("stream/events/", methods(get=stream_events)),
-    path("stream/metrics/", methods(get=stream_metrics)),
+    path("label/", allow(hot.label, post="learn")),
+    path("", allow(methods(get=info), get=PUBLIC)),
+    path("auth/token/", allow(auth.token, get=PUBLIC)),  # it checks for itself
+    path("models/", allow(methods(get=models.listing), get="read")),
+    path("model/", allow(methods(delete=models.delete), delete="change_own")),
+    path("model/download/<str:name>/", allow(methods(get=models.download), get="read")),
+    path("model/<str:name>/", allow(methods(get=models.show, post=models.upload_unnamed), get="read", post="create")),
+    path("model/<str:flavor>/<str:name>/", allow(methods(post=models.upload), post="create")),
+    path("metrics/", allow(methods(get=metrics), get="read")),
+    path("stats/", allow(methods(get=calls), get="read")),
+    path("stream/events/", allow(methods(get=stream_events), get="read")),
+    path("stream/metrics/", allow(methods(get=stream_metrics), get="read")),
 ]

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.http import StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 
-from server.api import events
+from server.api import caller, events
 from server.api.event_log import BATCH, PREDICTION, Learned, Position, Predicted, Reader, Row
 from server.api.v1 import query
 from server.api.v1.export import answers
@@ -15,7 +15,6 @@ from server.api.v1.openapi import documented, in_header, in_query
 from server.api.v1.view import View
 from server.learning import registry
 from server.learning.models import Model
-from server.streams import registry as streams
 from server.streams.errors import Invalid
 from server.streams.models import Stream
 
@@ -47,7 +46,7 @@ class Events(View):
     def get(self, request: Request) -> StreamingHttpResponse:
         asked = request._request
         kind = query.choice(asked, "type", TYPES)
-        stream_id, model = _chosen(query.text(asked, "stream"), query.text(asked, "model"))
+        stream_id, model = _chosen(asked, query.text(asked, "stream"), query.text(asked, "model"))
         rows = (BATCH, PREDICTION) if kind is None else (PREDICTION,) if kind == "predict" else (BATCH,)
         reader = Reader(events.begin(asked), stream_id, rows)
         return events.respond(asked, reader, _Teller(model, kind))
@@ -57,8 +56,10 @@ class Events(View):
         raise MethodNotAllowed("HEAD")
 
 
-def _chosen(stream_name: str | None, model_name: str | None) -> tuple[int | None, Model | None]:
-    stream = None if stream_name is None else streams.find(stream_name)
+def _chosen(request: HttpRequest, stream_name: str | None, model_name: str | None) -> tuple[int | None, Model | None]:
+    stream = None if stream_name is None else caller.stream(request, stream_name)
+    if model_name is not None:
+        caller.check_model(request, model_name)
     model = None if model_name is None else registry.find(model_name)
     if model is None:
         return (None if stream is None else stream.pk), None

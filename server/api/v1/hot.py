@@ -13,7 +13,7 @@ from server.api.codec import answer, body, json_object, only
 from server.learning import asking, stats, writing
 from server.learning.replicaset import SETS
 from server.streams import registry
-from server.streams.errors import Conflict, Invalid, NotFound, TooLarge
+from server.streams.errors import Conflict, Invalid, TooLarge
 from server.streams.log import Note, Points
 from server.streams.validation import Checker, check_text, shown
 
@@ -27,16 +27,18 @@ def observe(request: HttpRequest, name: str) -> HttpResponse:
     """POST streams/<stream>/observations/: one point, ``{"observations": […]}`` or NDJSON; all or nothing."""
     started = perf_counter_ns()
     raw, single = _raw_points(request)
-    found = registry.position(name)
+    found = caller.position(request, name)
     kind = ""
     if found is None:
+        if not caller.may(request, "create"):
+            raise caller.no_stream(name)
         kind = _kind_for(raw[0])
         points = _points(raw, single, Checker(None, kind))
         with contextlib.suppress(Conflict):  # another request may be first
-            registry.create(name, target_kind=kind, created_by=caller.name(request))
-        found = registry.position(name)
+            registry.create(name, target_kind=kind, **caller.made_by(request))
+        found = caller.position(request, name)
         if found is None:
-            raise NotFound(f"no stream named {shown(name)}", field="stream")
+            raise caller.no_stream(name)
     stream_id, head, epoch = found
     replicas = SETS.of(stream_id)
     check = hot.checker(replicas, asking.Place(0, stream_id, head, epoch))
@@ -46,7 +48,7 @@ def observe(request: HttpRequest, name: str) -> HttpResponse:
     duration = perf_counter_ns() - started
     for model_id in list(replicas.models):
         stats.learned(model_id, duration)
-    return answer(_receipt(receipt, single), 201)
+    return answer(_receipt(receipt, single, told=caller.may(request, "predict")), 201)
 
 
 def _points(raw: list[Any], single: bool, check: Checker) -> Points:
@@ -157,11 +159,12 @@ def _check_source(source: Any, field: str) -> None:
         )
 
 
-def _receipt(receipt: writing.Receipt, single: bool) -> dict[str, Any]:
+def _receipt(receipt: writing.Receipt, single: bool, *, told: bool) -> dict[str, Any]:
+    """What a learn call answers; of the models it tells those alone who may ask them for predictions."""
     models: dict[str, dict[str, Any]] = {}
-    for name, predictions in receipt.predictions.items():
+    for name, predictions in receipt.predictions.items() if told else ():
         models[name] = {"prediction": predictions[0]} if single else {"predictions": predictions}
-    for name, errors in receipt.errors.items():
+    for name, errors in receipt.errors.items() if told else ():
         if single:
             models.setdefault(name, {})["error"] = errors[0]
         else:
@@ -202,8 +205,15 @@ def predict(request: HttpRequest, name: str) -> HttpResponse:
         if track or identifier is not None:
             raise Invalid("a prediction that waits for a label is of one point: send x, not xs", field="xs")
         fields = [f"xs[{index}]" for index in range(len(xs))]
+    place = caller.place(request, name)
     found = asking.predict(
-        name, xs, level=_level(payload), identifier=identifier, keep=track or identifier is not None, fields=fields
+        name,
+        xs,
+        place=place,
+        level=_level(payload),
+        identifier=identifier,
+        keep=track or identifier is not None,
+        fields=fields,
     )
     data: dict[str, Any] = {"at": found.at}
     if single:
@@ -233,5 +243,7 @@ def label(request: HttpRequest, identifier: str) -> HttpResponse:
     payload = json_object(request)
     only(payload, "y", "source", required=("y",))
     _check_source(payload.get("source"), "source")
-    receipt = asking.label(asking.waiting(identifier), payload["y"], source=payload.get("source"))
-    return answer(_receipt(receipt, True))
+    found = asking.waiting(identifier)
+    hot.check_kept(request, found)
+    receipt = asking.label(found, payload["y"], source=payload.get("source"))
+    return answer(_receipt(receipt, True, told=caller.may(request, "predict")))

@@ -15,7 +15,6 @@ from server.api.v1.openapi import documented, in_query, one_of_path
 from server.api.v1.view import View, created
 from server.learning import inspection, recipes, registry, stats
 from server.learning.models import Model
-from server.streams import registry as streams
 from server.streams.errors import Invalid
 from server.streams.validation import shown
 
@@ -48,7 +47,10 @@ class Models(View):
         found = Model.objects.select_related("stream").defer("initial").order_by("name")
         stream = request._request.GET.get("stream")
         if stream is not None:
-            found = found.filter(stream=streams.find(stream))
+            found = found.filter(stream=caller.stream(request._request, stream))
+        only_these = caller.only_streams(request._request)
+        if only_these is not None:
+            found = found.filter(stream__name__in=only_these)
         return Response({"models": [inspection.describe(model) for model in found]})
 
     @documented(
@@ -64,6 +66,7 @@ class Models(View):
         payload = self.payload(request)
         only(payload, *FIELDS, required=("name", "stream"))
         recipe, flavor, estimator, parameters = _estimator(payload)
+        caller.stream(request._request, _string(payload, "stream"))
         model = registry.create(
             _string(payload, "name"),
             _string(payload, "stream"),
@@ -72,7 +75,7 @@ class Models(View):
             recipe=recipe,
             parameters=parameters,
             backfill=query.boolean(payload, "backfill", True),
-            created_by=caller.name(request._request),
+            **caller.made_by(request._request),
         )
         return created(inspection.describe(model), f"/api/v1/models/{quote(model.name)}/")
 
@@ -119,6 +122,7 @@ class OneModel(View):
         errors=(404, 409),
     )
     def get(self, request: Request, name: str) -> Response:
+        caller.check_model(request._request, name)
         return Response(inspection.state(name, query.integer(request._request, "at")))
 
     @documented(
@@ -130,7 +134,7 @@ class OneModel(View):
     )
     def delete(self, request: Request, name: str) -> Response:
         query.only(request._request, ())
-        registry.delete(name)
+        caller.delete_model(request._request, name)
         return Response(status=204)
 
 
@@ -147,7 +151,8 @@ class Download(View):
         errors=(404, 409),
     )
     def get(self, request: Request, name: str) -> HttpResponse:
-        return as_file(inspection.download(name, query.integer(request._request, "at")), name)
+        at = query.integer(request._request, "at")
+        return as_file(caller.download(request._request, name, at), name)
 
 
 def as_file(data: bytes, name: str) -> HttpResponse:
@@ -170,6 +175,7 @@ class Metrics(View):
     )
     def get(self, request: Request, name: str) -> Response:
         asked = request._request
+        caller.check_model(asked, name)
         return Response(inspection.metrics(name, query.text(asked, "segment"), query.integer(asked, "at")))
 
 
@@ -184,6 +190,7 @@ class History(View):
         errors=(404, 409),
     )
     def get(self, request: Request, name: str) -> Response:
+        caller.check_model(request._request, name)
         return Response(inspection.history(name))
 
 
@@ -198,5 +205,6 @@ class Stats(View):
         errors=(404,),
     )
     def get(self, request: Request, name: str) -> Response:
+        caller.check_model(request._request, name)
         model = registry.find(name)
         return Response({"model": model.name, **stats.read(model.pk)})

@@ -7,10 +7,10 @@ from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from server.api import caller
 from server.api.v1 import export, hot, query
 from server.api.v1.openapi import documented, in_query, one_of_path
 from server.api.v1.view import View
-from server.streams import registry
 from server.streams.models import Stream
 
 PAGE = 100
@@ -51,7 +51,7 @@ class Observations(View):
         kind = TYPES[query.choice(asked, "format", tuple(TYPES)) or _accepted(asked)]
         after = query.integer(asked, "after") or 0
         limit = query.integer(asked, "limit", 1, LARGEST_PAGE if kind == JSON else query.LARGEST)
-        stream = registry.find(name)
+        stream = caller.stream(asked, name)
         if kind == JSON:
             return Response(_page(stream, after, limit or PAGE))
         upto = stream.head if limit is None else min(stream.head, after + limit)

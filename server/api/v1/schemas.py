@@ -312,6 +312,7 @@ SCHEMAS: dict[str, Spec] = {
             "observations": {"type": "array", "items": ref("Observation")},
         }
     ),
+    "StreamChange": record({"description": {"type": "string", "maxLength": 10_000}}, closed=True),
     "NewRetraction": record(
         {"reason": {"type": "string", "minLength": 1, "maxLength": 2000, "pattern": "\\S"}}, closed=True
     ),

@@ -16,7 +16,7 @@ from server.api.v1.openapi import documented, one_of_path
 from server.api.v1.view import View, created
 from server.learning.models import Model
 from server.streams import registry
-from server.streams.errors import Invalid
+from server.streams.errors import Conflict, Invalid
 from server.streams.models import Retraction, Stream
 from server.streams.validation import shown
 
@@ -29,12 +29,18 @@ class Streams(View):
 
     @documented("listStreams", "List the streams", answers={200: "StreamList"})
     def get(self, request: Request) -> Response:
-        return Response({"streams": described(Stream.objects.order_by("name"))})
+        found = Stream.objects.order_by("name")
+        only_these = caller.only_streams(request._request)
+        if only_these is not None:
+            found = found.filter(name__in=only_these)
+        return Response({"streams": described(found)})
 
     @documented("createStream", "Make a stream", body="NewStream", answers={201: "Stream"}, errors=(409,))
     def post(self, request: Request) -> Response:
         payload = self.payload(request)
         only(payload, *FIELDS, required=("name", "target"))
+        if isinstance(payload["name"], str):
+            caller.check_new_stream(request._request, payload["name"])
         target = query.member(payload, "target", TARGET, ("name",))
         unit = target.get("unit", "")
         stream = registry.create(
@@ -45,7 +51,7 @@ class Streams(View):
             features=payload.get("features"),
             segment=payload.get("segment"),
             description=payload.get("description", ""),
-            created_by=caller.name(request._request),
+            **caller.made_by(request._request),
         )
         return created(described([stream])[0], f"/api/v1/streams/{quote(stream.name)}/")
 
@@ -61,7 +67,40 @@ class OneStream(View):
         errors=(404,),
     )
     def get(self, request: Request, name: str) -> Response:
-        return Response(described([registry.find(name)])[0])
+        return Response(described([caller.stream(request._request, name)])[0])
+
+    @documented(
+        "changeStream",
+        "Change a stream's description",
+        "What the log depends on (target, features, segment) stays as it was declared.",
+        parameters=[one_of_path("name", "The stream")],
+        body="StreamChange",
+        answers={200: "Stream"},
+        errors=(404,),
+    )
+    def patch(self, request: Request, name: str) -> Response:
+        stream = caller.stream(request._request, name)
+        caller.check_owner(request._request, stream.owner_id, f"stream {stream.name}")
+        payload = self.payload(request)
+        only(payload, "description", required=("description",))
+        registry.describe(stream, payload["description"])
+        return Response(described([stream])[0])
+
+    @documented(
+        "deleteStream",
+        "Delete a stream that was never used",
+        "One with observations or models stays: a log is not deleted, its observations are retracted.",
+        parameters=[one_of_path("name", "The stream")],
+        answers={204: None},
+        errors=(404, 409),
+    )
+    def delete(self, request: Request, name: str) -> Response:
+        stream = caller.stream(request._request, name)
+        caller.check_owner(request._request, stream.owner_id, f"stream {stream.name}")
+        if Model.objects.filter(stream=stream).exists():
+            raise Conflict(f"stream {stream.name} has models: delete them first", code="has_models")
+        registry.delete(stream)
+        return Response(status=204)
 
 
 class Retract(View):
@@ -85,7 +124,7 @@ class Retract(View):
             raise Invalid(f"{shown(seq)} is not the number of an observation: expected 1, 2, 3 …", field="seq")
         payload = self.payload(request)
         only(payload, "reason", required=("reason",))
-        stream = registry.find(name)
+        stream = caller.stream(request._request, name)
         registry.retract(stream, int(seq), payload["reason"], caller.name(request._request))
         kept = Retraction.objects.get(stream=stream, seq=int(seq))
         models = Model.objects.filter(stream=stream).order_by("name").values_list("name", flat=True)

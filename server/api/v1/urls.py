@@ -1,7 +1,8 @@
-"""Addresses of the native API; those that load is made of come first."""
+"""Addresses of the native API, and who may use them; those that load is made of come first."""
 
 from django.urls import path
 
+from server.accounts.access import PUBLIC, allow
 from server.api.v1 import hot
 from server.api.v1.documents import Docs, Schema
 from server.api.v1.events import Events
@@ -10,20 +11,20 @@ from server.api.v1.observations import observations
 from server.api.v1.streams import OneStream, Retract, Streams
 
 urlpatterns = [
-    path("streams/<str:name>/observations/", observations),
-    path("models/<str:name>/predict/", hot.predict),
-    path("predictions/<path:identifier>/label/", hot.label),
-    path("streams/", Streams.as_view()),
-    path("streams/<str:name>/", OneStream.as_view()),
-    path("streams/<str:name>/observations/<str:seq>/retract/", Retract.as_view()),
-    path("recipes/", Recipes.as_view()),
-    path("models/", Models.as_view()),
-    path("models/<str:name>/", OneModel.as_view()),
-    path("models/<str:name>/download/", Download.as_view()),
-    path("models/<str:name>/metrics/", Metrics.as_view()),
-    path("models/<str:name>/history/", History.as_view()),
-    path("models/<str:name>/stats/", Stats.as_view()),
-    path("events/", Events.as_view()),
-    path("schema/", Schema.as_view(), name="v1-schema"),
-    path("docs/", Docs.as_view(), name="v1-docs"),
+    path("streams/<str:name>/observations/", allow(observations, hot=True, post="learn", get="read")),
+    path("models/<str:name>/predict/", allow(hot.predict, hot=True, post="predict")),
+    path("predictions/<path:identifier>/label/", allow(hot.label, post="learn")),
+    path("streams/", allow(Streams.as_view(), get="read", post="create")),
+    path("streams/<str:name>/", allow(OneStream.as_view(), get="read", patch="change_own", delete="change_own")),
+    path("streams/<str:name>/observations/<str:seq>/retract/", allow(Retract.as_view(), post="retract")),
+    path("recipes/", allow(Recipes.as_view(), get="read")),
+    path("models/", allow(Models.as_view(), get="read", post="create")),
+    path("models/<str:name>/", allow(OneModel.as_view(), get="read", delete="change_own")),
+    path("models/<str:name>/download/", allow(Download.as_view(), get="read")),
+    path("models/<str:name>/metrics/", allow(Metrics.as_view(), get="read")),
+    path("models/<str:name>/history/", allow(History.as_view(), get="read")),
+    path("models/<str:name>/stats/", allow(Stats.as_view(), get="read")),
+    path("events/", allow(Events.as_view(), get="read")),
+    path("schema/", allow(Schema.as_view(), get=PUBLIC), name="v1-schema"),
+    path("docs/", allow(Docs.as_view(), get=PUBLIC), name="v1-docs"),
 ]

@@ -1,0 +1,15 @@
+"""Accounts, as Django knows them."""
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class Accounts(AppConfig):
+    name = "server.accounts"
+
+    def ready(self) -> None:
+        from server.accounts import audit, roles
+        from server.streams import changes
+
+        changes.changed.connect(audit.record)
+        post_migrate.connect(roles.make_groups, sender=self)

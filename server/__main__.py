@@ -1,15 +1,18 @@
 """``python -m server``: migrate, then serve with gunicorn or granian as the settings say."""
 
-import contextlib
-import fcntl
 import os
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 
-from server import config
+from server import config, database
 
-MIGRATION_LOCK = 0x7A11_0001
+MOST_CONNECTIONS = 1000
+"""granian: connections of a worker, idle ones among them; gunicorn's default."""
+
+MOST_HEADERS = 2**15
+"""granian: bytes of a request's head."""
+
+LOG_CONFIG = config.ROOT / "server" / "granian_logging.json"
 
 
 def command(settings: config.Config) -> list[str]:
@@ -20,39 +23,24 @@ def command(settings: config.Config) -> list[str]:
             sys.executable, "-m", "granian", "--interface", "wsgi",
             "--host", host.strip("[]"), "--port", port,
             "--workers", str(settings.workers), "--blocking-threads", str(settings.threads),
-            "--backpressure", str(max(64, 4 * settings.threads)),
-            "--no-ws", "--log-level", settings.log_level.lower(), "--workers-kill-timeout", "30",
+            "--backpressure", str(MOST_CONNECTIONS),
+            "--http", "1", "--no-ws", "--http1-buffer-size", str(MOST_HEADERS),
+            "--http1-header-read-timeout", str(round(settings.request_seconds * 1000)),
+            "--log-config", str(LOG_CONFIG), "--log-level", settings.log_level.lower(), "--workers-kill-timeout", "30",
             "server.wsgi:application",
         ]  # fmt: skip
     return [
         sys.executable, "-m", "gunicorn", "--config", "python:server.gunicorn_config",
         "--bind", settings.bind, "--workers", str(settings.workers), "--threads", str(settings.threads),
-        "--log-level", settings.log_level.lower(),
+        "--log-level", settings.log_level.lower(), "--forwarded-allow-ips", settings.trusted_proxies,
         "server.wsgi:application",
     ]  # fmt: skip
-
-
-@contextlib.contextmanager
-def _alone(settings: config.Config) -> Iterator[None]:
-    """One process at a time: of this machine, and on PostgreSQL of all that share the database."""
-    from django.db import connection
-
-    settings.var_dir.mkdir(parents=True, exist_ok=True)
-    with open(settings.var_dir / "migrate.lock", "w") as file, connection.cursor() as cursor:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if connection.vendor == "postgresql":
-            cursor.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
-        try:
-            yield
-        finally:
-            if connection.vendor == "postgresql":
-                cursor.execute("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
 
 
 def main() -> None:
     try:
         settings = config.load()
-        settings.secret  # noqa: B018 - made or refused now, not in each worker
+        settings.secret, settings.hosts  # noqa: B018 - made or refused now, not in each worker
     except config.ConfigError as exc:
         sys.exit(f"tailrace: {exc}")
     except OSError as exc:
@@ -71,17 +59,21 @@ def main() -> None:
 
 
 def migrate(settings: config.Config) -> None:
-    """Bring the database's tables up to date."""
+    """Bring the database's tables up to date, and say so if nobody could come in."""
     import django
-    from django.core.management import call_command
     from django.db import DatabaseError
 
     django.setup()
+    from django.contrib.auth.models import User
+
     try:
-        with _alone(settings):
-            call_command("migrate", verbosity=0, interactive=False)
+        with database.alone(settings):
+            database.migrate()
+        nobody = settings.auth == "required" and not settings.oidc_issuer and not User.objects.exists()
     except DatabaseError as exc:
         sys.exit(f"tailrace: the database can't be reached: {' '.join(str(exc).split())}; check TAILRACE_DATABASE_URL")
+    if nobody:
+        print("tailrace: nobody can come in yet: `manage.py init` makes the first admin", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,15 @@ import secrets
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 PREFIX = "TAILRACE_"
 ROOT = Path(__file__).resolve().parent.parent
+
+ROLES = ("viewer", "researcher", "moderator", "admin")
+"""As :mod:`server.accounts.roles` has them, which needs a configured Django."""
 
 # Names with our prefix that belong to the client, the tests and the benchmarks.
 NOT_OURS = ("URL", "TOKEN", "SPOOL", "TEST_")
@@ -47,7 +51,40 @@ class Config(BaseModel):
     trusted_proxies: str = Field(
         "", description="Addresses or networks of proxies whose `X-Forwarded-For` and `-Proto` count, by commas"
     )
-    allowed_hosts: str = Field("*", description="Host names that are answered, separated by commas")
+    behind_tls: bool = Field(
+        False, description="A proxy in `TRUSTED_PROXIES` ends TLS: cookies, redirects of pages and HSTS for HTTPS alone"
+    )
+    allowed_hosts: str = Field(
+        "",
+        description="Host names that are answered, by commas; `*`: any; empty: those of loopback, where it listens there",
+    )
+    token_rate: int = Field(10_000, ge=0, description="Requests a second of one token in one process; 0: no limit")
+    address_rate: int = Field(
+        120,
+        ge=0,
+        description="Requests a minute of one address in one process without a credential that holds; 0: no limit",
+    )
+    request_seconds: float = Field(30, ge=0.1, le=60, description="Longest that a client may take to send a request, s")
+    login_failures: int = Field(
+        5,
+        ge=1,
+        description="Wrong passwords for a user from an address before that address is locked out for that user",
+    )
+    login_cooloff_minutes: float = Field(15, gt=0, description="How long such a lock-out lasts, minutes")
+    session_hours: float = Field(12, gt=0, description="How long a browser stays signed in, hours")
+    oidc_issuer: str = Field("", description="OpenID Connect: the issuer's address; empty means passwords only")
+    oidc_client_id: str = Field("", description="OpenID Connect: this server's client id at the issuer")
+    oidc_client_secret_file: Path | None = Field(
+        None, description="OpenID Connect: file that holds the client's secret"
+    )
+    oidc_name: str = Field("OpenID Connect", description="OpenID Connect: what the button to sign in calls the issuer")
+    oidc_scopes: str = Field("openid profile", description="OpenID Connect: scopes that are asked for, by spaces")
+    oidc_groups_claim: str = Field(
+        "groups", description="OpenID Connect: claim with a user's groups; dots lead into objects"
+    )
+    oidc_roles: str = Field(
+        "", description="OpenID Connect: roles by group, such as `hpc-admins=admin,hpc-users=researcher,*=viewer`"
+    )
     trusted_modules: str = Field(
         "", description="Modules whose classes uploads of the `custom` flavor may use, separated by commas"
     )
@@ -66,6 +103,9 @@ class Config(BaseModel):
     snapshot_seconds: float = Field(60, gt=0, description="Write a changed model's snapshot after so long, s")
     replica_memory_mb: int = Field(1024, ge=1, description="Memory for replicas in one process, MB (estimated)")
     event_streams: int = Field(0, ge=0, description="Event streams per process; 0 means half of `THREADS`")
+    event_streams_per_caller: int = Field(4, ge=1, description="Event streams of one token or person in one process")
+    admin_user: str = Field("", description="`manage.py init`: name of the first admin")
+    admin_password_file: Path | None = Field(None, description="`manage.py init`: file that holds their password")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged")
 
     @field_validator("bind")
@@ -93,12 +133,60 @@ class Config(BaseModel):
                 raise ValueError(f"{network.strip()!r} is no address or network, such as 10.0.0.0/8") from None
         return value
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_host_names(cls, value: str) -> str:
+        for name in _listed(value):
+            bare = name[1:-1] if name[0] == "[" and name[-1] == "]" else name
+            if "/" in name or (":" in name and bare == name):
+                raise ValueError(f"{name!r} is no host name: expected names and addresses without scheme, port or path")
+        return value
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_an_issuer(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and not (
+            parts.hostname
+            and not (parts.query or parts.fragment or parts.username)
+            and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname)))
+        ):
+            raise ValueError("expected the https:// address that the issuer calls itself, without a query")
+        return value
+
+    @field_validator("oidc_scopes")
+    @classmethod
+    def _has_openid(cls, value: str) -> str:
+        if "openid" not in value.split():
+            raise ValueError("expected scopes separated by spaces, openid among them")
+        return value
+
+    @field_validator("oidc_roles")
+    @classmethod
+    def _maps_groups_to_roles(cls, value: str) -> str:
+        for entry in filter(None, value.split(",")):
+            group, equals, role = entry.strip().rpartition("=")
+            if not equals or not group or role not in ROLES:
+                raise ValueError(f"{entry.strip()!r} isn't GROUP=ROLE with a role of {', '.join(ROLES)}")
+        return value
+
+    @model_validator(mode="after")
+    def _can_sign_people_in(self) -> "Config":
+        if self.oidc_issuer and not (self.oidc_client_id and self.oidc_roles):
+            raise ValueError(f"{PREFIX}OIDC_ISSUER needs {PREFIX}OIDC_CLIENT_ID and {PREFIX}OIDC_ROLES, too")
+        return self
+
     @model_validator(mode="after")
     def _is_safe(self) -> "Config":
         if self.auth == "open" and not self.on_loopback and not self.allow_open_on_network:
             raise ValueError(
                 f"{PREFIX}AUTH=open lets anyone in, and {PREFIX}BIND={self.bind} is not a loopback address: "
                 f"bind to 127.0.0.1, set {PREFIX}AUTH=required, or set {PREFIX}ALLOW_OPEN_ON_NETWORK=true"
+            )
+        if self.behind_tls and not self.trusted_proxies:
+            raise ValueError(
+                f"{PREFIX}BEHIND_TLS=true needs {PREFIX}TRUSTED_PROXIES: the addresses or networks of the proxy that ends "
+                "TLS, such as 10.0.0.0/8; only what comes from there can say that it came by HTTPS"
             )
         if self.secret_key and self.secret_key_file:
             raise ValueError(f"set {PREFIX}SECRET_KEY or {PREFIX}SECRET_KEY_FILE, not both")
@@ -110,12 +198,40 @@ class Config(BaseModel):
 
     @property
     def on_loopback(self) -> bool:
-        if self.host == "localhost":
-            return True
+        return is_loopback(self.host)
+
+    @property
+    def secure_cookies(self) -> bool:
+        """Whether browsers may send the cookies of the pages over HTTPS alone: everywhere but on this very machine."""
+        return self.behind_tls or not self.on_loopback
+
+    @property
+    def role_by_group(self) -> dict[str, str]:
+        """``OIDC_ROLES``: group at the issuer (``*``: everybody) to role."""
+        pairs = (entry.strip().rpartition("=") for entry in self.oidc_roles.split(",") if entry.strip())
+        return {group: role for group, _, role in pairs}
+
+    @property
+    def oidc_client_secret(self) -> str | None:
+        """What ``OIDC_CLIENT_SECRET_FILE`` holds now; None for a client without a secret.
+
+        Raises
+        ------
+        ConfigError
+            If the file can't be read or is empty.
+        """
+        path = self.oidc_client_secret_file
+        if path is None:
+            return None
         try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+            secret = path.read_text().strip()
+        except OSError as exc:
+            raise ConfigError(f"{PREFIX}OIDC_CLIENT_SECRET_FILE={path}: {exc.strerror}") from exc
+        if not secret:
+            raise ConfigError(
+                f"{PREFIX}OIDC_CLIENT_SECRET_FILE={path}: expected the client's secret, the file is empty"
+            )
+        return secret
 
     @property
     def event_stream_limit(self) -> int:
@@ -123,7 +239,27 @@ class Config(BaseModel):
 
     @property
     def trusted(self) -> tuple[str, ...]:
-        return tuple(name.strip() for name in self.trusted_modules.split(",") if name.strip())
+        return _listed(self.trusted_modules)
+
+    @cached_property
+    def hosts(self) -> list[str]:
+        """Host names that are answered: as set, or (where it listens on loopback alone) those of loopback.
+
+        Raises
+        ------
+        ConfigError
+            If none is set and the server is to listen beyond loopback.
+        """
+        named = _listed(self.allowed_hosts)
+        if named:
+            return list(named)
+        if not self.on_loopback:
+            raise ConfigError(
+                f"no host names, and {PREFIX}BIND={self.bind} is not loopback: set {PREFIX}ALLOWED_HOSTS to the names and "
+                "addresses that callers use for this server, such as tailrace.example.org,10.1.2.3 (or * for any)"
+            )
+        own = f"[{self.host}]" if ":" in self.host else self.host
+        return list(dict.fromkeys(["localhost", "127.0.0.1", "[::1]", own]))
 
     @cached_property
     def secret(self) -> str:
@@ -152,6 +288,19 @@ class Config(BaseModel):
                 f"`python3 -c 'import secrets; print(secrets.token_urlsafe(48))' > FILE` and set {PREFIX}SECRET_KEY_FILE=FILE"
             )
         return _kept_secret(self.var_dir / "secret-key")
+
+
+def _listed(value: str) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this very machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _kept_secret(path: Path) -> str:

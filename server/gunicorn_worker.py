@@ -3,6 +3,9 @@ which costs more than the request itself where the client has its next request r
 
 A thread stays with its connection for as long as the next request comes within :data:`LINGER` and nobody else
 waits for a thread, and then gives it back to the poller as gunicorn would have done at once.
+
+It has no patience with clients that keep a thread waiting: a request has to come in whole within
+``TAILRACE_REQUEST_SECONDS``, and no thread waits for one that hasn't begun.
 """
 
 import select
@@ -10,10 +13,20 @@ import socket
 import time
 from typing import Any
 
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.http.body import ChunkedReader
+from gunicorn.workers.gthread import _DEFER, ThreadWorker
+
+from server import config
+from server.gunicorn_connection import Connection, is_malformed, refusal
 
 LINGER = 5
 """Milliseconds to wait for the next request on a connection."""
+
+FIRST = 0.05
+"""Seconds that a thread waits for the first request on a connection; then the poller does."""
+
+FAREWELL = 0.5
+"""Seconds that a thread waits for a client to close a connection that ends, so that it reads the answer first."""
 
 FEW = 16
 """Connections of a worker up to which it leaves the next one to a worker that has fewer."""
@@ -22,33 +35,13 @@ MOST_IN_A_ROW = 16
 """Requests served in a row while others wait for a thread."""
 
 
-class Joining(socket.socket):
-    """Sends a response's head together with the first of its body: gunicorn sends them apart, and each sending gives up
-    the interpreter and wakes the client.
-    """
-
-    _head = b""
-
-    def sendall(self, data: Any, flags: int = 0) -> None:
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif data[:7] == b"HTTP/1." and b"\r\nContent-Length: " in data:
-            self._head = data
-            return
-        super().sendall(data, flags)
-
-    def sendfile(self, *args: Any, **options: Any) -> int:
-        self.flush()
-        return super().sendfile(*args, **options)
-
-    def flush(self) -> None:
-        """Send a head that no body followed."""
-        if self._head:
-            self.sendall(b"")
-
-
 class Worker(ThreadWorker):
     """gthread, lingering."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        settings = config.load()
+        self.patience, self.most = settings.request_seconds, settings.max_body_bytes
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Begin to stop: event streams, which would go on for ever, end first."""
@@ -68,16 +61,22 @@ class Worker(ThreadWorker):
 
     def handle(self, conn: Any) -> Any:
         """Serve requests of one connection; what is returned means to gunicorn what its own ``handle`` returns."""
-        if not conn.initialized and not self.cfg.is_ssl:
-            conn.sock = Joining(fileno=conn.sock.detach())
+        if not conn.initialized:
+            if not conn.wait_for_data(FIRST):
+                return _DEFER
+            conn.sock = Connection.of(conn.sock)
         served = 0
         waiting = self.tpool._work_queue.qsize
         while True:
+            conn.sock.begin(self.patience)
             result = super().handle(conn)
-            if isinstance(conn.sock, Joining) and conn.sock.fileno() >= 0:
+            if conn.sock.fileno() >= 0:
                 conn.sock.flush()
             served += 1
-            if result is not True or not self.alive or conn.is_http2:
+            if not result:
+                conn.sock.end(FAREWELL)
+                return result
+            if result is not True or not self.alive:
                 return result
             if served >= MOST_IN_A_ROW and waiting():
                 return result
@@ -87,3 +86,23 @@ class Worker(ThreadWorker):
             poll.register(conn.sock, select.POLLIN)
             if not poll.poll(0 if waiting() else LINGER):
                 return result
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Serve a request whose head was read."""
+        conn.sock.has_head = True
+        conn.sock.force_close = req.force_close
+        body = req.body.reader
+        if isinstance(body, ChunkedReader) or body.length > self.most:
+            req.force_close()  # it is refused unread
+        return super().handle_request(req, conn)
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        """Refuse what can't be read as a request. Of what was sent, which may hold a credential, the log has nothing."""
+        if is_malformed(exc):
+            self.log.info("a malformed request from %s: %s", addr[0] if addr else "a socket", type(exc).__name__)
+        else:
+            self.log.exception("a request failed outside the application")
+        try:
+            client.sendall(refusal(exc))
+        except OSError:
+            self.log.debug("whoever sent it has gone")

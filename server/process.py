@@ -3,6 +3,9 @@
 import fcntl
 import gc
 import os
+import socket
+import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -30,6 +33,42 @@ def settle(directory: Path, *, pin: bool, workers: int) -> None:
         cpus = sorted(os.sched_getaffinity(0))
         if 1 < len(cpus) >= workers:
             _take_one_of(cpus, directory)
+
+
+def drop_dead_clients(seconds: float) -> None:
+    """Have the kernel end connections whose client has gone without a word (a node that lost its power), or reads nothing,
+    for so many seconds: else a thread waits for them for ever. Connections have it from the socket that accepts them.
+    """
+
+    def prepare() -> None:
+        # granian opens its own when the application is loaded.
+        deadline = time.monotonic() + 60
+        while not _prepare_listeners(seconds) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    if not _prepare_listeners(seconds):
+        threading.Thread(target=prepare, name="listeners", daemon=True).start()
+
+
+def _prepare_listeners(seconds: float) -> int:
+    """How many sockets that accept connections there are, now that they are prepared."""
+    idle, prepared = max(1, round(seconds)), 0
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            found = socket.socket(fileno=os.dup(int(descriptor)))
+        except OSError:  # another kind of file, or closed already
+            continue
+        with found:
+            if found.family in (socket.AF_INET, socket.AF_INET6) and found.getsockopt(
+                socket.SOL_SOCKET, socket.SO_ACCEPTCONN
+            ):
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
+                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, idle // 3))
+                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
+                prepared += 1
+    return prepared
 
 
 def _take_one_of(cpus: list[int], directory: Path) -> None:

@@ -1,6 +1,7 @@
 """Django's settings, derived from :mod:`server.config`."""
 
 import sys
+from datetime import timedelta
 
 import dj_database_url
 
@@ -9,11 +10,12 @@ from server import config
 try:
     TAILRACE = config.load()
     SECRET_KEY = TAILRACE.secret
+    _ = TAILRACE.oidc_client_secret  # a file that can't be read is noticed now, not at somebody's sign-in
+    ALLOWED_HOSTS = TAILRACE.hosts
 except config.ConfigError as exc:
     sys.exit(f"tailrace: {exc}")
 
 DEBUG = False
-ALLOWED_HOSTS = [host.strip() for host in TAILRACE.allowed_hosts.split(",")]
 ROOT_URLCONF = "server.urls"
 WSGI_APPLICATION = "server.wsgi.application"
 USE_TZ = True
@@ -32,6 +34,8 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
+    "csp",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -39,21 +43,37 @@ INSTALLED_APPS = [
     "server.streams",
     "server.learning",
     "server.api",
+    "server.dashboard.apps.Dashboard",
 ]
 
 MIDDLEWARE = [
     "server.api.middleware.Envelope",
     # For pages alone: calls of the API go from the envelope straight to the guard.
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "server.dashboard.headers.PageHeaders",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "server.api.auth.Guard",
+    # After the guard, which sets request.identity; calls of the API just pass.
+    "server.dashboard.gate.Gate",
 ]
 
-TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.contrib.messages.context_processors.messages",
+                "server.dashboard.context.visitor",
+            ]
+        },
+    }
+]
 
 _url = TAILRACE.database_url or f"sqlite:///{TAILRACE.var_dir / 'tailrace.sqlite3'}"
 try:
@@ -73,6 +93,57 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 elif DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
     sys.exit(f"tailrace: TAILRACE_DATABASE_URL: expected sqlite or postgresql, got {_url.partition(':')[0]}")
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+AUTHENTICATION_BACKENDS = ["server.accounts.lockout.Passwords"]
+if TAILRACE.oidc_issuer:
+    AUTHENTICATION_BACKENDS.append("server.accounts.oidc.Backend")
+LOGIN_URL = "/login/"
+LOGIN_REDIRECT_URL = "/account/"
+SESSION_COOKIE_AGE = round(TAILRACE.session_hours * 3600)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = TAILRACE.secure_cookies
+_prefix = "__Host-" if TAILRACE.secure_cookies else ""  # then browsers take it from no other host of the domain
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_prefix}tailrace-session", f"{_prefix}tailrace-csrf"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "server.dashboard.errors.csrf_failed"
+
+AXES_HANDLER = "server.accounts.lockout.Handler"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "server.accounts.lockout.address_of"
+AXES_FAILURE_LIMIT = TAILRACE.login_failures
+AXES_COOLOFF_TIME = timedelta(minutes=TAILRACE.login_cooloff_minutes)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_DISABLE_ACCESS_LOG = True  # the audit trail has it
+AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken", "next"]
+# The pages and the API answer lock-outs themselves, so the middleware that would has nothing to do.
+# Whether other hosts of this domain are served over HTTPS alone isn't for this server to say (W005, W021).
+SILENCED_SYSTEM_CHECKS = ["axes.W002", "security.W005", "security.W021"]
+
+# Pages load their own style sheet and pictures, and nothing runs in them; the page of the API's documentation has a
+# policy of its own (server.api.v1.documents).
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+        "base-uri": ["'none'"],
+    }
+}
+SECURE_SSL_REDIRECT = TAILRACE.behind_tls
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if TAILRACE.behind_tls else 0
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = TAILRACE.max_body_bytes
 
@@ -102,8 +173,11 @@ SPECTACULAR_SETTINGS = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {"line": {"()": "server.logs.Line", "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": TAILRACE.log_level},
-    "loggers": {"django.request": {"level": "ERROR"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "axes": {"level": "ERROR"},  # server.accounts.lockout says the same once, and with the address
+    },
 }

@@ -17,4 +17,5 @@ urlpatterns = [
     path("api/", include("server.api.riverapi.urls")),
     path("healthz", allow(healthz, get=PUBLIC)),
     path("", allow(home, get=PUBLIC)),
+    path("", include("server.dashboard.urls")),
 ]

@@ -33,6 +33,7 @@ for signal in (request_started, request_finished):
 request_started.disconnect(reset_queries)
 request_finished.disconnect(close_caches)
 
+process.drop_dead_clients(settings.TAILRACE.request_seconds)
 process.settle(settings.TAILRACE.var_dir, pin=settings.TAILRACE.pin_workers, workers=settings.TAILRACE.workers)
 maintenance.start()
 events.end_with_process()

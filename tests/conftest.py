@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db.backends.sqlite3.operations import DatabaseOperations
+from django.db.backends.sqlite3.base import DatabaseOperations
 
 from server.learning.replicaset import SETS
 from tests.serving import ROOT, Server, fresh_database
@@ -33,6 +33,12 @@ def _the_audit_trail_can_be_emptied_between_tests() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DatabaseOperations, "execute_sql_flush", without_triggers)
         yield
+
+
+@pytest.fixture
+def required(settings: Any) -> None:
+    """Callers must show who they are, as where nothing is set; the tests of everything else run open."""
+    settings.TAILRACE = settings.TAILRACE.model_copy(update={"auth": "required"})
 
 
 @pytest.fixture

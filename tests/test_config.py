@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from server.config import Config, ConfigError, load
+from server.accounts import roles
+from server.config import ROLES, Config, ConfigError, load
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.one_database
@@ -46,6 +47,19 @@ def test_the_documented_table_is_the_code():
         ({"TAILRACE_AUTH": "open", "TAILRACE_BIND": "node17:8080"}, "not a loopback address"),
         ({"TAILRACE_SECRET_KEY": "short"}, "TAILRACE_SECRET_KEY=\\(hidden\\): expected at least 32"),
         ({"TAILRACE_SECRET_KEY": "x" * 40, "TAILRACE_SECRET_KEY_FILE": "/x"}, "not both"),
+        ({"TAILRACE_LOGIN_FAILURES": "0"}, "TAILRACE_LOGIN_FAILURES=0: .*greater than or equal to 1"),
+        ({"TAILRACE_LOGIN_COOLOFF_MINUTES": "-1"}, "TAILRACE_LOGIN_COOLOFF_MINUTES=-1: .*greater than 0"),
+        (
+            {"TAILRACE_OIDC_ISSUER": "id.example.org"},
+            "TAILRACE_OIDC_ISSUER=id.example.org: expected the https:// address",
+        ),
+        ({"TAILRACE_OIDC_ISSUER": "http://id.example.org"}, "expected the https:// address"),
+        ({"TAILRACE_OIDC_ISSUER": "https://id.example.org/?realm=x"}, "without a query"),
+        ({"TAILRACE_OIDC_ISSUER": "https://id.example.org"}, "needs TAILRACE_OIDC_CLIENT_ID and TAILRACE_OIDC_ROLES"),
+        ({"TAILRACE_OIDC_SCOPES": "profile"}, "TAILRACE_OIDC_SCOPES=profile: .*openid among them"),
+        ({"TAILRACE_OIDC_ROLES": "hpc-admins"}, "'hpc-admins' isn't GROUP=ROLE"),
+        ({"TAILRACE_OIDC_ROLES": "a=viewer,b=root"}, "'b=root' isn't .*viewer, researcher, moderator, admin"),
+        ({"TAILRACE_OIDC_ROLES": "=viewer"}, "'=viewer' isn't"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(environ, message):
@@ -101,3 +115,34 @@ def test_a_start_that_can_not_be_stops_with_one_line(name, value, message, tmp_p
     assert done.returncode == 1
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_groups_are_mapped_to_the_roles_that_there_are():
+    config = load({"TAILRACE_OIDC_ROLES": " /hpc/admins=admin, cn=users=researcher ,*=viewer,"})
+    assert config.role_by_group == {"/hpc/admins": "admin", "cn=users": "researcher", "*": "viewer"}
+    assert list(roles.ROLES) == list(ROLES)
+
+
+@pytest.mark.parametrize("content, message", [(None, "No such file"), ("  \n", "the file is empty")])
+def test_a_client_secret_that_cannot_be_had_stops_the_start(tmp_path, content, message):
+    file = tmp_path / "client-secret"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ConfigError, match=f"TAILRACE_OIDC_CLIENT_SECRET_FILE={file}: .*{message}"):
+        _ = load({"TAILRACE_OIDC_CLIENT_SECRET_FILE": str(file)}).oidc_client_secret
+    environment = {**os.environ, "TAILRACE_OIDC_CLIENT_SECRET_FILE": str(file)}
+    ran = subprocess.run(
+        [sys.executable, "manage.py", "check"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("tailrace: TAILRACE_OIDC_CLIENT_SECRET_FILE=")
+    assert "\n" not in ran.stderr.strip()
+
+
+def test_a_client_secret_is_what_its_file_holds_now(tmp_path):
+    file = tmp_path / "client-secret"
+    config = load({"TAILRACE_OIDC_CLIENT_SECRET_FILE": str(file)})
+    for secret in ("first-secret", "second-secret"):
+        file.write_text(f"{secret}\n")
+        assert config.oidc_client_secret == secret
+        assert secret not in repr(config)

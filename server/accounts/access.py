@@ -23,7 +23,15 @@ def allow(view: View, *, hot: bool = False, **methods: str) -> View:
     methods
         Method in lower case to a permission of :class:`server.accounts.models.Access`, :data:`PUBLIC` or
         :data:`SIGNED_IN`.
+
+    Raises
+    ------
+    ValueError
+        If another address declared something else for the same view, which would count for both.
     """
-    view.access = {method.upper(): needed for method, needed in methods.items()}  # type: ignore[attr-defined]
-    view.is_hot = hot  # type: ignore[attr-defined]
+    declared = {method.upper(): needed for method, needed in methods.items()}, hot
+    if getattr(view, "declared", declared) != declared:
+        raise ValueError(f"{view.__qualname__} is declared twice: as {view.declared} and as {declared}")  # type: ignore[attr-defined]
+    view.declared = declared  # type: ignore[attr-defined]
+    view.access, view.is_hot = declared  # type: ignore[attr-defined]
     return view

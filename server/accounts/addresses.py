@@ -6,6 +6,9 @@ from functools import lru_cache
 from django.conf import settings
 from django.http import HttpRequest
 
+IPV6_SITE = 64
+"""Bits of an IPv6 address that count as one client: the rest is any one machine's to choose."""
+
 
 def of(request: HttpRequest) -> str:
     """The client's address.
@@ -25,6 +28,27 @@ def of(request: HttpRequest) -> str:
         if not _is_in(address, trusted):
             break
     return address
+
+
+def site(request: HttpRequest) -> str:
+    """What is counted as one client: its IPv4 address, or the network that its IPv6 address is in; empty if it has neither."""
+    try:
+        address = ipaddress.ip_address(of(request))
+    except ValueError:
+        return ""
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address), IPV6_SITE), strict=False).network_address)
+
+
+def note_scheme(request: HttpRequest) -> None:
+    """Take the scheme that the client used from a trusted proxy's ``X-Forwarded-Proto``; nobody else's counts."""
+    said = request.META.get("HTTP_X_FORWARDED_PROTO")
+    if said is not None and _is_in(str(request.META.get("REMOTE_ADDR", "")), settings.TAILRACE.trusted_proxies):
+        is_https = said.split(",")[0].strip().lower() == "https"
+        request.META["wsgi.url_scheme"] = "https" if is_https else "http"
 
 
 @lru_cache(maxsize=4096)

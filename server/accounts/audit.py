@@ -58,18 +58,25 @@ def hash_of(entry: AuditEntry) -> str:
 def verify() -> Iterator[str]:
     """What is wrong with the trail, a line each, in its order; nothing if it is whole."""
     number, previous = 0, ""
-    for entry in AuditEntry.objects.order_by("number").iterator(chunk_size=2000):
-        if entry.number != number + 1:
-            yield f"entries {number + 1} to {entry.number - 1} are missing"
-        elif entry.previous != previous:
-            yield f"entry {entry.number} doesn't follow the one before it: one of them was replaced"
-        if entry.hash != hash_of(entry):
-            yield f"entry {entry.number} was altered ({entry.at}, {entry.action} {entry.target})"
-        number, previous = entry.number, entry.hash
-    head = AuditHead.objects.filter(pk=1).first()
-    if head is None or (head.number, head.hash) != (number, previous):
-        expected = "nothing" if head is None else f"entry {head.number} with hash {head.hash[:12]}…"
-        yield f"the trail ends with entry {number}, where {expected} was written last"
+    rest = entries = AuditEntry.objects.order_by("number")
+    while True:
+        begun = number
+        for entry in rest.iterator(chunk_size=2000):
+            if entry.number != number + 1:
+                yield f"entries {number + 1} to {entry.number - 1} are missing"
+            elif entry.previous != previous:
+                yield f"entry {entry.number} doesn't follow the one before it: one of them was replaced"
+            if entry.hash != hash_of(entry):
+                yield f"entry {entry.number} was altered ({entry.at}, {entry.action} {entry.target})"
+            number, previous = entry.number, entry.hash
+        head = AuditHead.objects.filter(pk=1).first()
+        if head is not None and (head.number, head.hash) == (number, previous):
+            return
+        if rest is not entries and number == begun:
+            break
+        rest = entries.filter(number__gt=number)  # it may have been written on meanwhile: then there are more now
+    expected = "nothing" if head is None else f"entry {head.number} with hash {head.hash[:12]}…"
+    yield f"the trail ends with entry {number}, where {expected} was written last"
 
 
 def shown(entry: AuditEntry) -> dict[str, Any]:

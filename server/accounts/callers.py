@@ -5,6 +5,7 @@ present generation with the row that it needs anyway; if that differs, the calle
 is answered or stored. So a revocation counts from the next request on, in every process and pod, and costs no read.
 """
 
+import threading
 from hashlib import sha256
 
 from server.accounts import jwt, tokens
@@ -14,6 +15,7 @@ MOST = 10_000
 """Credentials that a process remembers; the one remembered first goes first."""
 
 _known: dict[bytes, Identity] = {}
+_changing = threading.Lock()
 
 
 def remembered(credential: str) -> Identity | None:
@@ -26,12 +28,13 @@ def verified(credential: str) -> Identity | None:
     """What the database says of a token or an access token now; None if it doesn't hold."""
     identity = tokens.verify(credential) if credential.startswith(tokens.PREFIX) else jwt.verify(credential)
     key = sha256(credential.encode()).digest()
-    if identity is None or identity.generation is None:
-        _known.pop(key, None)
-        return identity
-    if key not in _known and len(_known) >= MOST:
-        _known.pop(next(iter(_known), b""), None)
-    _known[key] = identity
+    with _changing:
+        if identity is None or identity.generation is None:
+            _known.pop(key, None)
+            return identity
+        if key not in _known and len(_known) >= MOST:
+            del _known[next(iter(_known))]
+        _known[key] = identity
     return identity
 
 

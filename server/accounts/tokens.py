@@ -155,10 +155,11 @@ def rotate(token: Token, overlap: timedelta = OVERLAP) -> tuple[Token, str]:
         if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
             raise Conflict(f"token {old.pk} is revoked or expired: make a new one", code="ended")
         life = None if old.expires_at is None else now + (old.expires_at - old.created_at)
-        made = _make(old.owner, life, replaces=old, name=old.name, scopes=old.scopes, streams=old.streams)
+        # The generation is counted before the audit trail is locked, here as in every other change: in the other
+        # order, two changes at once would wait for one another.
         old.expires_at = min(now + overlap, old.expires_at or now + overlap)
         old.save(update_fields=["expires_at"])
-    return made
+        return _make(old.owner, life, replaces=old, name=old.name, scopes=old.scopes, streams=old.streams)
 
 
 def note_use(identity: Identity) -> None:

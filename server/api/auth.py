@@ -10,7 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from server.accounts import actor, callers, tokens
+from server.accounts import actor, callers, jwt, limits, tokens
 from server.accounts.access import PUBLIC, SIGNED_IN
 from server.accounts.identity import Identity
 from server.api.errors import request_id, respond
@@ -46,6 +46,7 @@ class Guard:
         self.get_response = get_response
         Guard.shortcut = staticmethod(get_response)  # type: ignore[assignment]
         self.is_open = settings.TAILRACE.auth == "open"  # read once: each look at Django's settings takes 2 µs
+        limits.begin(settings.TAILRACE)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         return self.get_response(request)
@@ -58,12 +59,32 @@ class Guard:
             return None
         try:
             needed = needs(request, view)
-            if needed is not PUBLIC and not self.is_open:
+            if needed is PUBLIC:
+                if request.path_info != HANDSHAKE:  # which counts those alone whose credential doesn't hold
+                    limits.admit_stranger(request)
+            elif self.is_open:
+                check_origin(request)
+            else:
                 request.needed = needed  # type: ignore[attr-defined]
-                request.identity = admit(request, needed, may_be_stale=view.is_hot and request.method == "POST")  # type: ignore[attr-defined]
+                identity = admit(request, needed, may_be_stale=view.is_hot and request.method == "POST")
+                request.identity = identity  # type: ignore[attr-defined]
+                limits.count_caller(identity)
         except Exception as exc:  # process_exception hears of views alone
             return respond(exc, request)
         return None
+
+
+def check_origin(request: HttpRequest) -> None:
+    """Refuse what a page of another origin has somebody's browser send to a server that asks nobody who they are.
+
+    Raises
+    ------
+    Forbidden
+        Then.
+    """
+    origin = request.META.get("HTTP_ORIGIN")
+    if origin is not None and origin.partition("://")[2] != request.get_host():
+        raise Forbidden(f"this came from a page of another origin, {origin}, which may not use this server", code="origin")
 
 
 def needs(request: HttpRequest, view: Any) -> str:
@@ -109,6 +130,7 @@ def admit(request: HttpRequest, needed: str, *, may_be_stale: bool = False) -> I
     if identity is None:
         raise refusal(request)
     if needed is not SIGNED_IN and needed not in identity.permissions:
+        limits.count_caller(identity)
         raise not_allowed(identity, needed)
     return identity
 
@@ -138,8 +160,14 @@ def identify_basic(request: HttpRequest) -> Identity | None:
 
 
 def refusal(request: HttpRequest) -> Challenge:
-    """Why the caller was not let in and what to do about it. The credential itself is shown to nobody."""
-    scheme, _ = _authorization(request)
+    """Why the caller was not let in and what to do about it. The credential itself is shown to nobody.
+
+    Raises
+    ------
+    TooMany
+        If too many credentials that don't hold came from the caller's address.
+    """
+    scheme, credential = _authorization(request)
     if not scheme:
         return Challenge(
             "this server wants to know who is calling: send 'Authorization: Bearer TOKEN', or set RIVER_ML_USER and "
@@ -147,6 +175,8 @@ def refusal(request: HttpRequest) -> Challenge:
             request,
         )
     logger.info("request %s: the credential was refused", request_id(request))
+    if not jwt.was_issued(credential):  # clients hold theirs until they expire and then ask for the next one
+        limits.count_stranger(request, "credentials")
     wanted = "basic" if request.path_info == HANDSHAKE else "bearer"
     if scheme != wanted:
         hint = f"GET {HANDSHAKE} takes Basic user:token, every other address 'Authorization: Bearer TOKEN'"

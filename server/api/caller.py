@@ -11,7 +11,7 @@ from server.learning import registry as models
 from server.learning.asking import Place
 from server.learning.models import Model
 from server.streams import changes, registry
-from server.streams.errors import Forbidden, NotFound, TailraceError
+from server.streams.errors import Conflict, Forbidden, NotFound, TailraceError
 from server.streams.locks import transaction_for_writing
 from server.streams.models import Stream
 from server.streams.validation import shown
@@ -88,6 +88,8 @@ def only_streams(request: HttpRequest) -> frozenset[str] | None:
 def place(request: HttpRequest, model: Any) -> Place:
     """Where a model is, for a hot view: found, and the caller confirmed, with one read.
 
+    What it raises, :func:`server.api.hot.post` holds back from a caller who may no longer do this.
+
     Raises
     ------
     NotFound, Conflict, Invalid, Unavailable
@@ -97,10 +99,8 @@ def place(request: HttpRequest, model: Any) -> Place:
     """
     try:
         found = asking.find(model)
-    except Exception:
-        confirm(request, None)  # whoever is no longer let in learns nothing
-        if only_streams(request) is not None and isinstance(model, str):
-            raise no_model(model) from None  # not even that it is there and still backfilling
+    except Conflict:
+        check_model(request, model)  # where the token isn't for it, it isn't told that it is there and backfilling
         raise
     confirm(request, found.generation)
     if not reaches(request, found.stream):
@@ -178,7 +178,7 @@ def delete_model(request: HttpRequest, model: str) -> None:
         If it isn't there (for them), or isn't theirs.
     """
     check_model(request, model)
-    check_owner(request, models.find(model).owner_id, f"model {model}")
+    check_owner(request, models.find(model))
     models.delete(model)
 
 
@@ -197,18 +197,26 @@ def download(request: HttpRequest, model: str, at: int | None = None) -> bytes:
     return data
 
 
-def check_owner(request: HttpRequest, owner_id: int | None, what: str) -> None:
+def check_owner(request: HttpRequest, thing: Stream | Model) -> None:
     """Refuse to change what somebody else made.
 
     Raises
     ------
     Forbidden
         If the caller neither made it nor may change everybody's.
+    NotFound
+        Then, where the caller may not even know of it.
     """
     who = identity(request)
-    if who is None or "change_any" in who.permissions or (owner_id is not None and owner_id == who.user_id):
+    if who is None or "change_any" in who.permissions or (thing.owner_id is not None and thing.owner_id == who.user_id):
         return
-    raise Forbidden(f"{what} belongs to somebody else: {who.username} may change their own; moderators, everybody's")
+    is_model = isinstance(thing, Model)
+    if "read" not in who.permissions:
+        raise no_model(thing.name) if is_model else no_stream(thing.name)
+    raise Forbidden(
+        f"{'model' if is_model else 'stream'} {thing.name} belongs to somebody else: {who.username} may change their "
+        "own; moderators, everybody's"
+    )
 
 
 def no_model(model: Any) -> NotFound:

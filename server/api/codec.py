@@ -11,6 +11,13 @@ from server.streams.codec import dumps
 from server.streams.errors import Invalid, TailraceError, TooLarge
 
 
+class TooSlow(TailraceError):
+    """The request didn't come in within its time."""
+
+    status = 408
+    code = "request_timeout"
+
+
 def body(request: HttpRequest) -> bytes:
     """The request's body, within the limit.
 
@@ -18,12 +25,16 @@ def body(request: HttpRequest) -> bytes:
     ------
     TooLarge
         Naming the limit.
+    TooSlow
+        If it didn't come in time.
+    Invalid
+        If its end is missing: what came may look whole.
     """
     from django.core.exceptions import RequestDataTooBig
     from django.http.request import UnreadablePostError
 
     try:
-        return request.body
+        data = request.body
     except RequestDataTooBig as exc:
         from django.conf import settings
 
@@ -32,7 +43,22 @@ def body(request: HttpRequest) -> bytes:
             f"{settings.TAILRACE.max_body_bytes} (TAILRACE_MAX_BODY_BYTES)"
         ) from exc
     except UnreadablePostError as exc:
-        raise Invalid("the body ended before its announced length") from exc
+        if _was_timeout(exc):
+            raise TooSlow("the body didn't come within TAILRACE_REQUEST_SECONDS: send less at a time") from exc
+        raise _cut_off() from exc
+    if len(data) < int(request.META.get("CONTENT_LENGTH") or 0):
+        raise _cut_off()
+    return data
+
+
+def _cut_off() -> Invalid:
+    return Invalid("the body ended before its announced length: nothing of it was taken", code="cut_off")
+
+
+def _was_timeout(exc: BaseException | None) -> bool:
+    while exc is not None and not isinstance(exc, TimeoutError):
+        exc = exc.__cause__
+    return exc is not None
 
 
 def parse(data: bytes) -> Any:

@@ -11,7 +11,7 @@ from rest_framework import exceptions as rest
 from rest_framework.response import Response
 
 from server.api.codec import answer
-from server.streams.errors import Invalid, NotFound, TailraceError, Unavailable, Unsupported
+from server.streams.errors import Invalid, NotFound, TailraceError, TooMany, Unavailable, Unsupported
 from server.streams.locks import give_up
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def body_of(error: TailraceError, request: HttpRequest) -> dict[str, Any]:
 
 def headers_of(error: TailraceError) -> dict[str, str]:
     headers: dict[str, str] = dict(getattr(error, "headers", {}))
-    if isinstance(error, Unavailable):
+    if isinstance(error, (TooMany, Unavailable)):
         headers["Retry-After"] = str(error.retry_after)
     return headers
 

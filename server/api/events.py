@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -18,11 +19,13 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, StreamingHttpResponse
 
+from server.accounts import limits
+from server.accounts.identity import Identity
 from server.api import caller
 from server.api.errors import request_id
 from server.api.event_log import Position, Reader, Row, now
 from server.streams.codec import dumps
-from server.streams.errors import Unavailable
+from server.streams.errors import TooMany, Unavailable
 from server.streams.locks import give_up
 from server.streams.models import Stream
 
@@ -80,11 +83,13 @@ def respond(request: HttpRequest, reader: Reader, tell: Tell, heartbeat: bytes =
     ------
     Unavailable
         If this process has as many event streams as it may (each keeps a thread).
+    TooMany
+        If the caller has as many in this process as one may.
     """
     if caller.only_streams(request) is not None:
         tell = _Only(request, tell)
-    _slots.take()
-    stream = EventStream(reader, tell, heartbeat, request_id(request), request.META.get("gunicorn.socket"))
+    slot = _slots.take(caller.identity(request))
+    stream = EventStream(reader, tell, heartbeat, slot, request_id(request), request.META.get("gunicorn.socket"))
     stream.admission = caller.Admission(request)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return StreamingHttpResponse(stream, content_type="text/event-stream", headers=headers)
@@ -105,15 +110,24 @@ class _Only:
 
 
 class _Slots:
-    """How many event streams this process has."""
+    """How many event streams this process has, and each caller in it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.taken = 0
+        self._by_caller: Counter[int | None] = Counter()
 
-    def take(self) -> None:
-        limit = settings.TAILRACE.event_stream_limit
+    def take(self, who: Identity | None) -> int | None:
+        """Take a place for a caller; what :meth:`give` wants back."""
+        limit, own_limit = settings.TAILRACE.event_stream_limit, settings.TAILRACE.event_streams_per_caller
+        slot = None if who is None else limits.key(who)
         with self._lock:
+            if slot is not None and self._by_caller[slot] >= own_limit:
+                raise TooMany(
+                    f"this token or person has {own_limit} event streams here, as many as "
+                    "TAILRACE_EVENT_STREAMS_PER_CALLER allows: close one first",
+                    retry_after=5,
+                )
             if self.taken >= limit:
                 raise Unavailable(
                     f"this process already serves {self.taken} event streams, as many as TAILRACE_EVENT_STREAMS allows: "
@@ -121,10 +135,15 @@ class _Slots:
                     retry_after=5,
                 )
             self.taken += 1
+            self._by_caller[slot] += 1
+        return slot
 
-    def give(self) -> None:
+    def give(self, slot: int | None) -> None:
         with self._lock:
             self.taken -= 1
+            self._by_caller[slot] -= 1
+            if not self._by_caller[slot]:
+                del self._by_caller[slot]
 
 
 _slots = _Slots()
@@ -138,9 +157,16 @@ class EventStream:
     """
 
     def __init__(
-        self, reader: Reader, tell: Tell, heartbeat: bytes, name: str, client: socket.socket | None = None
+        self,
+        reader: Reader,
+        tell: Tell,
+        heartbeat: bytes,
+        slot: int | None,
+        name: str,
+        client: socket.socket | None = None,
     ) -> None:
         self._reader = reader
+        self._slot = slot
         self._client = client
         self._tell = tell
         self._heartbeat = heartbeat
@@ -157,7 +183,7 @@ class EventStream:
         if self._open:
             self._open = False
             self._chunks.close()
-            _slots.give()
+            _slots.give(self._slot)
             if not connection.in_atomic_block:
                 connection.close()
 
@@ -169,6 +195,8 @@ class EventStream:
             for chunk in self._look():
                 idle = False
                 if chunk:
+                    if not self._may_go_on():  # it was read before: what came after a revocation isn't in it
+                        return
                     yield chunk
                     sent = time.monotonic()
             if time.monotonic() - sent >= HEARTBEAT:

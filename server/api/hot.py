@@ -10,9 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from server.api import caller
 from server.api.errors import MethodNotAllowed, respond
 from server.learning.asking import Place
-from server.learning.models import Prediction
 from server.learning.replicaset import ReplicaSet
-from server.streams.errors import Invalid, NotFound
+from server.streams.errors import Invalid, TailraceError
 from server.streams.validation import Checker, shown
 
 View = Callable[..., HttpResponse]
@@ -27,7 +26,11 @@ def post(view: View) -> View:
             response = respond(MethodNotAllowed(f"{request.path} takes POST, not {request.method}"), request)
             response["Allow"] = "POST"
             return response
-        return view(request, **kwargs)
+        try:
+            return view(request, **kwargs)
+        except TailraceError:
+            caller.confirm(request, None)  # whoever is no longer let in hears that, whatever else is wrong
+            raise
 
     wrapped.csrf_exempt = True  # type: ignore[attr-defined]
     return wrapped
@@ -60,15 +63,3 @@ def check_given(prediction: Any) -> Any:
             field="prediction",
         )
     return prediction
-
-
-def check_kept(request: HttpRequest, kept: Prediction) -> None:
-    """Refuse a kept prediction of a model on a stream that the caller's token isn't for, as if it were not there.
-
-    Raises
-    ------
-    NotFound
-        Then.
-    """
-    if not caller.reaches(request, kept.model.stream.name):
-        raise NotFound(f"no prediction is kept for identifier {shown(kept.identifier)}", field="identifier")

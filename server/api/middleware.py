@@ -6,12 +6,18 @@ import re
 import secrets
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from server.accounts import actor, addresses, limits
 from server.api.auth import GUARDED, Guard
 from server.api.errors import respond
+from server.api.intake import Intake
 from server.streams.locks import is_sqlite, renew_if_hung_up
+
+NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'"
+"""The content security policy of answers that aren't pages, should a browser show one; pages have their own."""
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
@@ -29,6 +35,11 @@ class Ids:
         return f"{next(self._count) & 0xFFFF_FFFF_FFFF_FFFF:016x}"
 
 
+def _is_unread(request: HttpRequest) -> bool:
+    """Whether a body was announced that nobody asked for."""
+    return not request._read_started and request.META.get("CONTENT_LENGTH", "0") not in ("", "0")  # type: ignore[attr-defined]
+
+
 class Envelope:
     """Gives each request an id (or keeps the caller's), answers errors in one shape, adds the fixed headers."""
 
@@ -36,17 +47,31 @@ class Envelope:
         self.get_response = get_response
         self.ids = Ids()
         self.renew = None if is_sqlite() else renew_if_hung_up
+        self.refusal = Intake().refusal
+        self.has_proxies = bool(settings.TAILRACE.trusted_proxies)
+        # granian does so after an answer that didn't wait for the body; whoever isn't told sends the next request in vain.
+        self.hangs_up = settings.TAILRACE.server == "granian"
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         given = request.META.get("HTTP_X_REQUEST_ID", "")
         request.request_id = given if given and _ID.match(given) else self.ids.next()  # type: ignore[attr-defined]
         if self.renew is not None:
             self.renew()
-        # What stands between here and the guard is for pages: sessions, forms, their headers.
-        response = (Guard.shortcut if request.path_info.startswith(GUARDED) else self.get_response)(request)
+        if self.has_proxies:
+            addresses.note_scheme(request)
+        response = self.refusal(request)
+        if response is None:
+            # What stands between here and the guard is for pages: sessions, forms, their headers.
+            response = (Guard.shortcut if request.path_info.startswith(GUARDED) else self.get_response)(request)
+        limits.leave(request)
+        actor.request.set(None)  # a thread that waits keeps no body of its last request
         headers = response.headers
         headers["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
         headers["X-Content-Type-Options"] = "nosniff"
+        if self.hangs_up and _is_unread(request):
+            headers["Connection"] = "close"
+        if request.method == "GET" and request.path_info.startswith(GUARDED):
+            headers.setdefault("Content-Security-Policy", NOTHING_RUNS)
         if not response.streaming and "Content-Length" not in headers:
             headers["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]
         return response

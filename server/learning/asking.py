@@ -1,7 +1,7 @@
 """The read path: predictions that reflect everything acknowledged, and labels that come late."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -213,8 +213,21 @@ _INSERT = {
 }
 
 
-def waiting(identifier: Any, model: str | None = None, field: str = "identifier") -> Prediction:
+def waiting(
+    identifier: Any,
+    model: str | None = None,
+    field: str = "identifier",
+    *,
+    streams: Collection[str] | None = None,
+) -> Prediction:
     """The prediction that an identifier names.
+
+    Parameters
+    ----------
+    model
+        The only model that it may be of.
+    streams
+        Names of the only streams that are looked at; None for all.
 
     Raises
     ------
@@ -237,7 +250,7 @@ def waiting(identifier: Any, model: str | None = None, field: str = "identifier"
         )
     except (DatabaseError, InterfaceError) as exc:
         raise locks.give_up(exc) from exc
-    if found is None:
+    if found is None or (streams is not None and found.model.stream.name not in streams):
         raise NotFound(f"no prediction is kept for identifier {shown(identifier)}", field=field)
     if model is not None and found.model.name != model:
         raise Invalid(f"identifier {shown(identifier)} is of model {found.model.name}, not of {model}", field="model")

@@ -9,6 +9,7 @@ TailraceError
 ├── Gone             410
 ├── TooLarge         413
 ├── Unsupported      415
+├── TooMany          429
 └── Unavailable      503
 """
 
@@ -88,6 +89,17 @@ class Unsupported(TailraceError):
 
     status = 415
     code = "unsupported_media_type"
+
+
+class TooMany(TailraceError):
+    """More often than the limits allow; nothing was changed and the request may be repeated after ``retry_after`` seconds."""
+
+    status = 429
+    code = "too_many_requests"
+
+    def __init__(self, message: str, *, retry_after: int, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
 
 
 class Unavailable(TailraceError):

@@ -3,31 +3,42 @@
 import base64
 import logging
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db import OperationalError, connection
 from django.http import HttpRequest, HttpResponse
-from django.test import Client, RequestFactory
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
 from riverapi.auth import parse_auth_header
 
-from server.accounts import jwt, tokens
+from server.accounts import jwt, roles, tokens
+from server.accounts.access import PUBLIC, SIGNED_IN, allow
 from server.accounts.models import Token
-from server.api import auth
+from server.api import caller
 from server.api.codec import answer
 from server.api.riverapi.auth import token as handshake
+from server.streams import registry
+from tests.people import person
 
 REALM, SERVICE = "http://testserver/api/auth/token/", "http://testserver"
 
 
-def who(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+def a_view(*, hot: bool = False) -> Callable[..., HttpResponse]:
     """A view that answers whom the guard let in."""
-    identity = request.identity
-    return answer({"who": None if identity is None else identity.username})
+
+    def who(request: HttpRequest) -> HttpResponse:
+        if hot and request.method == "POST":
+            caller.confirm(request, registry.generation())
+        identity = request.identity
+        return answer({"who": None if identity is None else identity.username})
+
+    who.csrf_exempt = True
+    return who
 
 
 def fails(request: HttpRequest) -> HttpResponse:
@@ -35,27 +46,27 @@ def fails(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
-    path("api/", who),
-    path("api/auth/token/", handshake),
-    path("api/fails/", fails),
-    path("api/v1/schema/", who),
-    path("api/v1/docs/", who),
-    path("healthz", who),
-    path("<path:rest>", who),
+    path("api/", allow(a_view(), get=PUBLIC)),
+    path("api/v1/", allow(a_view(), get="read")),
+    path("api/models/", allow(a_view(), get="read", post="create")),
+    path("api/v1/models/", allow(a_view(), get="read")),
+    path("api/v1/me/", allow(a_view(), get=SIGNED_IN)),
+    path("api/learn/", allow(a_view(hot=True), hot=True, post="learn", get="read")),
+    path("api/audit/", allow(a_view(), get="read_audit")),
+    path("api/forgotten/", a_view()),
+    path("api/closed/", allow(a_view())),
+    path("api/auth/token/", allow(handshake, get=PUBLIC)),
+    path("api/fails/", allow(fails, get="read")),
+    path("api/v1/schema/", allow(a_view(), get=PUBLIC)),
+    path("api/v1/docs/", allow(a_view(), get=PUBLIC)),
 ]
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
-
-
-@pytest.fixture(autouse=True)
-def _required(settings: Any) -> None:
-    settings.TAILRACE = settings.TAILRACE.model_copy(update={"auth": "required"})
-    settings.MIDDLEWARE = ["server.api.middleware.Envelope", "server.api.auth.Guard"]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__), pytest.mark.usefixtures("required")]
 
 
 @pytest.fixture
 def ada() -> User:
-    return User.objects.create_user("ada")
+    return person("ada", "researcher")
 
 
 @pytest.fixture
@@ -81,6 +92,10 @@ def get(client: Client, path: str, credential: str | None = None, **extra: Any) 
     return client.get(path, headers={} if credential is None else {"Authorization": credential}, **extra)
 
 
+def post(client: Client, path: str, credential: str) -> HttpResponse:
+    return client.post(path, headers={"Authorization": f"Bearer {credential}"})
+
+
 def assert_refused(response: HttpResponse, code: str = "unauthenticated") -> None:
     assert response.status_code == 401
     assert response["Www-Authenticate"] == f'realm="{REALM}",service="{SERVICE}"'
@@ -93,8 +108,8 @@ def assert_refused(response: HttpResponse, code: str = "unauthenticated") -> Non
 # Who is let in
 
 
-@pytest.mark.parametrize("path", ["/api/models/", "/api/v1/models/", "/api/v1/", "/api/no/such/place/"])
-@pytest.mark.parametrize("method", ["get", "head", "post", "put", "patch", "delete", "options"])
+@pytest.mark.parametrize("path", ["/api/models/", "/api/v1/models/", "/api/v1/", "/api/v1/me/", "/api/learn/"])
+@pytest.mark.parametrize("method", ["get", "head", "post", "put", "patch", "delete", "options", "trace"])
 def test_it_lets_nobody_in_unknown(client, path, method, django_assert_num_queries):
     with django_assert_num_queries(0):
         response = getattr(client, method)(path)
@@ -111,14 +126,14 @@ def test_a_refusal_has_the_one_error_shape_on_both_apis(client):
     assert "RIVER_ML_TOKEN" in riverapi.json()["message"]
 
 
-def test_it_lets_a_token_in_with_one_read(client, secret, django_assert_num_queries):
-    with django_assert_num_queries(1):
+def test_it_lets_a_token_in_with_two_reads_the_caller_and_the_permissions(client, secret, django_assert_num_queries):
+    with django_assert_num_queries(2):
         response = get(client, "/api/v1/models/", f"Bearer {secret}")
     assert response.json() == {"who": "ada"}
 
 
-def test_it_lets_an_access_token_in_with_one_read(client, access, django_assert_num_queries):
-    with django_assert_num_queries(1):
+def test_it_lets_an_access_token_in_with_two_reads(client, access, django_assert_num_queries):
+    with django_assert_num_queries(2):
         response = get(client, "/api/models/", f"Bearer {access}")
     assert response.json() == {"who": "ada"}
 
@@ -128,7 +143,7 @@ def test_the_scheme_is_read_as_http_says(client, secret, form):
     assert get(client, "/api/models/", form.format(secret)).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/api/", "/api/v1/schema/", "/api/v1/docs/", "/healthz", "/static/x.js"])
+@pytest.mark.parametrize("path", ["/api/", "/api/v1/schema/", "/api/v1/docs/"])
 def test_anyone_may_ask_what_this_is_and_how_to_call_it(client, path, django_assert_num_queries):
     with django_assert_num_queries(0):
         assert get(client, path).json() == {"who": None}
@@ -140,9 +155,17 @@ def test_what_is_public_is_public_to_read_alone(client, path):
     assert_refused(client.post(path))
 
 
-@pytest.mark.parametrize("path", ["/api/v1/docs/more/", "/api/%6dodels/", "/%61pi/models/", "/api//", "/api/../api/x/"])
+@pytest.mark.parametrize("path", ["/api/%6dodels/", "/%61pi/models/", "/api/models/?x=/api/", "/api/v1/%6d%65/"])
 def test_no_spelling_of_an_address_goes_round_it(client, path):
     assert_refused(get(client, path))
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/nothing/", "/api//", "/api/../api/models/", "/api/v1/docs/more/", "/API/models/"]
+)
+def test_what_is_not_there_is_not_there_whoever_asks(client, secret, path):
+    for credential in (None, f"Bearer {secret}", "Bearer nonsense"):
+        assert get(client, path, credential).status_code == 404
 
 
 def test_with_auth_open_everyone_is_let_in_and_nothing_is_looked_at(client, settings, django_assert_num_queries):
@@ -150,6 +173,68 @@ def test_with_auth_open_everyone_is_let_in_and_nothing_is_looked_at(client, sett
     with django_assert_num_queries(0):
         assert get(client, "/api/models/").json() == {"who": None}
         assert get(client, "/api/models/", "Bearer nonsense").json() == {"who": None}
+
+
+# What they may do
+
+
+def test_a_credential_that_holds_but_is_not_for_this_is_told_what_it_would_need(client, secret):
+    response = get(client, "/api/audit/", f"Bearer {secret}")
+    assert response.status_code == 403
+    assert "Www-Authenticate" not in response
+    message = response.json()["error"]["message"]
+    assert "ada may not do this, which needs the permission 'read_audit'" in message
+    assert secret not in message
+
+
+def test_whoever_has_no_role_may_nothing_but_hear_who_they_are(client):
+    _, secret = tokens.create(person("nobody", ""), "laptop")
+    assert get(client, "/api/v1/me/", f"Bearer {secret}").json() == {"who": "nobody"}
+    assert get(client, "/api/models/", f"Bearer {secret}").status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/api/forgotten/", "/api/closed/"])
+def test_an_address_that_says_nothing_of_who_may_use_it_is_closed_to_all(client, path, settings):
+    person("root", is_superuser=True)
+    _, secret = tokens.create(User.objects.get(username="root"), "laptop")
+    assert get(client, path, f"Bearer {secret}").status_code == 403
+    settings.TAILRACE = settings.TAILRACE.model_copy(update={"auth": "open"})
+    assert get(Client(), path).status_code == 403
+
+
+def test_a_view_cannot_be_declared_twice_with_different_rules():
+    view = allow(a_view(), get="read")
+    assert allow(view, get="read") is view
+    for again in ({"get": "create"}, {"get": "read", "post": "create"}, {"get": "read", "hot": True}, {}):
+        with pytest.raises(ValueError, match="declared twice"):
+            allow(view, **again)
+
+
+# The hot path
+
+
+def test_a_known_caller_costs_a_hot_address_no_read_of_the_guards_own(
+    client, secret, access, django_assert_num_queries
+):
+    for credential in (secret, access):
+        assert post(client, "/api/learn/", credential).json() == {"who": "ada"}
+        with django_assert_num_queries(0):  # the view's own read goes by the driver, and isn't counted
+            assert post(client, "/api/learn/", credential).json() == {"who": "ada"}
+
+
+def test_other_methods_of_a_hot_address_are_looked_up_every_time(client, secret, django_assert_num_queries):
+    post(client, "/api/learn/", secret)
+    with django_assert_num_queries(2):
+        assert get(client, "/api/learn/", f"Bearer {secret}").status_code == 200
+
+
+def test_what_is_remembered_of_a_caller_never_does_more_than_the_address_needs(client, ada):
+    _, learns = tokens.create(ada, "job", scopes=["learn"])
+    assert post(client, "/api/learn/", learns).status_code == 200
+    assert post(client, "/api/models/", learns).status_code == 403
+    _, reads = tokens.create(ada, "reader", scopes=["read"])
+    assert get(client, "/api/models/", f"Bearer {reads}").status_code == 200
+    assert post(client, "/api/learn/", reads).status_code == 403
 
 
 # Who isn't
@@ -178,34 +263,59 @@ def test_it_refuses_credentials_of_another_kind_and_says_which_it_wants(client, 
         assert "Authorization: Bearer TOKEN" in response.json()["message"]
 
 
-def test_a_revocation_counts_from_the_next_request_on(client, made, access):
-    token, secret = made
-    for credential in (secret, access):
-        assert get(client, "/api/models/", f"Bearer {credential}").status_code == 200
-    Token.objects.filter(pk=token.pk).update(revoked_at=datetime.now(UTC))  # as another process does it
-    for credential in (secret, access):
-        assert_refused(get(client, "/api/models/", f"Bearer {credential}"), "invalid_credential")
-    assert_refused(get(client, "/api/auth/token/", basic("ada", secret)), "invalid_credential")
-
-
-@pytest.mark.parametrize(
+ENDS = pytest.mark.parametrize(
     "end",
     [
+        lambda token: Token.objects.filter(pk=token.pk).update(revoked_at=datetime.now(UTC)),
         lambda token: Token.objects.filter(pk=token.pk).update(expires_at=datetime.now(UTC)),
         lambda token: User.objects.filter(pk=token.owner_id).update(is_active=False),
         lambda token: token.owner.delete(),
         lambda token: token.delete(),
     ],
-    ids=["expired", "user blocked", "user deleted", "token deleted"],
+    ids=["revoked", "expired", "user blocked", "user deleted", "token deleted"],
 )
+
+
+@ENDS
 def test_whatever_ends_a_token_counts_from_the_next_request_on(client, made, access, end):
     token, secret = made
     for credential in (secret, access):
         assert get(client, "/api/models/", f"Bearer {credential}").status_code == 200
+        assert post(client, "/api/learn/", credential).status_code == 200
     end(token)
     for credential in (secret, access):
         assert_refused(get(client, "/api/models/", f"Bearer {credential}"), "invalid_credential")
+        assert_refused(post(client, "/api/learn/", credential), "invalid_credential")
     assert_refused(get(client, "/api/auth/token/", basic("ada", secret)), "invalid_credential")
+
+
+@pytest.mark.parametrize(
+    "lessen",
+    [
+        lambda token: roles.give(token.owner, "viewer"),
+        lambda token: roles.give(token.owner, ""),
+        lambda token: token.owner.groups.clear(),
+        lambda token: Group.objects.all().delete(),
+        lambda token: Group.objects.get(name="researcher").permissions.clear(),
+        lambda token: Token.objects.filter(pk=token.pk).update(scopes=["read"]),
+    ],
+    ids=["a lower role", "no role", "no groups", "groups deleted", "group's permissions taken", "scopes taken"],
+)
+def test_whatever_lessens_what_a_caller_may_do_counts_from_the_next_request_on(client, made, access, lessen):
+    token, secret = made
+    for credential in (secret, access):
+        assert post(client, "/api/learn/", credential).status_code == 200
+    lessen(token)
+    for credential in (secret, access):
+        assert post(client, "/api/learn/", credential).status_code == 403
+
+
+def test_whatever_adds_to_it_counts_too(client):
+    viewer = person("eve", "viewer")
+    _, secret = tokens.create(viewer, "laptop")
+    assert post(client, "/api/learn/", secret).status_code == 403
+    roles.give(viewer, "researcher")
+    assert post(client, "/api/learn/", secret).status_code == 200
 
 
 def test_a_database_that_cannot_say_lets_nobody_in_and_asks_to_try_again(client, secret, monkeypatch):
@@ -226,7 +336,8 @@ def test_a_host_that_is_not_ours_is_not_echoed(client, settings):
     assert "Www-Authenticate" not in response
 
 
-def test_the_challenge_names_the_host_and_scheme_that_were_asked(client):
+def test_the_challenge_names_the_host_and_scheme_that_were_asked(client, settings):
+    settings.ALLOWED_HOSTS = ["tailrace.example"]
     response = client.get("/api/models/", headers={"Host": "tailrace.example:8443"}, secure=True)
     challenge = parse_auth_header(response["Www-Authenticate"])
     assert challenge.Realm == "https://tailrace.example:8443/api/auth/token/"
@@ -338,15 +449,3 @@ def test_no_log_line_and_no_error_holds_a_credential(client, made, access, caplo
     for _, response in shown:
         if response.status_code != 200:
             assert not any(credential in response.content.decode() + str(response.headers) for credential in planted)
-
-
-# The parts, for those who build on them
-
-
-def test_identify_tells_and_require_refuses(secret):
-    known = RequestFactory().get("/api/models/", headers={"Authorization": f"Bearer {secret}"})
-    unknown = RequestFactory().get("/api/models/")
-    assert auth.identify(known) == auth.require(known) == tokens.verify(secret)
-    assert auth.identify(unknown) is None
-    with pytest.raises(auth.Challenge, match="who is calling"):
-        auth.require(unknown)

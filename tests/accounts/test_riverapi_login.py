@@ -1,13 +1,16 @@
 """The published riverapi client against a real server that requires tokens."""
 
+import pickle
+
 import pytest
 import requests
 import riverapi.main
+from river import linear_model
 
 
 @pytest.fixture
 def guarded(serve):
-    return serve(auth="required", workers=2, threads=4)
+    return serve(auth="required", workers=2, threads=4, address_rate=0)
 
 
 @pytest.fixture
@@ -32,9 +35,59 @@ def test_riverapi_needs_its_two_variables_and_nothing_else(guarded, river_client
     river_client.headers["Authorization"] = "Bearer eyJvbGQ.eyJvbGQ.b2xk"  # one that no longer holds is replaced
     assert river_client.models() == {"models": []}
 
-    monkeypatch.setenv("RIVER_ML_TOKEN", "trc_" + "0" * 64)
+    for wrong in ("trc_" + "0" * 64, "trc_", "wrong", ""):
+        monkeypatch.setenv("RIVER_ML_TOKEN", wrong)
+        with pytest.raises(SystemExit):
+            riverapi.main.Client(guarded.url, quiet=True).models()
+
+
+def test_every_call_of_the_published_client_signs_in_by_itself(guarded, river_client, tmp_path):
+    """Each as the first that a client makes, so that each is refused, goes through the handshake and is sent again."""
+
+    def new() -> riverapi.main.Client:
+        return riverapi.main.Client(guarded.url, quiet=True)
+
+    assert new().info()["id"] == "tailrace"  # which nobody needs to sign in for
+    assert new().upload_model(linear_model.LinearRegression(), "regression", "named") == "named"
+    name = new().upload_model(linear_model.LinearRegression(), "regression")
+    assert new().models() == {"models": sorted(["named", name])}
+    for n in range(3):
+        assert new().learn(name, {"a": float(n)}, 2.0 * n) == "Successful learn."
+    answer = new().predict(name, {"a": 3.0})
+    assert answer["model"] == name
+    assert new().label(6.0, answer["identifier"], name) == "Successful label."
+    assert set(new().metrics(name)) == {"MAE", "RMSE", "SMAPE"}
+    calls = new().stats(name)
+    assert {kind: calls[kind]["n_calls"] for kind in calls} == {"predict": 1, "learn": 3}
+    assert "LinearRegression" in str(new().get_model_json(name))
+    with open(new().download_model(name, str(tmp_path / "model.pkl")), "rb") as file:
+        assert pickle.load(file).predict_one({"a": 3.0}) != 0
+    new().delete_model("named")
+    assert new().models() == {"models": [name]}
+    assert guarded.get("/api/models/")[0] == 401  # and nobody came in without
+
+
+def test_the_published_client_listens_once_it_is_signed_in(river_client):
+    # It sends a refused request again without streaming, and would wait for the end of the events: so not as its first.
+    name = river_client.upload_model(linear_model.LinearRegression(), "regression")
+    for n in range(3):
+        river_client.learn(name, {"a": float(n)}, 2.0 * n)
+    river_client.set_header("Last-Event-ID", "0")
+    for listen in (river_client.stream_events, river_client.stream_metrics):
+        lines = listen()
+        told = [line for line in (next(lines) for _ in range(6)) if line.startswith("data: ")]
+        assert len(told) >= 2
+        lines.close()
+
+
+def test_a_role_that_was_lowered_counts_for_an_access_token_that_is_out(guarded, river_client):
+    admin = guarded.manage("create_token", "root", "--create-user", "--role", "admin").stdout.strip()
+    river_client.models()
+    lowered = guarded.request("PATCH", "/api/v1/users/ada/", {"role": "viewer"}, {"Authorization": f"Bearer {admin}"})
+    assert lowered[0] == 200
+    assert river_client.models() == {"models": []}
     with pytest.raises(SystemExit):
-        riverapi.main.Client(guarded.url, quiet=True).models()
+        river_client.upload_model(linear_model.LinearRegression(), "regression")
 
 
 def test_a_revocation_counts_at_once_on_every_worker_and_no_log_line_holds_a_credential(guarded, secret, river_client):

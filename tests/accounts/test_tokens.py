@@ -10,10 +10,12 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 
-from server.accounts import tokens
+from server.accounts import roles, tokens
 from server.accounts.identity import Identity
 from server.accounts.models import Token
+from server.streams import registry
 from server.streams.errors import Invalid
+from tests.people import person
 
 pytestmark = pytest.mark.django_db
 
@@ -22,12 +24,13 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def ada() -> User:
-    return User.objects.create_user("ada")
+    return person("ada", "researcher")
 
 
-def test_it_tells_whose_secret_it_is(ada):
+def test_it_tells_whose_secret_it_is_and_what_they_may_do(ada):
     token, secret = tokens.create(ada, "laptop")
-    assert tokens.verify(secret) == Identity(ada.pk, "ada", token.pk)
+    may = frozenset(roles.permissions_of_role("researcher"))
+    assert tokens.verify(secret) == Identity(ada.pk, "ada", token.pk, may, generation=registry.generation())
 
 
 def test_an_identity_cannot_be_changed(ada):
@@ -49,9 +52,9 @@ def test_only_the_hash_of_a_secret_is_stored(ada):
     assert not any(secret.removeprefix("trc_") in str(value) for value in stored)
 
 
-def test_it_verifies_with_one_read_and_writes_nothing(ada, django_assert_num_queries):
+def test_it_verifies_with_two_reads_and_writes_nothing(ada, django_assert_num_queries):
     token, secret = tokens.create(ada, "laptop")
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         assert tokens.verify(secret) is not None
     token.refresh_from_db()
     assert token.last_used_at is None
@@ -196,15 +199,35 @@ def test_the_command_makes_a_user_only_when_asked(capsys):
         call_command("create_token", "grace")
     assert not User.objects.exists()
     call_command("create_token", "grace", "--create-user")
-    assert tokens.verify(capsys.readouterr().out.strip()).username == "grace"
+    made = tokens.verify(capsys.readouterr().out.strip())
+    assert (made.username, made.permissions) == ("grace", frozenset(roles.permissions_of_role("researcher")))
     assert not User.objects.get().has_usable_password()
     call_command("create_token", "grace", "--create-user")
     assert User.objects.count() == 1
 
 
+def test_the_command_makes_a_token_for_a_job_that_can_only_learn_into_its_stream(ada, capsys):
+    call_command("create_token", "ada", "--scopes", "learn", "--streams", "lammps-runtime, bonds")
+    out, err = capsys.readouterr()
+    made = tokens.verify(out.strip())
+    assert (made.permissions, made.streams) == ({"learn"}, {"lammps-runtime", "bonds"})
+    assert "for learn on bonds, lammps-runtime." in err
+
+
+def test_the_command_gives_a_role_to_the_user_that_it_makes_alone(capsys):
+    call_command("create_token", "eve", "--create-user", "--role", "viewer")
+    assert roles.role_of(User.objects.get()) == "viewer"
+    call_command("create_token", "eve", "--create-user", "--role", "admin")
+    assert roles.role_of(User.objects.get()) == "viewer"
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
+        (["ada", "--scopes", "learn,fly"], "scopes is .*'fly'.*: expected a list of at least one of learn, predict"),
+        (["ada", "--scopes", ""], "scopes is .* expected"),
+        (["ada", "--streams", "a b"], "'a b' can't name a stream"),
+        (["ada", "--streams", ""], "'' can't name a stream"),
         (["ada", "--days", "0"], "--days is 0: expected 1 to 3650"),
         (["ada", "--days", "99999999999"], "--days is 99999999999"),
         (["ada", "--name", ""], "name is '': expected"),

@@ -32,6 +32,9 @@ class Api:
     def delete(self, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         return self.client.generic("DELETE", path, self._encoded(body), content_type)
 
+    def patch(self, path: str, body: Any) -> Any:
+        return self.client.generic("PATCH", path, self._encoded(body), "application/json")
+
     @staticmethod
     def _encoded(body: Any) -> bytes:
         return b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -341,7 +341,7 @@ def test_an_event_id_that_is_none_is_refused(world, path, last):
     "method, path",
     [
         ("PUT", "/api/v1/streams/"),
-        ("DELETE", "/api/v1/streams/s/"),
+        ("PUT", "/api/v1/streams/s/"),
         ("GET", "/api/v1/models/lin/predict/"),
         ("PATCH", "/api/v1/models/lin/"),
         ("DELETE", OBSERVATIONS),

@@ -8,6 +8,7 @@ from river import linear_model, preprocessing
 
 from server.learning import recipes
 from tests.api.conftest import Api
+from tests.people import person, secret_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -175,15 +176,8 @@ def test_a_deleted_model_is_gone_and_the_log_stays(fed):
     fed.learn({"a": 1, "k": "odd"}, 7.0)
 
 
-def test_who_made_it_is_kept(api, settings):
-    from django.contrib.auth.models import User
-
-    from server.accounts import tokens
-
-    settings.TAILRACE = settings.TAILRACE.model_copy(update={"auth": "required"})
-    settings.MIDDLEWARE = ["server.api.middleware.Envelope", "server.api.auth.Guard"]
-    _, secret = tokens.create(User.objects.create_user("ada"), "test")
-    api.client.defaults["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
+def test_who_made_it_is_kept(api, required):
+    api.client.defaults["HTTP_AUTHORIZATION"] = f"Bearer {secret_of(person('ada'))}"
     assert api.stream("s")["created_by"] == "ada"
     assert api.model("m", "s")["created_by"] == "ada"
     assert api.upload("up").status_code == 201

@@ -11,6 +11,7 @@ import pytest
 from server.api.v1 import export
 from server.streams import log
 from server.streams.models import Batch, Stream
+from tests.api.conftest import refused
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -62,6 +63,41 @@ def test_a_stream_is_made_on_first_use(api):
     receipt = api.learn({"a": 1}, 2.5, stream="fresh")
     assert receipt == {"first": 1, "last": 1, "accepted": 1, "duplicates": 0, "models": {}}
     assert api.ok("/api/v1/streams/fresh/")["target"]["kind"] == "number"
+
+
+def test_the_description_of_a_stream_can_be_changed_and_nothing_else(api):
+    made = api.stream("s", description="Loop times")
+    response = api.patch("/api/v1/streams/s/", {"description": "Loop times, s"})
+    assert (response.status_code, response.json()) == (200, {**made, "description": "Loop times, s"})
+    assert api.ok("/api/v1/streams/s/")["description"] == "Loop times, s"
+    for body, field in (
+        ({}, "description"),
+        ({"description": 3}, "description"),
+        ({"description": "x" * 10_001}, "description"),
+        ({"description": "x", "target": {"name": "y"}}, "target"),
+        ({"name": "t", "description": "x"}, "name"),
+    ):
+        refused(api.patch("/api/v1/streams/s/", body), 400, field)
+    refused(api.patch("/api/v1/streams/t/", {"description": "x"}), 404, "stream")
+    assert api.ok("/api/v1/streams/s/")["description"] == "Loop times, s"
+
+
+def test_a_stream_that_was_never_used_can_be_deleted_and_its_name_used_again(api):
+    api.stream("s")
+    response = api.delete("/api/v1/streams/s/")
+    assert (response.status_code, response.content) == (204, b"")
+    refused(api.delete("/api/v1/streams/s/"), 404, "stream")
+    assert api.stream("s")["head"] == 0
+
+
+def test_a_stream_with_models_or_observations_is_not_deleted(api):
+    api.stream("s")
+    api.model("lin", "s")
+    refused(api.delete("/api/v1/streams/s/"), 409, code="has_models")
+    assert api.delete("/api/v1/models/lin/").status_code == 204
+    api.learn({"a": 1}, 2.5)
+    refused(api.delete("/api/v1/streams/s/"), 409, code="has_observations")
+    assert api.ok("/api/v1/streams/s/")["head"] == 1
 
 
 def test_a_stream_shows_its_head_counts_and_models(api):

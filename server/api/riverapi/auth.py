@@ -2,7 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse
 
-from server.accounts import jwt, tokens
+from server.accounts import jwt, limits, tokens
 from server.api.auth import identify_basic, refusal
 from server.api.codec import answer
 from server.api.riverapi.request import methods
@@ -13,6 +13,7 @@ def grant(request: HttpRequest) -> HttpResponse:
     identity = identify_basic(request)
     if identity is None:
         raise refusal(request)
+    limits.count_caller(identity)
     tokens.note_use(identity)
     response = answer(jwt.issue(identity))
     response["Cache-Control"] = "no-store"

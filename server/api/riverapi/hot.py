@@ -27,8 +27,7 @@ def learn(request: HttpRequest) -> HttpResponse:
     name = payload.get("model")
     if identifier is not None:
         caller.confirm(request, None)
-        found = asking.waiting(identifier, _optional(name))
-        hot.check_kept(request, found)
+        found = asking.waiting(identifier, _optional(name), streams=caller.only_streams(request))
         asking.label(found, payload.get("ground_truth"), "ground_truth")
         model_id = found.model_id
     else:
@@ -78,8 +77,7 @@ def label(request: HttpRequest) -> HttpResponse:
     for name in ("model", "identifier", "label"):
         if payload.get(name) is None:
             raise Invalid(f"{name} is missing: expected model, identifier and label", field=name, code="missing")
-    found = asking.waiting(payload["identifier"], _optional(payload["model"]))
-    hot.check_kept(request, found)
+    found = asking.waiting(payload["identifier"], _optional(payload["model"]), streams=caller.only_streams(request))
     asking.label(found, payload["label"], "label")
     return HttpResponse(LABELED, status=200, content_type="application/json")
 

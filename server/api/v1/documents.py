@@ -2,12 +2,34 @@
 
 from typing import Any
 
+from csp.utils import build_policy
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from server.api.v1.view import AlwaysFirst
+
+POLICY = {
+    "default-src": ["'none'"],
+    "script-src": ["'self'"],
+    "style-src": ["'self'"],
+    "img-src": ["'self'", "data:"],
+    "connect-src": ["'self'"],
+    "frame-ancestors": ["'none'"],
+    "form-action": ["'none'"],
+    "base-uri": ["'none'"],
+}
+"""Of the page of the documentation, which runs Swagger UI; other pages run nothing."""
+
+HEADERS = {
+    "Content-Security-Policy": build_policy(POLICY),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
 
 
 class _JSONFirst(DefaultContentNegotiation):
@@ -36,9 +58,17 @@ class Schema(SpectacularAPIView):
     metadata_class = None
 
 
-class Docs(SpectacularSwaggerView):
-    """Swagger UI, from files that the server has."""
+class Docs(SpectacularSwaggerSplitView):
+    """Swagger UI, from files that the server has; the script that starts it is one of them (``?script``)."""
 
     url_name = "v1-schema"
+    template_name = "api/docs.html"
     content_negotiation_class = AlwaysFirst
     metadata_class = None
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        response: Response = super().get(request, *args, **kwargs)
+        for name, value in HEADERS.items():
+            response[name] = value
+        return response

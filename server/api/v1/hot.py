@@ -243,7 +243,6 @@ def label(request: HttpRequest, identifier: str) -> HttpResponse:
     payload = json_object(request)
     only(payload, "y", "source", required=("y",))
     _check_source(payload.get("source"), "source")
-    found = asking.waiting(identifier)
-    hot.check_kept(request, found)
+    found = asking.waiting(identifier, streams=caller.only_streams(request))
     receipt = asking.label(found, payload["y"], source=payload.get("source"))
     return answer(_receipt(receipt, True, told=caller.may(request, "predict")))

@@ -23,9 +23,15 @@ ERRORS = {
     409: "It contradicts what is there: a name is taken, a label differs, or a model isn't ready yet",
     410: "The prediction expired before its label came",
     413: "More than the limits allow",
+    415: "The body isn't said to be JSON",
+    429: "More often than the limits allow; nothing was changed: try again after Retry-After",
     503: "The database doesn't answer, or this process is fully used; nothing was changed: try again after Retry-After",
 }
-EVERYWHERE = (400, 401, 403, 503)
+TAGS = (
+    "streams", "observations", "models", "predictions", "events",
+    "me", "signin", "tokens", "users", "audit", "settings",
+)  # fmt: skip
+EVERYWHERE = (400, 401, 403, 429, 503)
 
 
 def ref(name: str) -> Spec:
@@ -113,6 +119,7 @@ def documented(operation_id: str, summary: str, description: str = "", **parts: 
 
 def complete(result: Spec, generator: Any, request: Any, public: bool) -> Spec:
     """drf-spectacular's hook: the hot operations and the components."""
+    from server.api.v1 import account_schemas
     from server.api.v1.hot_operations import HOT
     from server.api.v1.schemas import SCHEMAS
 
@@ -121,9 +128,9 @@ def complete(result: Spec, generator: Any, request: Any, public: bool) -> Spec:
         result["paths"].setdefault(path, {}).update(copy.deepcopy(methods))
     result["paths"] = dict(sorted(result["paths"].items()))
     result["components"] = {
-        "schemas": copy.deepcopy(SCHEMAS),
+        "schemas": copy.deepcopy(SCHEMAS | account_schemas.SCHEMAS),
         "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
     }
     result["security"] = [{"token": []}, {}]
-    result["tags"] = [{"name": name} for name in ("streams", "observations", "models", "predictions", "events")]
+    result["tags"] = [{"name": name} for name in TAGS]
     return result

@@ -80,7 +80,7 @@ class OneStream(View):
     )
     def patch(self, request: Request, name: str) -> Response:
         stream = caller.stream(request._request, name)
-        caller.check_owner(request._request, stream.owner_id, f"stream {stream.name}")
+        caller.check_owner(request._request, stream)
         payload = self.payload(request)
         only(payload, "description", required=("description",))
         registry.describe(stream, payload["description"])
@@ -96,7 +96,7 @@ class OneStream(View):
     )
     def delete(self, request: Request, name: str) -> Response:
         stream = caller.stream(request._request, name)
-        caller.check_owner(request._request, stream.owner_id, f"stream {stream.name}")
+        caller.check_owner(request._request, stream)
         if Model.objects.filter(stream=stream).exists():
             raise Conflict(f"stream {stream.name} has models: delete them first", code="has_models")
         registry.delete(stream)

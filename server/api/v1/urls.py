@@ -2,12 +2,15 @@
 
 from django.urls import path
 
-from server.accounts.access import PUBLIC, allow
-from server.api.v1 import hot
+from server.accounts.access import PUBLIC, SIGNED_IN, allow
+from server.api.v1 import hot, signin, tokens, users
+from server.api.v1.audit_trail import Audit
 from server.api.v1.documents import Docs, Schema
 from server.api.v1.events import Events
+from server.api.v1.me import Me, MyPassword
 from server.api.v1.models import Download, History, Metrics, Models, OneModel, Recipes, Stats
 from server.api.v1.observations import observations
+from server.api.v1.settings_view import Settings
 from server.api.v1.streams import OneStream, Retract, Streams
 
 urlpatterns = [
@@ -25,6 +28,22 @@ urlpatterns = [
     path("models/<str:name>/history/", allow(History.as_view(), get="read")),
     path("models/<str:name>/stats/", allow(Stats.as_view(), get="read")),
     path("events/", allow(Events.as_view(), get="read")),
+    # What SIGNED_IN lets in is looked at by the view: their own tokens and sign-ins, by scope, and admins everybody's.
+    path("me/", allow(Me.as_view(), get=SIGNED_IN)),
+    path("me/password/", allow(MyPassword.as_view(), post=SIGNED_IN)),
+    path("tokens/", allow(tokens.Tokens.as_view(), get=SIGNED_IN, post=SIGNED_IN)),
+    path("tokens/<str:id>/", allow(tokens.OneToken.as_view(), get=SIGNED_IN, delete=SIGNED_IN)),
+    path("tokens/<str:id>/rotate/", allow(tokens.Rotate.as_view(), post=SIGNED_IN)),
+    path("signin/", allow(signin.Begin.as_view(), post=PUBLIC, delete=PUBLIC)),
+    path("signin/refresh/", allow(signin.Refresh.as_view(), post=PUBLIC)),
+    path("users/", allow(users.Users.as_view(), get="moderate_users", post="manage_users")),
+    path("users/<str:name>/", allow(users.OneUser.as_view(), get="moderate_users", patch="manage_users")),
+    path("users/<str:name>/block/", allow(users.Block.as_view(), post="moderate_users")),
+    path("users/<str:name>/unblock/", allow(users.Unblock.as_view(), post="moderate_users")),
+    path("users/<str:name>/password/", allow(users.Password.as_view(), post="moderate_users")),
+    path("users/<str:name>/sign-ins/", allow(users.SignIns.as_view(), get=SIGNED_IN, delete=SIGNED_IN)),
+    path("audit/", allow(Audit.as_view(), get="read_audit")),
+    path("settings/", allow(Settings.as_view(), get="read_settings")),
     path("schema/", allow(Schema.as_view(), get=PUBLIC), name="v1-schema"),
     path("docs/", allow(Docs.as_view(), get=PUBLIC), name="v1-docs"),
 ]

@@ -5,17 +5,17 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, transaction
 
-from server.accounts import tokens
-from server.streams.errors import Invalid
+from server.accounts import roles, tokens, users
+from server.streams.errors import NotFound, TailraceError
 
 LONGEST_DAYS = 3650
 
 USAGE = """\
-Token {id} ({name}) of {user}{until}. It is the line on standard output, shown this once: keep it like a password.
+Token {id} ({name}) of {user}{until}, for {what}.
+It is the line on standard output, shown this once: keep it like a password.
 
 With riverapi:    export RIVER_ML_USER={user}
                   export RIVER_ML_TOKEN=<the token>
@@ -31,7 +31,23 @@ class Command(BaseCommand):
         parser.add_argument("user", metavar="USER", help="name of the user that the token acts as")
         parser.add_argument("--name", default="command line", help="what the token is for (default: %(default)s)")
         parser.add_argument("--days", type=int, help="days until it expires (default: never)")
+        parser.add_argument(
+            "--scopes",
+            type=_names,
+            default=",".join(roles.SCOPES),
+            metavar="SCOPE,…",
+            help="what it may do, as far as the user's role allows it (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--streams", type=_names, metavar="NAME,…", help="the only streams that it works for (default: all)"
+        )
         parser.add_argument("--create-user", action="store_true", help="make the user if there is none of that name")
+        parser.add_argument(
+            "--role",
+            choices=list(roles.ROLES),
+            default="researcher",
+            help="role of the user that --create-user makes (default: %(default)s)",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         days = options["days"]
@@ -40,9 +56,11 @@ class Command(BaseCommand):
         expires = None if days is None else datetime.now(UTC) + timedelta(days=days)
         try:
             with transaction.atomic():
-                user = _user(options["user"], create=options["create_user"])
-                token, secret = tokens.create(user, options["name"], expires)
-        except Invalid as exc:
+                user = _user(options["user"], options["role"] if options["create_user"] else None)
+                token, secret = tokens.create(
+                    user, options["name"], expires, scopes=options["scopes"], streams=options["streams"]
+                )
+        except TailraceError as exc:
             raise CommandError(exc.message) from exc
         except DatabaseError as exc:
             raise CommandError(f"the database can't be used: {exc}; a new one needs `manage.py migrate` first") from exc
@@ -53,23 +71,22 @@ class Command(BaseCommand):
                 name=token.name,
                 user=user.username,
                 until="" if expires is None else f", until {expires:%Y-%m-%d %H:%M} UTC",
+                what=", ".join(token.scopes) + ("" if token.streams is None else " on " + ", ".join(token.streams)),
                 bind=settings.TAILRACE.bind,
             ),
             style_func=str,
         )
 
 
-def _user(name: str, *, create: bool) -> User:
-    user = User.objects.filter(username=name).first()
-    if user is not None:
-        return user
-    if not create:
-        raise CommandError(f"no user named {name!r}: add --create-user to make one")
-    user = User(username=name)
-    user.set_unusable_password()
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+def _user(name: str, role: str | None) -> User:
+    """The user of that name, made with ``role`` if there is none and one is given."""
     try:
-        user.full_clean()
-    except ValidationError as exc:
-        raise CommandError(f"{name!r} can't name a user: {' '.join(exc.messages)}") from exc
-    user.save()
-    return user
+        return users.find(name)
+    except NotFound as exc:
+        if role is None:
+            raise CommandError(f"{exc.message}: add --create-user to make one") from exc
+    return users.create(name, role)

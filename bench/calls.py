@@ -11,8 +11,16 @@ from river import linear_model, preprocessing
 from bench.errors import BenchError
 
 
-def call(url: str, method: str = "GET", data: Any = None, *, raw: bytes | None = None, timeout: float = 120) -> Any:
-    """Call once and return the answer's JSON.
+def call(
+    url: str,
+    method: str = "GET",
+    data: Any = None,
+    *,
+    raw: bytes | None = None,
+    token: str | None = None,
+    timeout: float = 120,
+) -> Any:
+    """Call once, showing ``token`` where there is one, and return the answer's JSON.
 
     Raises
     ------
@@ -21,7 +29,8 @@ def call(url: str, method: str = "GET", data: Any = None, *, raw: bytes | None =
     """
     body = raw if raw is not None else None if data is None else json.dumps(data).encode()
     kind = "application/octet-stream" if raw is not None else "application/json"
-    request = urllib.request.Request(url, data=body, method=method, headers={"Content-Type": kind})
+    headers = {"Content-Type": kind} | ({} if token is None else {"Authorization": f"Bearer {token}"})
+    request = urllib.request.Request(url, data=body, method=method, headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             text = answer.read()
@@ -37,10 +46,10 @@ def estimator() -> Any:
     return preprocessing.StandardScaler() | linear_model.LinearRegression(intercept_lr=0.1)
 
 
-def upload(url: str, names: tuple[str, ...] = ("linear",)) -> None:
+def upload(url: str, names: tuple[str, ...] = ("linear",), token: str | None = None) -> None:
     """Make models as riverapi does, on the peer and on ours alike."""
     for name in names:
-        call(f"{url}/api/model/regression/{name}/", "POST", raw=dill.dumps(estimator()))
+        call(f"{url}/api/model/regression/{name}/", "POST", raw=dill.dumps(estimator()), token=token)
 
 
 def head(url: str, stream: str) -> int:

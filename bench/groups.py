@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 
-from bench import rows_bulk, rows_long, rows_memory, rows_requests
+from bench import rows_auth, rows_bulk, rows_long, rows_memory, rows_requests
 from bench.context import Context
 from bench.rows import Row
 
@@ -39,6 +39,8 @@ GROUPS = (
         lambda c, n: 2 * max(1, n - ("lost" in c.wanted)) * _rounds(c),
     ),
     Group(("predict-gunicorn", "predict-granian"), rows_requests.predict, lambda c, n: (1 + n) * _rounds(c)),
+    Group(("auth-learn-gunicorn", "auth-learn-granian"), rows_auth.learn, lambda c, n: 2 * n * _rounds(c)),
+    Group(("auth-predict-gunicorn", "auth-predict-granian"), rows_auth.predict, lambda c, n: 2 * n * _rounds(c)),
     Group(("latency-gunicorn", "latency-granian"), rows_requests.latency, lambda c, n: 2 * n * _rounds(c)),
     Group(("bulk-sqlite", "bulk-postgresql"), rows_bulk.bulk_learning, lambda c, n: (1 + n) * _rounds(c)),
     Group(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -13,6 +14,7 @@ from bench.errors import BenchError
 
 SCRIPT = Path(__file__).parent / "lua" / "points.lua"
 CONNECTIONS = 16
+TOKEN = "BENCH_TOKEN"
 
 Kind = Literal["learn", "predict"]
 
@@ -64,6 +66,8 @@ class Load:
         Kept open, each with one request at a time.
     may_fail
         Count failed answers instead of raising: for the peer, which answers some with 500.
+    token
+        Sent with every request; None for a server that asks for none.
     """
 
     url: str
@@ -72,6 +76,7 @@ class Load:
     models: Sequence[str] = ("linear",)
     connections: int = CONNECTIONS
     may_fail: bool = False
+    token: str | None = dataclasses.field(default=None, repr=False)
     answered: int = 0
     """Answers of all measurements so far."""
 
@@ -89,7 +94,9 @@ class Load:
             "--", self.kind, str(seed), *self.models,
         ]  # fmt: skip
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=self.seconds + 60)
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=self.seconds + 60, env=self._environment()
+            )
         except subprocess.TimeoutExpired as exc:
             raise BenchError(f"wrk did not end: {' '.join(command)}") from exc
         result = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
@@ -104,6 +111,10 @@ class Load:
         self.answered += seen["requests"]
         latencies = (seen["p50_ms"], seen["p90_ms"], seen["p99_ms"])
         return Sample(seen["requests"], seen["seconds"], *latencies, failures)
+
+    def _environment(self) -> dict[str, str]:
+        """Where the script finds the token: a command line can be read by others."""
+        return os.environ | ({} if self.token is None else {TOKEN: self.token})
 
 
 def in_turn(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lammps_jobs.credentials import Credentials
 from lammps_jobs.local_server import LocalServer
 from lammps_jobs.log import LogReport, read_log
 from lammps_jobs.plan import DemoDirectory, Plan, read_json
@@ -50,7 +51,8 @@ class Campaign:
     """The jobs of one plan.
 
     All state is on disk and in the server's log: a job whose log is complete is not run again, one whose
-    observation is in the server's log is not posted again, and posting twice would change nothing.
+    observation is in the server's log is not posted again, and posting twice would change nothing. The jobs post with a
+    token that can do nothing else; what the models say is asked with another.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Campaign:
         directory: DemoDirectory,
         programs: Programs,
         server: LocalServer,
+        credentials: Credentials,
         notice: Callable[[str], None],
     ) -> None:
         self._plan = plan
@@ -66,12 +69,15 @@ class Campaign:
         self._programs = programs
         self._server = server
         self._notice = notice
-        self._stream = RuntimeStream(server.api, plan)
+        self._jobs_token = credentials.for_jobs(plan.stream)
+        self._asking_token = credentials.for_asking(plan.stream)
+        self._owner_token = credentials.owner()
+        self._stream = RuntimeStream(server.api(self._asking_token), plan)
         self._posted: set[str] = set()
 
     def prepare(self) -> None:
         """Make the stream and its models, and see which results the server has already."""
-        self._stream.ensure()
+        self._stream.ensure(self._server.api(self._owner_token))
         self._posted = self._stream.keys()
 
     def learn(self, job: Job) -> Outcome:
@@ -86,10 +92,11 @@ class Campaign:
             receipt.unlink(missing_ok=True)
         answer = self._receipt(job, directory, receipt)
         number = answer["last"]
+        predictions = self._ask(lambda: self._stream.said(number))
         trials = {
             recipe: Trial(report.loop_time, float(said), observation=number)
             for recipe, model in self._plan.models.items()
-            if (said := answer["models"].get(model, {}).get("prediction")) is not None
+            if (said := predictions.get(model)) is not None
             # What a model says before it has learned anything is no prediction, and the server doesn't score it.
             and (said or number > 1)
         }
@@ -181,7 +188,7 @@ class Campaign:
         if not self._server.alive:
             self._notice("The server is gone: starting it again.")
             self._server.restart()
-            self._stream = RuntimeStream(self._server.api, self._plan)
+            self._stream = RuntimeStream(self._server.api(self._asking_token), self._plan)
 
     def _epilogue(self, job: Job) -> list[str]:
         command = [sys.executable, "-m", "lammps_jobs.epilogue", "--log", LOG]
@@ -190,10 +197,10 @@ class Campaign:
         return command + [f"{name}={value}" for name, value in job.features.items() if name != "processes"]
 
     def _environment(self) -> dict[str, str]:
-        environment = {name: value for name, value in os.environ.items() if name != "TAILRACE_TOKEN"}
         root = str(Path(__file__).resolve().parent.parent)
-        return environment | {
+        return os.environ | {
             "TAILRACE_URL": self._server.url,
+            "TAILRACE_TOKEN": self._jobs_token,
             "TAILRACE_SPOOL": str(self._directory.spool),
             "PYTHONPATH": root,
         }

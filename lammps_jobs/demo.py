@@ -18,6 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from lammps_jobs.campaign import Campaign, JobFailed
+from lammps_jobs.credentials import Credentials
 from lammps_jobs.local_server import LocalServer, ServerFailed
 from lammps_jobs.plan import DemoDirectory, Plan, PlanError, resumed
 from lammps_jobs.post import Refused, Undelivered
@@ -93,16 +94,24 @@ def _demo(directory: DemoDirectory, programs: Programs, screen: Screen, options:
     screen.note(f"Starting a server (its output: {screen.path(directory.server_log)}) …")
     with LocalServer(ROOT, PORT, directory.server_log) as server:
         screen.serving(server.url, None if server.port == PORT else PORT)
+        credentials = Credentials(directory.tokens, server)
         if not begun:
-            plan = with_free_names(server.api, plan)
+            plan = with_free_names(server.api(credentials.owner()), plan)
         directory.save(plan)
-        _campaign(plan, directory, programs, server, screen)
+        _campaign(plan, directory, programs, server, credentials, screen)
     screen.further(plan, server.port, usual=server.port == PORT)
 
 
-def _campaign(plan: Plan, directory: DemoDirectory, programs: Programs, server: LocalServer, screen: Screen) -> None:
+def _campaign(
+    plan: Plan,
+    directory: DemoDirectory,
+    programs: Programs,
+    server: LocalServer,
+    credentials: Credentials,
+    screen: Screen,
+) -> None:
     started = time.monotonic()
-    campaign = Campaign(plan, directory, programs, server, screen.note)
+    campaign = Campaign(plan, directory, programs, server, credentials, screen.note)
     campaign.prepare()
     screen.begins(plan)
     with screen.progress(plan) as progress:

@@ -53,7 +53,7 @@ class Screen:
     def serving(self, url: str, taken: int | None) -> None:
         """Where the server listens, and which port it would have had if that hadn't been taken."""
         why = "" if taken is None else f" (port {taken} is taken)"
-        self.note(f"It serves on {url}/{why}.")
+        self.note(f"It serves on {url}/{why} and asks for tokens: a job's can learn into its stream, and nothing else.")
 
     def begins(self, plan: Plan) -> None:
         at_most = f"on 1 to {plan.cores} processes" if plan.cores > 1 else "on 1 process"
@@ -115,8 +115,8 @@ class Screen:
         base = f"http://127.0.0.1:{port}"
         serve = "make serve" if usual else f"TAILRACE_BIND=127.0.0.1:{port} make serve"
         model = plan.models[OURS]
-        self.note(f"\nThe log stays in the database. To look further, run `{serve}` and open {base}/api/v1/docs/,")
-        self.note("or paste this into IPython (or .venv/bin/python):\n")
+        self.note(f"\nThe log stays in the database. To look further, run `{serve}`, which asks nobody on this machine")
+        self.note(f"for a token, and open {base}/api/v1/docs/, or paste this into IPython (or .venv/bin/python):\n")
         self.note("import requests")
         self.note(f'model = "{base}/api/v1/models/{model}"')
         self.note('requests.post(f"{model}/predict/", json={"x": {"x": 8, "y": 4, "z": 6, "processes": 2}}).json()')

@@ -31,7 +31,7 @@ class _PortTaken(Exception):
 
 
 class LocalServer:
-    """Starts the server as `make serve` does, open to this machine alone; a context manager that stops it.
+    """Starts a server on this machine that asks for tokens; a context manager that stops it.
 
     Parameters
     ----------
@@ -63,9 +63,9 @@ class LocalServer:
         """Its address now: a start or restart may change the port."""
         return f"http://{HOST}:{self.port}"
 
-    @property
-    def api(self) -> Server:
-        return Server(self.url)
+    def api(self, token: str | None = None) -> Server:
+        """The server, shown ``token`` with every request."""
+        return Server(self.url, token)
 
     @property
     def alive(self) -> bool:
@@ -93,18 +93,36 @@ class LocalServer:
         self.stop()
         self.start()
 
-    def _start(self) -> None:
-        environment = os.environ | {
+    def manage(self, *arguments: str) -> str:
+        """What ``manage.py`` prints, run on this server's database.
+
+        Raises
+        ------
+        ServerFailed
+            With what it says, if it fails.
+        """
+        done = subprocess.run(
+            [sys.executable, str(self._root / "manage.py"), *arguments],
+            cwd=self._root, env=self._environment(), capture_output=True, text=True, timeout=START_LIMIT, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise ServerFailed(f"manage.py {arguments[0]} failed: {done.stderr.strip()}")
+        return done.stdout
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {
             "TAILRACE_BIND": f"{HOST}:{self.port}",
-            "TAILRACE_AUTH": "open",
+            "TAILRACE_AUTH": "required",
             "PYTHONPATH": os.pathsep.join([str(self._root), *filter(None, [os.environ.get("PYTHONPATH")])]),
         }
+
+    def _start(self) -> None:
         with open(self._log, "ab") as output:
             self._process = processes.start(
                 [sys.executable, "-m", "server"],
                 output,
                 cwd=self._root,
-                environment=environment,
+                environment=self._environment(),
                 end_with_parent=True,
             )
         try:
@@ -118,7 +136,7 @@ class LocalServer:
             if process.poll() is not None:
                 raise ServerFailed(f"the server ended at once. {self._last_words()}")
             try:
-                self.api.request("GET", "/healthz", deadline=1.0)
+                self.api().request("GET", "/healthz", deadline=1.0)
             except (Undelivered, Refused):
                 time.sleep(0.1)
                 continue

@@ -105,6 +105,7 @@ class DemoDirectory:
         self.path = path
         self._plan = path / "plan.json"
         self.spool = path / "spool"
+        self.tokens = path / "tokens.json"
         self.server_log = path / "server.log"
         self.drift = path / "drift.png"
         self.scatter = path / "predicted-vs-actual.png"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -148,7 +149,8 @@ class _Exchange(threading.Thread):
         connection: http.client.HTTPConnection | None = None
         try:
             connection = self._connect()
-            connection.request(self._method, self._path, self._payload, self._headers())
+            with contextlib.suppress(BrokenPipeError):  # a refusal may be there before all is sent
+                connection.request(self._method, self._path, self._payload, self._headers())
             response = connection.getresponse()
             return self._settle(response, response.read())
         except TimeoutError:

@@ -19,14 +19,26 @@ MOST_RUNS = 1000
 
 
 class RuntimeStream:
-    """One plan's stream and models on one server. Its methods raise what `Server.request` raises."""
+    """One plan's stream and models on one server. Its methods raise what `Server.request` raises.
+
+    Parameters
+    ----------
+    server
+        With a token that can read the stream and ask its models.
+    """
 
     def __init__(self, server: Server, plan: Plan) -> None:
         self._server = server
         self._plan = plan
 
-    def ensure(self) -> None:
-        """Make the stream and the models that aren't there yet."""
+    def said(self, number: int) -> dict[str, Any]:
+        """What each model had predicted for an observation before it was learned."""
+        (observation,) = self._page(number - 1, limit=1)
+        said: dict[str, Any] = observation.get("predictions", {})
+        return said
+
+    def ensure(self, owner: Server) -> None:
+        """Make the stream and the models that aren't there yet, as their owner."""
         name = self._plan.stream
         stream = {
             "name": name,
@@ -34,10 +46,10 @@ class RuntimeStream:
             "features": dict.fromkeys(FEATURES, "number"),
             "description": "Loop time of a Cu-Zr melt repeated x, y, z times, run by LAMMPS (make demo)",
         }
-        self._ensure(f"/api/v1/streams/{quote(name)}/", "/api/v1/streams/", stream)
+        _ensure(owner, f"/api/v1/streams/{quote(name)}/", "/api/v1/streams/", stream)
         for recipe, model in self._plan.models.items():
             body = {"name": model, "stream": name, "recipe": recipe}
-            self._ensure(f"/api/v1/models/{quote(model)}/", "/api/v1/models/", body)
+            _ensure(owner, f"/api/v1/models/{quote(model)}/", "/api/v1/models/", body)
 
     def keys(self) -> set[str]:
         """The idempotency keys of all observations in the log."""
@@ -63,20 +75,10 @@ class RuntimeStream:
             for model in self._plan.models.values()
         }
 
-    def _page(self, after: int) -> list[dict[str, Any]]:
-        path = f"{observations_path(self._plan.stream)}?after={after}&limit={PAGE}"
+    def _page(self, after: int, limit: int = PAGE) -> list[dict[str, Any]]:
+        path = f"{observations_path(self._plan.stream)}?after={after}&limit={limit}"
         observations: list[dict[str, Any]] = self._server.request("GET", path)["observations"]
         return observations
-
-    def _ensure(self, path: str, collection: str, body: dict[str, Any]) -> None:
-        if _exists(self._server, path):
-            return
-        try:
-            self._server.request("POST", collection, body)
-        except Refused as error:
-            # A first try whose answer got lost has made it.
-            if error.status != 409 or not _exists(self._server, path):
-                raise
 
 
 def with_free_names(server: Server, plan: Plan) -> Plan:
@@ -88,6 +90,17 @@ def with_free_names(server: Server, plan: Plan) -> Plan:
         if not any(_exists(server, path) for path in paths):
             return candidate
     raise PlanError(f"the names {plan.stream} to {plan.stream}-{MOST_RUNS - 1} are all taken on {server.url}")
+
+
+def _ensure(server: Server, path: str, collection: str, body: dict[str, Any]) -> None:
+    if _exists(server, path):
+        return
+    try:
+        server.request("POST", collection, body)
+    except Refused as error:
+        # A first try whose answer got lost has made it.
+        if error.status != 409 or not _exists(server, path):
+            raise
 
 
 def _exists(server: Server, path: str) -> bool:

@@ -117,10 +117,14 @@ def _digest(stream: str, key: str) -> str:
     return hashlib.sha256(f"{stream}\0{key}".encode()).hexdigest()[:16]
 
 
-def write_whole(path: Path, content: Any) -> None:
-    """Write JSON so that a crash at any instant leaves the old file or the new one, never a part."""
+def write_whole(path: Path, content: Any, mode: int = 0o666) -> None:
+    """Write JSON so that a crash at any instant leaves the old file or the new one, never a part.
+
+    ``mode`` is what the file allows to whom, less what the process's umask takes away.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with open(part, "w", encoding="utf-8") as file:
+    part.unlink(missing_ok=True)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
         json.dump(content, file, allow_nan=False)
         file.flush()
         os.fsync(file.fileno())

@@ -12,7 +12,7 @@ _CREDENTIALS = [
     (re.compile(r"\b(tr[cr]_)\w{8,}"), r"\1…"),  # tokens, refresh tokens
     (re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"), "eyJ…"),  # JSON Web Tokens
     (re.compile(r"(?i)\b(bearer|basic)(\s+|%20)[^\s,;'\"]+"), r"\1 …"),
-    (re.compile(r"\b(sessionid|csrftoken|tailrace_refresh)=[^\s;,'\"]+"), r"\1=…"),
+    (re.compile(r"\b(tailrace-session|tailrace-csrf|tailrace_refresh)=[^\s;,'\"]+"), r"\1=…"),
     (re.compile(r"(://[^/\s:@]*:)[^\s@]+@"), r"\1…@"),  # the password in a URL
 ]
 

@@ -12,8 +12,11 @@ try:
     SECRET_KEY = TAILRACE.secret
     _ = TAILRACE.oidc_client_secret  # a file that can't be read is noticed now, not at somebody's sign-in
     ALLOWED_HOSTS = TAILRACE.hosts
+    TAILRACE.var_dir.mkdir(parents=True, exist_ok=True)
 except config.ConfigError as exc:
     sys.exit(f"tailrace: {exc}")
+except OSError as exc:
+    sys.exit(f"tailrace: {exc.filename}: {exc.strerror}; set TAILRACE_VAR_DIR to a directory that can be written")
 
 DEBUG = False
 ROOT_URLCONF = "server.urls"
@@ -84,7 +87,6 @@ except (ValueError, KeyError) as exc:
         f"tailrace: TAILRACE_DATABASE_URL: {exc}; expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME"
     )
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    TAILRACE.var_dir.mkdir(parents=True, exist_ok=True)
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 30,

@@ -137,5 +137,6 @@ class Server:
         """Run ``manage.py`` on this server's database."""
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
-            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=PATIENCE * 2, check=False,
+            cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=PATIENCE * 2, check=False,
         )  # fmt: skip

@@ -14,6 +14,8 @@ function init(args)
    for i = 3, #args do models[#models + 1] = args[i] end
    wrk.method = "POST"
    wrk.headers["Content-Type"] = "application/json"
+   local token = os.getenv("BENCH_TOKEN")
+   if token then wrk.headers["Authorization"] = "Bearer " .. token end
 end
 
 function request()

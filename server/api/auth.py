@@ -84,7 +84,9 @@ def check_origin(request: HttpRequest) -> None:
     """
     origin = request.META.get("HTTP_ORIGIN")
     if origin is not None and origin.partition("://")[2] != request.get_host():
-        raise Forbidden(f"this came from a page of another origin, {origin}, which may not use this server", code="origin")
+        raise Forbidden(
+            f"this came from a page of another origin, {origin}, which may not use this server", code="origin"
+        )
 
 
 def needs(request: HttpRequest, view: Any) -> str:

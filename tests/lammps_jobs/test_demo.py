@@ -72,6 +72,7 @@ def kill_the_demo(demo: Demo) -> None:
 
 def interrupt_the_demo(demo: Demo) -> None:
     children = demo.children
+    assert not any("trc_" in word for process in children for word in process.cmdline())
     demo.process.send_signal(signal.SIGINT)
     assert demo.end() == 130
     assert "Stopped. What was done is kept" in demo.text
@@ -138,6 +139,43 @@ def test_what_is_learned_is_the_loop_time_of_the_job_itself(var, log):
         assert one["y"] == loop_time(var, one["source"]["job"])
         assert {name: int(re.search(rf"-v {name} (\d+)", script)[1]) for name in "xyz"}.items() <= one["x"].items()
         assert one["x"]["processes"] == (2 if "mpiexec -n 2" in script else 1)
+
+
+def test_its_tokens_are_kept_where_their_owner_alone_can_read_them_and_nowhere_else(var, again):
+    kept = var / "demo" / "tokens.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    secrets = [secret.removeprefix("trc_").encode() for secret in json.loads(kept.read_bytes()).values()]
+    assert len(set(secrets)) == 3
+    for path in var.rglob("*"):
+        if path.is_file() and path != kept:
+            content = path.read_bytes()
+            assert not any(secret in content for secret in secrets), path
+
+
+def test_a_jobs_token_learns_into_its_stream_and_does_nothing_else(var, again, log, tmp_path):
+    tokens = json.loads((var / "demo" / "tokens.json").read_bytes())
+    shutil.copytree(var, tmp_path / "var")  # what is learned here is learned in a copy
+    point = {"x": {**log[0]["x"]}, "y": 1.0}
+
+    def headers(name: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {tokens[name]}"}
+
+    stream = "/api/v1/streams/lammps-runtime/"
+    server = Server(tmp_path / "var", auth="required").start()
+    try:
+        assert server.get(stream)[0] == 401
+        status, receipt = server.post(f"{stream}observations/", point, **headers("jobs"))
+        assert (status, receipt["last"], receipt["models"]) == (201, 4, {})
+        assert server.post("/api/v1/streams/another/observations/", point, **headers("jobs"))[0] == 404
+        for path in (stream, f"{stream}observations/", "/api/v1/models/", "/api/v1/models/runtime/metrics/"):
+            assert server.get(path, **headers("jobs"))[0] == 403
+            assert server.get(path, **headers("asking"))[0] == 200
+        predict = "/api/v1/models/runtime/predict/"
+        assert server.post(predict, {"x": point["x"]}, **headers("jobs"))[0] == 403
+        assert server.post(predict, {"x": point["x"]}, **headers("asking"))[0] == 200
+        assert server.post(f"{stream}observations/", point, **headers("asking"))[0] == 403
+    finally:
+        server.stop()
 
 
 def test_nothing_is_left_waiting(var, again):

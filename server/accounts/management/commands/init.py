@@ -13,8 +13,9 @@ from django.db.models import Q
 
 from server import database
 from server.accounts import passwords, tokens, users
+from server.accounts.models import Token
 from server.config import PREFIX
-from server.streams.errors import Invalid, TailraceError
+from server.streams.errors import Conflict, Invalid, TailraceError
 from server.streams.locks import transaction_for_writing
 
 ROLE = "admin"
@@ -37,75 +38,82 @@ class Command(BaseCommand):
         "Make the tables and the first admin, and print a token of theirs. Asks for name and password on a terminal, "
         f"unless {PREFIX}ADMIN_USER and {PREFIX}ADMIN_PASSWORD_FILE give them. Where there is an admin, it changes nothing."
     )
-    requires_system_checks: list[str] = []  # noqa: RUF012 - as Django has it: the tables may not be there yet
+    requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
+        made = None
         try:
             with database.alone(settings.TAILRACE):
                 database.migrate()
                 admin = _admin()
-                if admin is not None:
-                    self.stderr.write(DONE.format(admin=admin.username), style_func=str, ending="")
-                    return
-                user, token, secret = self._make()
+            if admin is None:
+                name, password = self._asked()  # while nobody waits for us
+                with database.alone(settings.TAILRACE):
+                    admin = _admin()
+                    made = None if admin is not None else _make(name, password)
         except TailraceError as exc:
             raise CommandError(exc.message) from exc
         except DatabaseError as exc:
             reason = " ".join(str(exc).split())
             raise CommandError(f"the database can't be used: {reason}; check {PREFIX}DATABASE_URL") from exc
+        if made is None:
+            self._say(DONE.format(admin=admin))
+            return
+        token, secret = made
         self.stdout.write(secret)
-        self.stderr.write(
-            MADE.format(
-                admin=user.username,
-                number=token.pk,
-                scopes=", ".join(token.scopes),
-                bind=settings.TAILRACE.bind,
-            ),
-            style_func=str,
-            ending="",
-        )
+        self._say(MADE.format(admin=name, number=token.pk, scopes=", ".join(token.scopes), bind=settings.TAILRACE.bind))
 
-    def _make(self) -> tuple[User, Any, str]:
-        name = settings.TAILRACE.admin_user
-        path = settings.TAILRACE.admin_password_file
-        if not (name and path) and not sys.stdin.isatty():
-            missing = " and ".join(
-                PREFIX + variable
-                for variable, given in (("ADMIN_USER", name), ("ADMIN_PASSWORD_FILE", path))
-                if not given
-            )
-            raise CommandError(f"there is no admin yet, and no terminal to ask on: set {missing}")
-        name = name or input(f"Name of the first admin [{getpass.getuser()}]: ").strip() or getpass.getuser()
-        password = self._asked(name) if path is None else _read(path)
-        with transaction_for_writing():
-            user = users.create(name, ROLE, password)
-            return user, *tokens.create(user, TOKEN_NAME)
+    def _asked(self) -> tuple[str, str]:
+        """The first admin's name and password, from the settings or else from whoever sits at the terminal."""
+        name, path = settings.TAILRACE.admin_user, settings.TAILRACE.admin_password_file
+        missing = [f"{PREFIX}ADMIN_USER"] * (not name) + [f"{PREFIX}ADMIN_PASSWORD_FILE"] * (path is None)
+        if missing and not sys.stdin.isatty():
+            raise CommandError(f"there is no admin yet, and no terminal to ask on: set {' and '.join(missing)}")
+        try:
+            if not name:
+                own = getpass.getuser()
+                name = input(f"Name of the first admin [{own}]: ").strip() or own
+            return name, _read(path) if path is not None else self._password_for(name)
+        except EOFError:
+            raise CommandError("nothing was entered, so no admin was made") from None
 
-    def _asked(self, name: str) -> str:
+    def _password_for(self, name: str) -> str:
         """A password that was typed twice and keeps to the rules."""
         for _ in range(TRIES):
             password = getpass.getpass("Password: ")
             try:
                 passwords.check_new(password, User(username=name))
             except Invalid as exc:
-                self.stderr.write(exc.message, style_func=str)
+                self._say(exc.message + "\n")
                 continue
             if getpass.getpass("Once more: ") == password:
                 return password
-            self.stderr.write("these were two different passwords", style_func=str)
+            self._say("these were two different passwords\n")
         raise CommandError("no password was set, so no admin was made")
 
+    def _say(self, text: str) -> None:
+        self.stderr.write(text, style_func=str, ending="")
 
-def _admin() -> User | None:
-    """The active admin who has been there longest; None if there is none."""
+
+def _admin() -> str | None:
+    """The name of the active admin who has been there longest; None if there is none."""
     admins = User.objects.filter(Q(is_superuser=True) | Q(groups__name=ROLE), is_active=True)
-    return admins.order_by("pk").first()
+    return admins.order_by("pk").values_list("username", flat=True).first()
+
+
+def _make(name: str, password: str) -> tuple[Token, str]:
+    """The admin, and a token of theirs with its secret: both or neither."""
+    try:
+        with transaction_for_writing():
+            return tokens.create(users.create(name, ROLE, password), TOKEN_NAME)
+    except Conflict as exc:
+        raise CommandError(f"{exc.message}, who is no admin: set {PREFIX}ADMIN_USER to another name") from exc
 
 
 def _read(path: Path) -> str:
     """The password in a file, without the end of its line."""
     try:
-        return path.read_text().rstrip("\r\n")
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it isn't text in UTF-8"
         raise CommandError(f"{PREFIX}ADMIN_PASSWORD_FILE={path}: {reason}") from exc

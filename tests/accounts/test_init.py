@@ -1,0 +1,257 @@
+"""A server's first use: ``manage.py init`` makes one admin, says its token once, and changes nothing that is there."""
+
+import fcntl
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.people import bearer
+from tests.serving import ROOT, Server, fresh_database
+
+PASSWORD = "a hill of 12 stones"
+SECRET = re.compile(r"trc_[0-9a-f]{64}\n")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """A server that wasn't started, on an empty database; keyword arguments are settings."""
+    with fresh_database("init") as database:
+        servers: list[Server] = []
+
+        def make(**settings: Any) -> Server:
+            servers.append(Server(tmp_path / "var", database, auth="required", **settings))
+            return servers[-1]
+
+        yield make
+        for server in servers:
+            if server.process is not None:
+                server.stop()
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    path = tmp_path / "password"
+    path.write_text(PASSWORD + "\n")
+    return path
+
+
+@pytest.fixture
+def unattended(made: Callable[..., Server], password_file: Path) -> Server:
+    """One that is set up as in a container."""
+    return made(admin_user="ada", admin_password_file=password_file)
+
+
+def ask(server: Server, code: str) -> str:
+    """What a line of Python prints in the server's shell."""
+    return server.manage(
+        "shell", "--no-imports", "-c", f"from django.contrib.auth.models import User; print({code})"
+    ).stdout.strip()
+
+
+def sign_in(server: Server, password: str) -> int:
+    return server.post("/api/v1/signin/", {"user": "ada", "password": password})[0]
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that says why nothing was done."""
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert PASSWORD not in line
+    return line
+
+
+def test_it_makes_the_tables_the_first_admin_and_a_token_that_works(unattended):
+    done = unattended.manage("init")
+    assert done.returncode == 0, done.stderr
+    assert SECRET.fullmatch(done.stdout)
+    secret = done.stdout.strip()
+    assert secret not in done.stderr
+    assert PASSWORD not in done.stderr
+    unattended.start()
+    status, me = unattended.get("/api/v1/me/", **bearer(secret))
+    assert (status, me["user"], me["role"]) == (200, "ada", "admin")
+    assert unattended.get("/api/v1/audit/", **bearer(secret))[0] == 200
+    assert sign_in(unattended, PASSWORD) == 200
+    assert "The audit trail is whole" in unattended.manage("verify_audit").stdout
+
+
+def test_again_it_says_that_it_was_done_and_changes_nothing(unattended, password_file):
+    secret = unattended.manage("init").stdout.strip()
+    password_file.write_text("quite another password")
+    unattended.environment["TAILRACE_ADMIN_USER"] = "eve"
+    for _ in range(2):
+        done = unattended.manage("init")
+        assert (done.returncode, done.stdout) == (0, "")
+        assert "There is an admin already, ada" in done.stderr
+    assert ask(unattended, "list(User.objects.values_list('username', 'tokens__name'))") == "[('ada', 'first token')]"
+    unattended.start()
+    assert sign_in(unattended, "quite another password") == 401
+    assert sign_in(unattended, PASSWORD) == 200
+    assert unattended.get("/api/v1/me/", **bearer(secret))[0] == 200
+
+
+def test_where_there_is_an_admin_it_needs_to_be_told_nothing(unattended):
+    assert unattended.manage("init").returncode == 0
+    del unattended.environment["TAILRACE_ADMIN_USER"], unattended.environment["TAILRACE_ADMIN_PASSWORD_FILE"]
+    assert unattended.manage("init").returncode == 0
+
+
+def test_ten_at_once_make_one_admin(unattended):
+    running = [
+        subprocess.Popen(
+            [sys.executable, "manage.py", "init"], cwd=ROOT, env=unattended.environment,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(10)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=120) for process in running]
+    assert [process.returncode for process in running] == [0] * 10, said
+    assert sum(SECRET.fullmatch(out) is not None for out, _ in said) == 1
+    assert sum("There is an admin already, ada" in err for _, err in said) == 9
+    assert ask(unattended, "User.objects.count(), User.objects.get().tokens.count()") == "1 1"
+
+
+@pytest.mark.parametrize(
+    "given, missing",
+    [
+        ({}, "set TAILRACE_ADMIN_USER and TAILRACE_ADMIN_PASSWORD_FILE"),
+        ({"admin_user": "ada"}, "set TAILRACE_ADMIN_PASSWORD_FILE"),
+        ({"admin_password_file": "/dev/null"}, "set TAILRACE_ADMIN_USER"),
+    ],
+)
+def test_without_a_terminal_it_says_which_variable_is_missing(made, given, missing):
+    assert refused(made(**given).manage("init")).endswith(f"no terminal to ask on: {missing}")
+
+
+@pytest.mark.parametrize(
+    "password, rule",
+    [
+        ("short", "too short"),
+        ("", "too short"),
+        ("password1234", "too common"),
+        ("820417593316", "entirely numeric"),
+        ("ada-lovelace-1", "too similar"),
+        ("a hill of 12\x00stones \ud800".encode("utf-8", "surrogatepass"), "UTF-8"),
+    ],
+)
+@pytest.mark.one_database
+def test_a_weak_password_is_refused_and_nobody_made(unattended, password_file, password, rule):
+    unattended.environment["TAILRACE_ADMIN_USER"] = "ada-lovelace"
+    password_file.write_bytes(password if isinstance(password, bytes) else password.encode())
+    assert rule in refused(unattended.manage("init"))
+    assert ask(unattended, "User.objects.count()") == "0"
+
+
+@pytest.mark.parametrize("name", ["two words", "ada/../eve", "x" * 151, "-ada"])
+@pytest.mark.one_database
+def test_a_name_that_is_none_is_refused(unattended, name):
+    unattended.environment["TAILRACE_ADMIN_USER"] = name
+    assert "can't name a user" in refused(unattended.manage("init"))
+
+
+@pytest.mark.parametrize("path, reason", [("nowhere", "No such file or directory"), (".", "Is a directory")])
+@pytest.mark.one_database
+def test_a_password_file_that_is_none_is_named(made, tmp_path, path, reason):
+    server = made(admin_user="ada", admin_password_file=tmp_path / path)
+    line = refused(server.manage("init"))
+    assert "TAILRACE_ADMIN_PASSWORD_FILE" in line
+    assert reason in line
+
+
+def test_it_makes_no_admin_of_somebody_who_is_there_already(unattended):
+    assert unattended.manage("migrate").returncode == 0
+    assert unattended.manage("create_token", "Ada", "--create-user").returncode == 0
+    line = refused(unattended.manage("init"))
+    assert "TAILRACE_ADMIN_USER to another name" in line
+    names = "[(user.username, user.has_usable_password(), [g.name for g in user.groups.all()]) for user in User.objects.all()]"
+    assert ask(unattended, names) == "[('Ada', False, ['researcher'])]"
+
+
+@pytest.mark.one_database
+def test_a_database_that_is_away_is_said_in_one_line(password_file, tmp_path):
+    away = "postgresql://nobody:hidden@127.0.0.1:1/none"
+    server = Server(tmp_path / "var", away, admin_user="ada", admin_password_file=password_file)
+    line = refused(server.manage("init"))
+    assert "check TAILRACE_DATABASE_URL" in line
+    assert "hidden" not in line
+
+
+# On a terminal
+
+
+def typed(server: Server, *entries: str) -> tuple[int, str]:
+    """The exit code and all that is seen where a person types each entry when something is asked."""
+    terminal, end = pty.openpty()
+    attributes = termios.tcgetattr(end)
+    attributes[3] &= ~termios.ECHO
+    termios.tcsetattr(end, termios.TCSANOW, attributes)
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "init"], cwd=ROOT, env=server.environment,
+        stdin=end, stdout=end, stderr=end, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(end)
+    seen, asked = "", 0
+    waiting = list(entries)
+    try:
+        while piece := os.read(terminal, 4096):
+            seen += piece.decode()
+            questions = len(re.findall(r"(?:\]|Password|Once more): ", seen))
+            if waiting and questions > asked:
+                asked = questions
+                os.write(terminal, waiting.pop(0).encode())
+    except OSError:
+        pass  # the other end was closed
+    os.close(terminal)
+    return process.wait(60), seen
+
+
+@pytest.mark.one_database
+def test_on_a_terminal_it_asks_until_the_password_will_do(made):
+    server = made()
+    code, seen = typed(server, "ada\n", "short\n", PASSWORD + "\n", "another\n", PASSWORD + "\n", PASSWORD + "\n")
+    assert code == 0, seen
+    assert "too short" in seen
+    assert "two different passwords" in seen
+    assert PASSWORD not in seen
+    secret = re.search(r"trc_[0-9a-f]{64}", seen)[0]
+    server.start()
+    assert sign_in(server, PASSWORD) == 200
+    assert server.get("/api/v1/me/", **bearer(secret))[1]["role"] == "admin"
+
+
+@pytest.mark.parametrize("entries", [("ada\n", "a\n", "b\n", "c\n"), ("ada\n", "\x04"), ("\x04",)])
+@pytest.mark.one_database
+def test_who_gives_up_on_a_terminal_has_made_nobody(made, entries):
+    server = made()
+    code, seen = typed(server, *entries)
+    assert code == 1
+    assert "no admin was made" in seen
+    assert "Traceback" not in seen
+    assert ask(server, "User.objects.count()") == "0"
+
+
+# What the start says
+
+
+def test_the_start_says_how_the_first_admin_is_made_until_there_is_one(unattended):
+    hint = "nobody can come in yet: `manage.py init` makes the first admin"
+    unattended.start().stop()
+    assert unattended.log.read_text().count(hint) == 1
+    assert unattended.manage("init").returncode == 0
+    unattended.start()
+    assert unattended.log.read_text().count(hint) == 1
+
+
+@pytest.mark.one_database
+def test_where_nobody_is_asked_the_start_says_nothing_of_it(serve):
+    assert "manage.py init" not in serve(workers=1, threads=2).log.read_text()

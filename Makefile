@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test setup serve bench lint format requirements
+.PHONY: demo test setup serve bench lint audit format requirements
 
 demo: setup  ## real LAMMPS jobs feed four models; a table and two pictures
 	@$(BIN)/python -m lammps_jobs.demo $(ARGS)
@@ -35,6 +35,9 @@ lint: setup  ## format, lint, types, layers, missing migrations
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
+
+audit: setup  ## hold the pinned requirements against published advisories; needs a network that reaches them
+	$(BIN)/pip-audit --strict --progress-spinner off --disable-pip --no-deps --requirement requirements/server.txt
 
 format: setup
 	$(BIN)/ruff check --fix .

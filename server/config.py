@@ -21,8 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 ROLES = ("viewer", "researcher", "moderator", "admin")
 """As :mod:`server.accounts.roles` has them, which needs a configured Django."""
 
-# Names with our prefix that belong to the client, the tests and the benchmarks.
-NOT_OURS = ("URL", "TOKEN", "SPOOL", "TEST_")
+# Names with our prefix that belong to the client, and the prefix of those of the tests.
+NOT_OURS = ("URL", "TOKEN", "SPOOL")
+TESTS = "TEST_"
 
 
 class ConfigError(Exception):
@@ -331,7 +332,7 @@ def load(environ: dict[str, str] | None = None) -> Config:
     known = {name.upper() for name in Config.model_fields}
     for variable in sorted(environ):
         name = variable.removeprefix(PREFIX)
-        if variable.startswith(PREFIX) and name not in known and not name.startswith(NOT_OURS):
+        if variable.startswith(PREFIX) and name not in known and name not in NOT_OURS and not name.startswith(TESTS):
             close = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {PREFIX}{close[0]}?" if close else "docs/settings.md lists them all"
             raise ConfigError(f"{variable} is not a setting: {hint}")

@@ -13,7 +13,6 @@ import socket
 import time
 from typing import Any
 
-from gunicorn.http.body import ChunkedReader
 from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from server import config
@@ -40,8 +39,7 @@ class Worker(ThreadWorker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        settings = config.load()
-        self.patience, self.most = settings.request_seconds, settings.max_body_bytes
+        self.patience = config.load().request_seconds
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Begin to stop: event streams, which would go on for ever, end first."""
@@ -91,9 +89,6 @@ class Worker(ThreadWorker):
         """Serve a request whose head was read."""
         conn.sock.has_head = True
         conn.sock.force_close = req.force_close
-        body = req.body.reader
-        if isinstance(body, ChunkedReader) or body.length > self.most:
-            req.force_close()  # it is refused unread
         return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:

@@ -11,9 +11,10 @@ from gunicorn import glogging
 _CREDENTIALS = [
     (re.compile(r"\b(tr[cr]_)\w{8,}"), r"\1…"),  # tokens, refresh tokens
     (re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"), "eyJ…"),  # JSON Web Tokens
-    (re.compile(r"(?i)\b(bearer|basic)(\s+|%20)[^\s,;'\"]+"), r"\1 …"),
-    (re.compile(r"\b(tailrace-session|tailrace-csrf|tailrace_refresh)=[^\s;,'\"]+"), r"\1=…"),
-    (re.compile(r"(://[^/\s:@]*:)[^\s@]+@"), r"\1…@"),  # the password in a URL
+    (re.compile(r"(?i)\b(bearer|basic|token)(?:\s+|%20)[^\s,;'\"]{12,}"), r"\1 …"),
+    (re.compile(r"\b(tailrace-session|tailrace-csrf|tailrace_refresh)(=|': ')[^\s;,'\"]+"), r"\1\2…"),
+    (re.compile(r"(://[^/\s:@]*:)[^\s/@]+@"), r"\1…@"),  # the password in a URL
+    (re.compile(r"[A-Za-z0-9+]{41,}"), "…"),  # no word and no name is that long; secrets and their encodings are
 ]
 
 

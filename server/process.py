@@ -55,8 +55,13 @@ def _prepare_listeners(seconds: float) -> int:
     idle, prepared = max(1, round(seconds)), 0
     for descriptor in os.listdir("/proc/self/fd"):
         try:
-            found = socket.socket(fileno=os.dup(int(descriptor)))
-        except OSError:  # another kind of file, or closed already
+            own = os.dup(int(descriptor))
+        except OSError:  # closed already
+            continue
+        try:
+            found = socket.socket(fileno=own)
+        except OSError:  # another kind of file
+            os.close(own)
             continue
         with found:
             if found.family in (socket.AF_INET, socket.AF_INET6) and found.getsockopt(

@@ -15,6 +15,7 @@ from whitenoise import WhiteNoise
 django_application = get_wsgi_application()
 
 from server import process  # noqa: E402
+from server.accounts import uses  # noqa: E402
 from server.api import events  # noqa: E402 - the models need a configured Django
 from server.learning import maintenance  # noqa: E402
 
@@ -35,5 +36,5 @@ request_finished.disconnect(close_caches)
 
 process.drop_dead_clients(settings.TAILRACE.request_seconds)
 process.settle(settings.TAILRACE.var_dir, pin=settings.TAILRACE.pin_workers, workers=settings.TAILRACE.workers)
-maintenance.start()
+maintenance.start(uses.write_due)
 events.end_with_process()

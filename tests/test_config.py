@@ -47,6 +47,16 @@ def test_the_documented_table_is_the_code():
         ({"TAILRACE_AUTH": "open", "TAILRACE_BIND": "node17:8080"}, "not a loopback address"),
         ({"TAILRACE_SECRET_KEY": "short"}, "TAILRACE_SECRET_KEY=\\(hidden\\): expected at least 32"),
         ({"TAILRACE_SECRET_KEY": "x" * 40, "TAILRACE_SECRET_KEY_FILE": "/x"}, "not both"),
+        ({"TAILRACE_TOKEN_RATTE": "2"}, "TAILRACE_TOKEN_RATTE is not a setting: did you mean TAILRACE_TOKEN_RATE"),
+        ({"TAILRACE_TOKEN_RATE": "-1"}, "TAILRACE_TOKEN_RATE=-1: .*greater than or equal to 0"),
+        ({"TAILRACE_ADDRESS_RATE": "1.5"}, "TAILRACE_ADDRESS_RATE=1.5: .*integer"),
+        ({"TAILRACE_REQUEST_SECONDS": "0"}, "TAILRACE_REQUEST_SECONDS=0"),
+        ({"TAILRACE_REQUEST_SECONDS": "61"}, "TAILRACE_REQUEST_SECONDS=61: .*less than or equal to 60"),
+        ({"TAILRACE_EVENT_STREAMS_PER_CALLER": "0"}, "greater than or equal to 1"),
+        ({"TAILRACE_BEHIND_TLS": "true"}, "needs TAILRACE_TRUSTED_PROXIES.*10.0.0.0/8"),
+        ({"TAILRACE_TRUSTED_PROXIES": "proxy"}, "'proxy' is no address or network"),
+        ({"TAILRACE_ALLOWED_HOSTS": "https://tailrace.example.org"}, "is no host name: expected .* without scheme"),
+        ({"TAILRACE_ALLOWED_HOSTS": "localhost, localhost:8080"}, "'localhost:8080' is no host name"),
         ({"TAILRACE_LOGIN_FAILURES": "0"}, "TAILRACE_LOGIN_FAILURES=0: .*greater than or equal to 1"),
         ({"TAILRACE_LOGIN_COOLOFF_MINUTES": "-1"}, "TAILRACE_LOGIN_COOLOFF_MINUTES=-1: .*greater than 0"),
         (
@@ -83,6 +93,35 @@ def test_a_secret_is_made_once_on_loopback_and_only_its_owner_can_read_it(tmp_pa
     assert load({"TAILRACE_VAR_DIR": str(tmp_path)}).secret == first
     assert len(first) >= 48
     assert stat.S_IMODE(os.stat(tmp_path / "secret-key").st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "bind, hosts, expected",
+    [
+        ("127.0.0.1:8080", "", ["localhost", "127.0.0.1", "[::1]"]),
+        ("127.8.8.8:8080", "", ["localhost", "127.0.0.1", "[::1]", "127.8.8.8"]),
+        ("[::1]:8080", "", ["localhost", "127.0.0.1", "[::1]"]),
+        ("127.0.0.1:8080", "tailrace.example.org", ["tailrace.example.org"]),
+        ("0.0.0.0:8080", " a.example , [2001:db8::1],", ["a.example", "[2001:db8::1]"]),
+        ("0.0.0.0:8080", "*", ["*"]),
+    ],
+)
+def test_it_answers_to_the_names_that_are_set_and_by_itself_to_those_of_loopback(bind, hosts, expected):
+    assert load({"TAILRACE_BIND": bind, "TAILRACE_ALLOWED_HOSTS": hosts}).hosts == expected
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:8080", "[::]:8080", "10.1.2.3:80", "node17:8080"])
+def test_beyond_loopback_its_names_have_to_be_said(bind):
+    with pytest.raises(ConfigError, match="set TAILRACE_ALLOWED_HOSTS to the names") as caught:
+        load({"TAILRACE_BIND": bind}).hosts  # noqa: B018
+    assert bind in str(caught.value)
+
+
+def test_cookies_are_for_https_alone_wherever_there_may_be_any():
+    proxies = {"TAILRACE_TRUSTED_PROXIES": "127.0.0.1"}
+    assert not load({}).secure_cookies
+    assert load({"TAILRACE_BEHIND_TLS": "true", **proxies}).secure_cookies
+    assert load({"TAILRACE_BIND": "0.0.0.0:8080"}).secure_cookies
 
 
 def test_there_is_no_default_secret_beyond_loopback(tmp_path):

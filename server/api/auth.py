@@ -10,7 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from server.accounts import actor, callers, jwt, limits, tokens
+from server.accounts import actor, callers, jwt, limits, tokens, uses
 from server.accounts.access import PUBLIC, SIGNED_IN
 from server.accounts.identity import Identity
 from server.api.errors import request_id, respond
@@ -131,6 +131,7 @@ def admit(request: HttpRequest, needed: str, *, may_be_stale: bool = False) -> I
     identity = callers.verified(credential)
     if identity is None:
         raise refusal(request)
+    uses.note(identity)
     if needed is not SIGNED_IN and needed not in identity.permissions:
         limits.count_caller(identity)
         raise not_allowed(identity, needed)

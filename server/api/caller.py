@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from server.accounts import uses
 from server.accounts.identity import Identity
 from server.api import auth
 from server.learning import asking, inspection
@@ -46,8 +47,12 @@ def confirm(request: HttpRequest, generation: int | None) -> None:
         If they may no longer do this.
     """
     who = identity(request)
-    if who is not None and (generation is None or who.generation != generation):
+    if who is None:
+        return
+    if generation is None or who.generation != generation:
         request.identity = auth.admit(request, request.needed)  # type: ignore[attr-defined]
+    else:
+        uses.note(who)
 
 
 class Admission:

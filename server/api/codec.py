@@ -36,12 +36,7 @@ def body(request: HttpRequest) -> bytes:
     try:
         data = request.body
     except RequestDataTooBig as exc:
-        from django.conf import settings
-
-        raise TooLarge(
-            f"the body has {request.META.get('CONTENT_LENGTH', 'too many')} bytes: the most allowed is "
-            f"{settings.TAILRACE.max_body_bytes} (TAILRACE_MAX_BODY_BYTES)"
-        ) from exc
+        raise too_large(request) from exc
     except UnreadablePostError as exc:
         if _was_timeout(exc):
             raise TooSlow("the body didn't come within TAILRACE_REQUEST_SECONDS: send less at a time") from exc
@@ -49,6 +44,16 @@ def body(request: HttpRequest) -> bytes:
     if len(data) < int(request.META.get("CONTENT_LENGTH") or 0):
         raise _cut_off()
     return data
+
+
+def too_large(request: HttpRequest) -> TooLarge:
+    """That the body is larger than any may be."""
+    from django.conf import settings
+
+    return TooLarge(
+        f"the body has {request.META.get('CONTENT_LENGTH', 'too many')} bytes: the most allowed is "
+        f"{settings.TAILRACE.max_body_bytes} (TAILRACE_MAX_BODY_BYTES)"
+    )
 
 
 def _cut_off() -> Invalid:

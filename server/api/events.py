@@ -190,13 +190,14 @@ class EventStream:
     def _follow(self) -> Generator[bytes]:
         yield self._heartbeat  # sends the headers: the client knows that from now on it misses nothing
         sent = time.monotonic()
-        while not STOPPING.is_set() and not _has_gone(self._client) and self._may_go_on():
+        while not STOPPING.is_set() and not _has_gone(self._client) and self._may_go_on(if_unknown=True):
             idle = True
             for chunk in self._look():
                 idle = False
                 if chunk:
-                    if not self._may_go_on():  # it was read before: what came after a revocation isn't in it
-                        return
+                    # It was read before this: what came after a revocation isn't in it.
+                    if not self._may_go_on(if_unknown=False):
+                        break
                     yield chunk
                     sent = time.monotonic()
             if time.monotonic() - sent >= HEARTBEAT:
@@ -205,13 +206,13 @@ class EventStream:
             if idle:
                 STOPPING.wait(POLL)
 
-    def _may_go_on(self) -> bool:
-        """Whether whoever listens may still: a revoked token hears nothing more."""
+    def _may_go_on(self, *, if_unknown: bool) -> bool:
+        """Whether whoever listens may still: a revoked token hears nothing more. While the database is away, nobody knows."""
         try:
             return self.admission is None or self.admission.holds()
         except (DatabaseError, InterfaceError) as exc:
             give_up(exc)
-            return True  # nothing is told while the database is away
+            return if_unknown
 
     def _look(self) -> Iterator[bytes]:
         """The events of each row that came since; nothing while the database is away."""

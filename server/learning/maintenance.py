@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -41,10 +42,11 @@ class LeaseLost(Exception):
 
 
 class Maintenance(threading.Thread):
-    """The thread. :meth:`stop` ends it after the step at hand."""
+    """The thread. :meth:`stop` ends it after the step at hand. Others may have ``more`` done at every look."""
 
-    def __init__(self) -> None:
+    def __init__(self, *more: Callable[[], object]) -> None:
         super().__init__(name="maintenance", daemon=True)
+        self._more = more
         self._stopping = threading.Event()
         self._purged = 0.0
 
@@ -59,7 +61,10 @@ class Maintenance(threading.Thread):
 
     def step(self) -> None:
         """One look at everything; what fails keeps nothing else from being done."""
-        for work in (write_due_snapshots, rebuild_after_retractions, work_on_backfills, evict, self._purge):
+        own: tuple[Callable[[], object], ...] = (
+            write_due_snapshots, rebuild_after_retractions, work_on_backfills, evict, self._purge,
+        )  # fmt: skip
+        for work in (*own, *self._more):
             try:
                 work()
             except FATAL:
@@ -82,11 +87,11 @@ _started: Maintenance | None = None
 _pid = 0
 
 
-def start() -> None:
-    """Start the thread in this process, once."""
+def start(*more: Callable[[], object]) -> None:
+    """Start the thread in this process, once. It does ``more`` at every look, too."""
     global _started, _pid
     if _started is None or _pid != os.getpid():
-        _started, _pid = Maintenance(), os.getpid()
+        _started, _pid = Maintenance(*more), os.getpid()
         _started.start()
 
 

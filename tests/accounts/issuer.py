@@ -15,8 +15,10 @@ import jwt
 import oidc_provider_mock
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
+from django.contrib.auth.models import User
 from werkzeug.serving import make_server
 
+from server.accounts.models import SignIn
 from tests.dashboard.browser import Browser, Page
 
 PUBLISHED, STRANGE = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))
@@ -153,3 +155,10 @@ def signed(
 ) -> str:
     """An ID token of those claims."""
     return jwt.encode(claims, key, algorithm=algorithm, headers=None if kid is None else {"kid": kid})
+
+
+def nobody_came_in(browser: Browser) -> None:
+    """Check that nobody is signed in with a browser, or was made a user."""
+    assert browser.get("/account/").status == 302
+    assert not SignIn.objects.exists()
+    assert not User.objects.exists()

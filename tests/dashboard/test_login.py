@@ -130,6 +130,7 @@ def test_signing_out_ends_the_session_everywhere_it_was_copied_to(required, ada,
     stolen.client.cookies = browser.client.cookies.copy()
     assert stolen.get("/account/").status == 200
     page = browser.send(browser.get("/account/"), "/logout/")
+    assert not Session.objects.exists()
     assert "You are signed out." in browser.follow(page).text
     assert browser.get("/account/").status == stolen.get("/account/").status == 302
     assert audited()[1:] == [("ada", "signin.end", "ada")]

@@ -1,0 +1,54 @@
+"""docs/accounts.md, held against the code."""
+
+import re
+
+import pytest
+from django.core.management import get_commands
+from django.urls import Resolver404, resolve
+
+from server.accounts import jwt, roles
+from server.accounts.models import Access
+from tests.serving import ROOT
+
+pytestmark = pytest.mark.one_database
+
+PAGE = (ROOT / "docs" / "accounts.md").read_text()
+
+
+def test_its_table_of_permissions_is_the_code():
+    words = dict(Access._meta.permissions)
+    table = []
+    for permission in roles.ALL:
+        marks = ["✓" if permission in roles.permissions_of_role(role) else "" for role in roles.ROLES]
+        (scope,) = (scope for scope, reach in roles.SCOPES.items() if permission in reach)
+        table.append(f"| `{permission}` | {words[permission]} | {' | '.join(marks)} | `{scope}` |")
+    written = [
+        line for line in PAGE.splitlines() if line.endswith(("`learn` |", "`predict` |", "`read` |", "`manage` |"))
+    ]
+    assert sorted(written) == sorted(table)
+    assert f"| permission | what it allows | {' | '.join(roles.ROLES)} | a token's scope |" in PAGE
+
+
+def test_its_actions_are_those_that_are_told():
+    told = set()
+    for path in (ROOT / "server").rglob("*.py"):
+        for call in re.findall(r"changes\.tell\(([^,]+),", path.read_text()):
+            told |= set(re.findall(r'"([a-z.]+)"', call))
+    rows = PAGE[PAGE.index("| action |") :].split("\n\n")[0]
+    assert set(re.findall(r"`([a-z]+(?:\.[a-z]+)?)`", rows)) - {"link"} == told
+
+
+def test_every_command_and_every_address_that_it_names_is_there():
+    assert set(re.findall(r"manage\.py ([a-z_]+)", PAGE)) <= set(get_commands())
+    addresses = set(re.findall(r"`(?:GET |POST )?(/[a-z0-9/]+/?)`", PAGE))
+    assert len(addresses) > 5
+    for address in addresses:
+        try:
+            resolve(address)
+        except Resolver404:
+            pytest.fail(f"nothing is at {address}")
+
+
+def test_the_life_of_an_access_token_is_as_it_says():
+    assert jwt.LIFETIME == 600
+    assert PAGE.count("ten\nminutes") + PAGE.count("ten minutes") == 2

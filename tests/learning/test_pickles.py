@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import inspect
 import pickle
+import pprint
 import random
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def answers(model) -> str:
             said.append(model.get())
         except (TypeError, ValueError, IndexError, NotImplementedError) as error:
             said.append(type(error).__name__)
-    return repr(said)
+    return pprint.pformat(said)  # keys sorted: a set of strings, and so some answers, has no order of its own
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning")

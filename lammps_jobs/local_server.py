@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from tailrace.errors import Refused, Unreachable
+from tailrace.server import Server
+
 from lammps_jobs import processes
-from lammps_jobs.post import Refused, Server, Undelivered
 
 __all__ = ["LocalServer", "ServerFailed"]
 
@@ -65,7 +67,7 @@ class LocalServer:
 
     @property
     def api(self) -> Server:
-        return Server(self.url)
+        return Server(self.url, token="")
 
     @property
     def alive(self) -> bool:
@@ -119,7 +121,7 @@ class LocalServer:
                 raise ServerFailed(f"the server ended at once. {self._last_words()}")
             try:
                 self.api.request("GET", "/healthz", deadline=1.0)
-            except (Undelivered, Refused):
+            except (Unreachable, Refused):
                 time.sleep(0.1)
                 continue
             if not _listens(process.pid, self.port):

@@ -105,6 +105,8 @@ SPECS = {
         Spec("post-bare", "the same by a bare Python process with http.client", "×", 2.5, "less"),
         Spec("post-refused", "the same with nobody listening: kept on disk", "ms", 250, "less"),
         Spec("flush", "tailrace flush, 10,000 spooled observations", "/s", 5000),
+        Spec("log", "reading a LAMMPS log of 100 MB", "MB/s", 100),
+        Spec("log-memory", "its peak memory", "MB", 50, "less"),
         Spec("models", "resident memory of one process serving 1,000 small models", "MB", 400, "less"),
     )
 }

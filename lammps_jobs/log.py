@@ -30,6 +30,11 @@ _NON_FINITE = re.compile(rb"(?:^|[\s=\[,])([-+]?(?:nan|inf))(?=$|[\s\],])", re.I
 BLOCK = 1 << 18
 LONGEST_LINE = 1 << 16
 NUMBERS = b"0123456789 +-.eE,[]\t\r\n"
+WORDS = (
+    b"Loop time", b"ERROR", b"WARNING", b"Wall time", b"Fix halt", b"Total wall", b"Per MPI", b"Memory usage",
+    b"LAMMPS (", b"nan", b"inf",
+)  # fmt: skip
+"""One of these is in every line of a run's output that is more than a row."""
 
 
 class RunNotCompleted(Exception):
@@ -149,7 +154,7 @@ def parse_log(pieces: Iterable[bytes]) -> LogReport:
     """Parse a log that comes in pieces of one or more whole lines. See `read_log`."""
     parser = _Parser()
     for piece in pieces:
-        if parser.in_run and not piece.translate(None, NUMBERS):
+        if parser.in_run and _is_rows(piece):
             parser.rows(piece)
             continue
         for line in piece.splitlines(keepends=True):
@@ -159,6 +164,10 @@ def parse_log(pieces: Iterable[bytes]) -> LogReport:
             else:
                 parser.feed(line)
     return parser.report()
+
+
+def _is_rows(piece: bytes) -> bool:
+    return not piece.translate(None, NUMBERS) or not any(word in piece for word in WORDS)
 
 
 def _blocks(file: BinaryIO) -> Iterator[bytes]:
@@ -179,7 +188,7 @@ class _Parser:
         self._last_row = b""
 
     def rows(self, block: bytes) -> None:
-        """Take lines of a run's output that hold nothing but numbers: nearly every line of a long log is one."""
+        """Take lines of a run's output that are rows and no more: nearly every line of a long log is one."""
         lines = block.rstrip()
         self._header = self._header or lines.partition(b"\n")[0]
         self._last_row = lines[lines.rfind(b"\n") + 1 :] or self._last_row

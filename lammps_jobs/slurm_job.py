@@ -12,7 +12,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -92,20 +92,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     if options.comment is not None:
         options.features = _follow(options.comment)
-    try:
-        said = subprocess.run(
-            ["scontrol", "show", "job", options.job], capture_output=True, text=True, timeout=PATIENCE, check=True,
-            stdin=subprocess.DEVNULL,
-        ).stdout  # fmt: skip
-    except (OSError, subprocess.SubprocessError) as error:
-        reason = getattr(error, "stderr", None) or str(error)
-        return _say(f"nothing posted: scontrol knows nothing of job {options.job}: {' '.join(reason.split())}")
     hook = options.own or options.comment is not None
-    for run in runs_in(said):
+    try:
+        runs = runs_in(_scontrol(options.job))
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = " ".join((getattr(error, "stderr", None) or str(error)).split())
+        if not hook or os.environ.get("SLURM_JOB_ID") != options.job:
+            return _say(f"nothing posted: scontrol knows nothing of job {options.job}: {reason}")
+        # A controller that is away for a moment must not cost a result: Slurm has told its hook nearly all.
+        return _report_log(_in_hook(os.environ), options)
+    for run in runs:
         # Slurm calls a hook for each task; the number of the last one is that of the array, too.
         if run.job == options.job or not hook:
             _report(run, options)
     return 0
+
+
+def _scontrol(job: str) -> str:
+    return subprocess.run(
+        ["scontrol", "show", "job", job], capture_output=True, text=True, timeout=PATIENCE, check=True,
+        stdin=subprocess.DEVNULL,
+    ).stdout  # fmt: skip
+
+
+def _in_hook(environ: Mapping[str, str]) -> SlurmRun:
+    """The run that a hook was called for, by its environment alone."""
+    return SlurmRun(
+        environ["SLURM_JOB_ID"],
+        environ.get("SLURM_ARRAY_JOB_ID"),
+        environ.get("SLURM_ARRAY_TASK_ID"),
+        # What a job calls the one, the controller's hook calls the other.
+        environ.get("SLURM_RESTART_COUNT") or environ.get("SLURM_JOB_RESTART_COUNT") or "0",
+        began="Unknown",
+        ended="Unknown",
+        directory=environ.get("SLURM_JOB_WORK_DIR") or os.getcwd(),
+    )
 
 
 def _report(run: SlurmRun, options: argparse.Namespace) -> None:
@@ -117,11 +138,15 @@ def _report(run: SlurmRun, options: argparse.Namespace) -> None:
     elif not run.is_over:
         _say(f"nothing posted: job {run.job} has not ended, or is being requeued")
         return
+    _report_log(run, options)
+
+
+def _report_log(run: SlurmRun, options: argparse.Namespace) -> int:
     for name in OWN:
         os.environ.pop(name, None)
     os.environ.update(run.environment)
     pattern = os.environ.get("TAILRACE_LOG") or "log.lammps"
-    epilogue.main(["--log", run.log(pattern), "--since", run.began, *options.features])
+    return epilogue.main(["--log", run.log(pattern), "--since", run.began, *options.features])
 
 
 def _follow(comment: str) -> list[str]:

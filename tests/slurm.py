@@ -1,7 +1,8 @@
 """A real Slurm cluster of one node for the tests: a controller, a node and an authenticator, all in one directory.
 
 Needs the programs of `PACKAGES`, which no wheel brings; started by whoever runs the tests, it never touches a Slurm that
-the machine may have.
+the machine may have. ``python -m tests.slurm`` says what is missing and how to get it; ``python -m tests.slurm run DIRECTORY``
+runs a cluster there until it is stopped, to try things out.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,18 +20,27 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.serving import free_port
 
-PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
+PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge", "charliecloud-runtime", "lammps-examples")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "scontrol")
 INSTALL = f"sudo apt-get install --no-install-recommends {' '.join(PACKAGES)}"
-PATIENCE = 90
+PATIENCE = 150
 SEARCH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 
-def missing() -> list[str]:
+def missing(*programs: str) -> list[str]:
     """The programs that are not installed."""
-    return [name for name in PROGRAMS if shutil.which(name, path=SEARCH) is None]
+    return [name for name in programs if shutil.which(name, path=SEARCH) is None]
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    """Skips a test where a program isn't installed, and says how to get it; where ``CI`` is set, nothing is skipped."""
+    absent = missing(*programs)
+    skipped = bool(absent) and not os.environ.get("CI")
+    return pytest.mark.skipif(skipped, reason=f"no {', '.join(absent)}: {INSTALL}")
 
 
 def until(true: Callable[[], bool], what: Callable[[], str]) -> None:
@@ -202,3 +213,24 @@ def running(directory: Path, **settings: object) -> Iterator[Slurm]:
         yield cluster.start()
     finally:
         cluster.stop()
+
+
+def main() -> None:
+    absent = missing(*PROGRAMS, "ch-run")
+    absent += [] if Path("/usr/share/lammps/examples").exists() else ["LAMMPS's examples"]
+    if sys.argv[1:2] == ["run"] and len(sys.argv) == 3:
+        if missing(*PROGRAMS):
+            sys.exit(f"{', '.join(missing(*PROGRAMS))} can't be found: {INSTALL}")
+        with (
+            running(Path(sys.argv[2]).resolve(), cpus=os.cpu_count() or 1) as cluster,
+            contextlib.suppress(KeyboardInterrupt),
+        ):
+            print(f"export SLURM_CONF={cluster.conf}", flush=True)
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            signal.pause()
+    elif absent:
+        print(f"Tests that need {', '.join(absent)} are skipped. To run them, too:\n  {INSTALL}")
+
+
+if __name__ == "__main__":
+    main()

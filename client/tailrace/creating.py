@@ -41,7 +41,7 @@ def creation(
         return {**body, "recipe": recipe, **({} if parameters is None else {"parameters": dict(parameters)})}
     if parameters is not None:
         raise TypeError("parameters go with a recipe: an estimator has its own")
-    described = estimator if isinstance(estimator, Mapping) else described_as_json(estimator)
+    described = estimator if isinstance(estimator, dict) else described_as_json(estimator)
     if flavor is None:
         flavor = flavor_of(estimator, lambda: str(client.stream(stream).info()["target"]["kind"]))
     return {**body, "flavor": flavor, "estimator": described}
@@ -79,7 +79,7 @@ def flavor_of(estimator: Any, target_kind: Any) -> str:
         If it can't be told; the message names the flavors.
     """
     base, compose = needs("river", "river.base", "river.compose")
-    if isinstance(estimator, Mapping):
+    if isinstance(estimator, dict):
         from tailrace.estimators.description import build
 
         estimator = build(estimator)

@@ -14,7 +14,7 @@ def fingerprint(text: str) -> str:
 
     References
     ----------
-    [^1]: Fowler, Noll, Vo and Eastlake, *The FNV Non-Cryptographic Hash Algorithm*, RFC 9923.
+    [^1]: Fowler, Noll, Vo, Eastlake and Hansen, *The FNV Non-Cryptographic Hash Algorithm*.
     """
     value = BASIS
     for byte in text.encode("utf-8", "surrogatepass"):

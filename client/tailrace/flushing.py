@@ -49,15 +49,11 @@ class _Spoiled(Exception):
 
 def flush(spool: Spool, server: Server, ends: float) -> Iterator[Delivery]:
     """See `Spool.flush`."""
-    try:
-        adopt(spool)
-        names = spool.names()
-    except OSError as error:
-        raise SpoolError(error.errno or 0, f"the spool can't be read: {error.strerror}", spool.place) from None
+    adopt(spool)
     held: dict[str, Refused] = {}
     gathered: dict[str, list[_Waiting]] = {}
     size = 0
-    for name in names:
+    for name in spool.names():
         if time.monotonic() >= ends:
             return
         path = os.path.join(spool.place, name)

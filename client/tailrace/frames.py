@@ -24,7 +24,7 @@ def is_frame(value: Any) -> bool:
     )
 
 
-def points_of(frame: DataFrame) -> Iterator[dict[str, Any]]:
+def points_of(frame: Any) -> Iterator[dict[str, Any]]:
     """The rows as points, a feature a column; what is missing in a row (NaN, None) is left out of its point."""
     for row in frame.to_dict("records"):
         yield {str(name): value for name, value in row.items() if not _missing(value)}

@@ -26,7 +26,7 @@ def unit_of(metric: str, target: str) -> str:
     return target if name in IN_TARGET_UNIT else "%" if name in PERCENT else ""
 
 
-class Metrics(Mapping[str, float | None]):
+class Metrics(Mapping[str, "float | None"]):
     """A model's prequential metrics: a mapping of those over all scored observations, with more beside it.
 
     Attributes

@@ -59,7 +59,9 @@ class Server:
         found = ADDRESS.fullmatch(self.url)
         if found is None:
             if re.match(r"[a-z]+://[^/?#]*@", self.url, re.IGNORECASE):
-                raise Unusable("the server's address holds a user or a password: put a token into TAILRACE_TOKEN instead")
+                raise Unusable(
+                    "the server's address holds a user or a password: put a token into TAILRACE_TOKEN instead"
+                )
             raise Unusable(f"{self.url!r} is no server's address: expected something like {DEFAULT_URL}")
         if not (self.token.isascii() and (self.token.isprintable() or not self.token)) or " " in self.token:
             raise Unusable("the token holds a character that can't stand in a header, such as a blank or a line break")

@@ -90,11 +90,15 @@ class Spool:
         return [Path(self.place, name) for name in self.names()]
 
     def names(self) -> list[str]:
-        """The names of the files that wait, oldest first."""
+        """The names of the files that wait, oldest first. Raises SpoolError where the directory can't be read."""
         try:
             return sorted(name for name in os.listdir(self.place) if name.endswith(".json") and name[0] != ".")
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise SpoolError(
+                error.errno or 0, f"the spool can't be read: {error.strerror or error}", self.place
+            ) from None
 
     def flush(self, server: Server, *, deadline: float = 5.0) -> Iterator[Delivery]:
         """Deliver what waits, oldest first, many observations a request, until all is done or the deadline has passed.

@@ -98,7 +98,11 @@ class Table:
     def html(self, most: int = MOST_ROWS) -> str:
         """The table for a notebook, in the notebook's own style."""
         heads = self._cells("th", [column.head for column in self.columns])
-        lines = [f"<caption style='text-align:left'>{escaped(self.caption)}</caption>"] if self.caption else []
+        lines = (
+            [f"<caption style='text-align:left;white-space:nowrap'>{escaped(self.caption)}</caption>"]
+            if self.caption
+            else []
+        )
         lines.append(f"<thead><tr>{heads}</tr></thead><tbody>")
         for row in self._some(most):
             cells = ["…"] * len(self.columns) if row is None else row

@@ -70,7 +70,7 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     iters = options.iters or (None if options.sample == "grid" else USUAL_ITERS)
     values = {name: getattr(options, name) for name in PARAMETERS}
     # An input of one's own may be named from anywhere.
-    name = options.input if options.input in ("melt", "hns") else str(Path(options.input).resolve())
+    name = str(Path(options.input).resolve()) if os.path.isfile(options.input) else options.input
     plan = Plan(options.mode, name, values, options.sample, iters, options.seed, options.stream)
     if (begun := directory.load()) is not None:
         plan = resumed(begun, plan, directory.path)

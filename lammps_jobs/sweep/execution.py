@@ -154,7 +154,7 @@ class Execution:
             return Outcome(job, report.loop_time, None, read_json(directory / PREDICTION) or {}, None, fresh)
         receipt = read_json(directory / RECEIPT) or self._post(job)
         if receipt is None:
-            why = f"its result was not delivered: {_last_line(directory / OUTPUT)}"
+            why = f"its result was not delivered: {_last_line(directory / OUTPUT, of_epilogue=True)}"
             return Outcome(job, report.loop_time, why, fresh=fresh)
         return Outcome(job, report.loop_time, None, receipt.get("models", {}), receipt.get("last"), fresh)
 
@@ -173,6 +173,8 @@ class Execution:
         return self._recipe.directory.job(job)
 
 
-def _last_line(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() if path.exists() else []
-    return lines[-1] if lines else f"{path} is empty"
+def _last_line(path: Path, *, of_epilogue: bool = False) -> str:
+    """The last line of a job's output that the epilogue said, or that it did not."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    lines = [line.strip() for line in lines if line.strip() and line.startswith("tailrace: ") is of_epilogue]
+    return lines[-1] if lines else f"{path} does not say why"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import math
+import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from tailrace.spool import write_whole
 
@@ -112,8 +114,10 @@ class Queued(Runner):
         command = self.recipe.submit(job)
         assert command is not None
         self._seen_at = -math.inf
-        number = queues.submit(command, script.parent, self._environment)
-        write_whole(script.with_name(NUMBER), {"launcher": self.recipe.launcher.name, "number": number})
+        with _uninterrupted():
+            # Stopped between the two, the sweep would not know its job again.
+            number = queues.submit(command, script.parent, self._environment)
+            write_whole(script.with_name(NUMBER), {"launcher": self.recipe.launcher.name, "number": number})
 
     def adopt(self, job: SweepJob) -> bool:
         return self._number(job) in self._listed()
@@ -139,3 +143,13 @@ class Queued(Runner):
         if submitted is None or submitted["launcher"] != self.recipe.launcher.name:
             return None
         return str(submitted["number"])
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Put off Ctrl-C and SIGTERM to the end of the block."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

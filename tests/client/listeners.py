@@ -4,6 +4,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 HTML = b"<html><body><h1>502 Bad Gateway</h1>nginx</body></html>"
 
@@ -32,18 +33,36 @@ def read_request(connection: socket.socket) -> bytes:
 class Listener:
     """Answers each connection as ``behave`` does.
 
+    Parameters
+    ----------
+    reading
+        How a request is read.
+    dressed
+        What is done with a connection first, such as TLS.
+
     Attributes
     ----------
-    url
+    url, place
         Where it listens.
     requests
         What came, in order.
+    heard
+        Set once anything has come.
     """
 
-    def __init__(self, behave: Callable[[socket.socket, int], None]) -> None:
+    def __init__(
+        self,
+        behave: Callable[[socket.socket, int], None],
+        reading: Callable[[socket.socket], bytes] = read_request,
+        dressed: Callable[[socket.socket], socket.socket] = lambda connection: connection,
+    ) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.place = self._socket.getsockname()
+        self.url = f"http://127.0.0.1:{self.place[1]}"
+        self._reading = reading
+        self._dressed = dressed
         self.requests: list[bytes] = []
+        self.heard = threading.Event()
         self._behave = behave
         self._held: list[socket.socket] = []
         threading.Thread(target=self._serve, daemon=True).start()
@@ -61,7 +80,9 @@ class Listener:
 
     def _one(self, connection: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError):
-            self.requests.append(read_request(connection))
+            connection = self._dressed(connection)
+            self.requests.append(self._reading(connection))
+            self.heard.set()
             self._behave(connection, number)
 
     def close(self) -> None:
@@ -71,8 +92,8 @@ class Listener:
 
 
 @contextlib.contextmanager
-def listening(behave: Callable[[socket.socket, int], None]) -> Iterator[Listener]:
-    listener = Listener(behave)
+def listening(behave: Callable[[socket.socket, int], None], **options: Any) -> Iterator[Listener]:
+    listener = Listener(behave, **options)
     try:
         yield listener
     finally:

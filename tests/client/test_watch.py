@@ -275,7 +275,7 @@ def test_it_survives_a_restart_of_the_server_and_misses_nothing(serve, tmp_path)
     server.start()
     for start in range(20, 60, 10):
         post(server, "runs", observations[start : start + 10])
-    out, err = process.communicate(timeout=PATIENCE)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert "the server is back" in err
     assert [int(row["seq"]) for row in rows(table)] == list(range(1, 61))
@@ -303,7 +303,7 @@ def test_killed_at_any_instant_its_table_is_whole_and_the_next_watch_goes_on(ser
         for seed in range(6):
             post(server, "killed", run_times(chance.randint(1, 30), seed=100 * number + seed))
         if number:
-            wait_for(lambda: len(rows(table)) > 0, process)
+            wait_for(table.exists, process)
         process.kill()
         process.communicate()
     head = Client(server.url, "").stream("killed").head

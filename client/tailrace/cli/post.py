@@ -26,7 +26,6 @@ exit codes with --strict (without it always 0):
 from __future__ import annotations
 
 import os
-import shlex
 
 from tailrace.cli import OK, PROBLEM, UNUSABLE, say
 from tailrace.cli.arguments import pairs, seconds, value
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tailrace.posting import Posted
-    from tailrace.spool import Spool
 
 LOST, REFUSED = 3, 4
 
@@ -64,7 +62,6 @@ def run(options: argparse.Namespace) -> int:
     from tailrace.keys import job_of
     from tailrace.posting import observation, post_made
     from tailrace.server import Server
-    from tailrace.spool import Spool
 
     x = pairs(options.features)
     if not x:
@@ -84,6 +81,8 @@ def run(options: argparse.Namespace) -> int:
 
 def failed(error: Exception, arguments: Sequence[str]) -> int:
     """Nothing was posted. What was given is told, as nothing else holds it; and the job goes on."""
+    import shlex
+
     what = str(error) if isinstance(error, Unusable) else f"{type(error).__name__}: {error}"
     say(f"nothing posted: {what} (see tailrace post --help); given: {' '.join(map(shlex.quote, arguments))}")
     return UNUSABLE if "--strict" in arguments else OK

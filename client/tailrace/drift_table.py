@@ -17,6 +17,7 @@ from tailrace.following import Row
 __all__ = ["DriftTable", "ForeignTable", "Kept"]
 
 COLUMNS = list(Row._fields)
+MODEL, STREAM, SEQ, ERROR = (COLUMNS.index(name) for name in ("model", "stream", "seq", "error"))
 
 
 class ForeignTable(TailraceError):
@@ -66,10 +67,9 @@ class DriftTable:
                 )
             for cells in reader:
                 try:
-                    named = dict(zip(COLUMNS, cells))  # noqa: B905  # Python 3.9 has no strict
-                    error = float(named["error"]) if named["error"] else None
-                    yield Kept(named["model"], named["stream"], int(named["seq"]), error)
-                except (KeyError, ValueError) as wrong:
+                    error = float(cells[ERROR]) if cells[ERROR] else None
+                    yield Kept(cells[MODEL], cells[STREAM], int(cells[SEQ]), error)
+                except (IndexError, ValueError) as wrong:
                     raise ForeignTable(f"{self.path}, line {reader.line_num}: no row of this table ({wrong})") from None
 
     def append(self, rows: Sequence[Row]) -> None:

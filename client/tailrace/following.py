@@ -87,6 +87,10 @@ class Follower:
     ----------
     last
         The last observation that was taken.
+    count
+        How many errors there were.
+    rolling_error
+        Mean absolute error of the latest `window` observations that have one; None before the first.
     alarms
         Observations at which drift was found.
     """
@@ -101,15 +105,11 @@ class Follower:
         self.since = since
         self.last = after
         self.count = 0
+        self.rolling_error: float | None = None
         self.alarms: list[int] = []
         self.curve = Curve()
         self._recent: deque[float] = deque(maxlen=window)
         self._detector = DriftDetector(labels)
-
-    @property
-    def rolling_error(self) -> float | None:
-        """Mean absolute error of the latest `window` observations that have one."""
-        return sum(self._recent) / len(self._recent) if self._recent else None
 
     def take(self, observation: Mapping[str, Any]) -> Row | None:
         """Take the next observation of the log; None where the model had no part in it.
@@ -149,7 +149,8 @@ class Follower:
             return False
         self.count += 1
         self._recent.append(error)
-        self.curve.add(seq, sum(self._recent) / len(self._recent))
+        self.rolling_error = sum(self._recent) / len(self._recent)
+        self.curve.add(seq, self.rolling_error)
         alarm = self._detector.learn(error)
         if alarm:
             self.alarms.append(seq)

@@ -42,12 +42,15 @@ class Stream:
         self._name = name
 
     def ensure(self, features: Iterable[str], description: str, recipes: Iterable[str]) -> None:
-        """Make the stream, for loop times in seconds, and a model from each recipe, named after it, if they aren't there.
+        """Make the stream, for loop times in seconds, and a model from each recipe, if they aren't there.
+
+        A model is named after its recipe, and after the stream, too, where another stream has one of that name.
 
         Raises
         ------
         NoSuchModel
-            If the stream isn't there and there are no recipes: a stream without models is made on purpose only.
+            If the stream isn't there and there are no recipes: a stream without models is made on purpose only. If a
+            model can't be made because its names are taken.
         """
         recipes = list(recipes)
         path = f"/api/v1/streams/{quote(self._name, safe='')}/"
@@ -67,8 +70,7 @@ class Stream:
         there = {model.recipe for model in self.models()} if recipes else set()
         for recipe in recipes:
             if recipe not in there:
-                body = {"name": recipe, "stream": self._name, "recipe": recipe}
-                self._make(f"/api/v1/models/{quote(recipe, safe='')}/", "/api/v1/models/", body)
+                self._make_model(recipe)
 
     def models(self, names: Iterable[str] = ()) -> list[ModelInfo]:
         """The regression models of these names; all of the stream's, in the order of their names, if none is given.
@@ -100,6 +102,17 @@ class Stream:
             model.name: self._server.request("POST", f"/api/v1/models/{quote(model.name, safe='')}/predict/", body)
             for model in models
         }
+
+    def _make_model(self, recipe: str) -> None:
+        for name in (recipe, f"{recipe}-{self._name}"):
+            path = f"/api/v1/models/{quote(name, safe='')}/"
+            if self._get(path) is None:
+                self._make(path, "/api/v1/models/", {"name": name, "stream": self._name, "recipe": recipe})
+            if self._get(path)["stream"] == self._name:
+                return
+        raise NoSuchModel(
+            f"{recipe} and {recipe}-{self._name} are models of other streams: make one for {self._name} by `tailrace create`"
+        )
 
     def _make(self, path: str, collection: str, body: dict[str, Any]) -> None:
         try:

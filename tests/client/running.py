@@ -15,6 +15,9 @@ from tests.serving import ROOT
 NOBODY = "http://127.0.0.1:9"
 """Where nothing listens."""
 
+PYTHON = os.environ.get("TAILRACE_TEST_CLIENT_PYTHON", sys.executable)
+"""What the command runs on: these tests run on other Pythons, too."""
+
 OWN = ("TAILRACE_", "SLURM_", "FLUX_", "LSB_", "LSF_", "PBS_", "HTTP", "NO_PROXY", "ALL_PROXY", "SSL_", "COLUMNS")
 
 
@@ -28,7 +31,7 @@ def command(*arguments: str, environ: dict[str, str] | None = None, **options: A
     """Run it to its end."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     return subprocess.run(
-        [sys.executable, "-m", "tailrace", *arguments],
+        [PYTHON, "-m", "tailrace", *arguments],
         text=True, env=environment(**(environ or {})), timeout=60, check=False, **options,
     )  # fmt: skip
 

@@ -6,13 +6,12 @@ import pty
 import re
 import signal
 import subprocess
-import sys
 
 import pytest
 from tailrace.spool import Spool
 
 from tests.client.listeners import answer, listening, replies
-from tests.client.running import NOBODY, command, environment, kept, receipt
+from tests.client.running import NOBODY, PYTHON, command, environment, kept, receipt
 
 pytestmark = pytest.mark.one_database
 
@@ -80,7 +79,7 @@ def test_it_stays_until_it_is_told_to_end(tmp_path):
     with listening(replies(receipt())) as listener:
         given = ["flush", "--watch", "0.05", "--spool", str(tmp_path), "--url", listener.url]
         running = subprocess.Popen(
-            [sys.executable, "-m", "tailrace", *given], env=environment(), stdout=subprocess.PIPE, text=True
+            [PYTHON, "-m", "tailrace", *given], env=environment(), stdout=subprocess.PIPE, text=True
         )
         assert running.stdout is not None
         assert "delivered 2" in running.stdout.readline()
@@ -99,7 +98,7 @@ def test_a_server_that_comes_back_gets_all_from_the_one_that_stays(tmp_path):
     with listening(replies(answer("503 Service Unavailable", b"", "Retry-After: 60"), receipt())) as listener:
         given = ["flush", "--watch", "0.05", "--spool", str(tmp_path), "--url", listener.url, "--deadline", "5"]
         running = subprocess.Popen(
-            [sys.executable, "-m", "tailrace", *given],
+            [PYTHON, "-m", "tailrace", *given],
             env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert running.stdout is not None
@@ -120,7 +119,7 @@ def test_a_terminal_is_shown_how_far_it_is_once_it_takes_a_while(tmp_path, patie
     with listening(replies(receipt())) as listener:
         given = ["flush", "--spool", str(tmp_path), "--url", listener.url]
         done = subprocess.run(
-            [sys.executable, "-c", main, *given], env=environment(), stdout=subprocess.PIPE, stderr=terminal, timeout=60
+            [PYTHON, "-c", main, *given], env=environment(), stdout=subprocess.PIPE, stderr=terminal, timeout=60
         )
     os.write(terminal, b"end")
     said = b""

@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 
 import pytest
 from tailrace.server import Server
@@ -11,7 +10,7 @@ from tailrace.spool import Spool
 
 from tests import serving
 from tests.client.listeners import listening, silent
-from tests.client.running import NOBODY, environment, logged
+from tests.client.running import NOBODY, PYTHON, environment, logged
 
 # Kills itself when the nth thing happens that others can see: a file or a socket is touched.
 KILLED_AT = """
@@ -43,7 +42,7 @@ def served(tmp_path_factory):
 def posting(url, spool, key, *before):
     given = ["post", "s", "x=8", "--y", "1", "--key", key, "--url", url, "--spool", str(spool)]
     start = ["-c", KILLED_AT, *before] if before else ["-m", "tailrace"]
-    return [sys.executable, *start, *given]
+    return [PYTHON, *start, *given]
 
 
 @pytest.mark.parametrize("away", [False, True], ids=["server there", "server away"])

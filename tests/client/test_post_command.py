@@ -5,13 +5,12 @@ import os
 import pty
 import resource
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.client.listeners import answer, listening, replies, silent
-from tests.client.running import NOBODY, body_of, command, environment, kept, logged, receipt
+from tests.client.running import NOBODY, PYTHON, body_of, command, environment, kept, logged, receipt
 
 pytestmark = pytest.mark.one_database
 
@@ -187,7 +186,7 @@ def test_a_disk_that_is_full_is_no_reason_not_to_deliver(spool):
 def test_a_read_only_spool_leaves_the_observation_in_the_jobs_output(tmp_path):
     """A file system mounted read-only, in a name space of its own."""
     (tmp_path / "spool").mkdir()
-    post = f'"{sys.executable}" -m tailrace post s x=8 --y 120.25 --url {NOBODY} --spool spool'
+    post = f'"{PYTHON}" -m tailrace post s x=8 --y 120.25 --url {NOBODY} --spool spool'
     script = f"mount --bind spool spool && mount -o remount,ro,bind spool && exec {post}"
     done = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
@@ -216,7 +215,7 @@ def test_closed_descriptors_hurt_nobody(spool, closed, away):
     """Where standard error is closed, the next file opened gets its number: no message may land in it."""
     with listening(replies(receipt())) as listener:
         url = NOBODY if away else listener.url
-        script = f'"{sys.executable}" -m tailrace post s x=8 --y 1 --key k --url {url} --spool {spool} {closed}'
+        script = f'"{PYTHON}" -m tailrace post s x=8 --y 1 --key k --url {url} --spool {spool} {closed}'
         done = subprocess.run(["sh", "-c", script], env=environment(), capture_output=True, timeout=60, check=False)
         assert done.returncode == 0
         assert kept(spool) == ([{"x": {"x": 8}, "y": 1, "key": "k"}] if away else [])
@@ -242,7 +241,7 @@ def test_what_a_server_says_can_not_reach_into_the_terminal(spool):
 
 def test_a_job_script_goes_on_and_keeps_its_own_exit_code(tmp_path, spool):
     script = tmp_path / "job.sh"
-    script.write_text(f"set -e\n'{sys.executable}' -m tailrace post s x=8 --y 1 --deadline 0.5\necho on\nexit 7\n")
+    script.write_text(f"set -e\n'{PYTHON}' -m tailrace post s x=8 --y 1 --deadline 0.5\necho on\nexit 7\n")
     with listening(silent) as listener:
         settings = environment(TAILRACE_URL=listener.url, TAILRACE_SPOOL=str(spool))
         done = subprocess.run(["sh", script], env=settings, capture_output=True, text=True, timeout=60, check=False)

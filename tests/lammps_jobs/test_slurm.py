@@ -205,7 +205,7 @@ def learned(site: Site, name: str) -> None:
 
 
 def test_a_sweep_runs_on_slurm(site):
-    assert "4 jobs: 4 counted, 0 failed" in sweep(site, "swept", "--recipes", "linear")
+    assert "4 jobs: 4 counted, 0 failed" in sweep(site, "swept", "--recipes", "knn")
     learned(site, "swept")
 
 

@@ -51,6 +51,16 @@ def test_every_job_is_learned_once_whatever_stops_the_sweep(here):
     assert len(here.observations()) == 8
 
 
+def test_a_recipe_makes_a_model_of_this_stream_whatever_others_have(here):
+    """Models are named after their recipes, until the name is another stream's."""
+    for stream in ("first", "second", "second"):
+        there = Here(here.path, here.server, stream)
+        there.sweep("train", *TINY, "--iters", "1", "--recipes", "mean", "--directory", stream)
+    for stream, name in (("first", "mean"), ("second", "mean-second")):
+        models = here.server.get(f"/api/v1/models/?stream={stream}")[1]["models"]
+        assert [(model["name"], model["recipe"]) for model in models] == [(name, "mean")]
+
+
 def test_steps_are_a_feature_where_they_vary(here):
     made(here)
     here.sweep("train", "--x", "1", "--y", "1", "--z", "1", "--steps", "10,20", "--sample", "grid")

@@ -5,15 +5,15 @@ Everything together takes at most --deadline seconds. What can't be delivered is
 
 Inside a job of Slurm, Flux, PBS or LSF the idempotency key is made from cluster, job, array task, restart count and
 what is posted: the same observation posted twice by the same run of a job counts once, three different ones are three,
-and a requeued run's is another one. --step N takes the place of what is posted: the job's observation number N, which
-counts once even if it is measured again. Outside of any job each call is an observation of its own.
+and a requeued run's is another one. --step takes the place of what is posted: the step of that name counts once, even if
+it is measured again. Outside of any job each call is an observation of its own.
 
 examples:
   tailrace post lammps-runtime x=8 y=8 z=16 --y 120.3
   tailrace post lammps-runtime x=8 y=8 z=16 --y 120.3 --step equilibration --source input=melt.in
   tailrace post bonds length=2.51 pair=Cu-Zr --y -0.87 --strict || echo "the server is away"
 
-values are numbers, true, false, or else strings.
+Values are numbers, true, false, or else strings.
 
 exit codes with --strict (without it always 0):
   0  delivered

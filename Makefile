@@ -10,6 +10,7 @@ demo: setup  ## real LAMMPS jobs feed four models; a table and two pictures
 	@$(BIN)/python -m lammps_jobs.demo $(ARGS)
 
 test: setup  ## the whole suite, on SQLite and on a real PostgreSQL
+	@$(BIN)/python -m tests.slurm
 	@$(BIN)/python -m pytest $(ARGS)
 	@echo "The same promises on PostgreSQL:"
 	@TAILRACE_TEST_ON=postgresql $(BIN)/python -m pytest $(ARGS) -m "not one_database"

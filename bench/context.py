@@ -49,6 +49,11 @@ class Context:
         return 50_000 if self.quick else 1_000_000
 
     @property
+    def log_bytes(self) -> int:
+        """Length of a long LAMMPS log."""
+        return 10**7 if self.quick else 10**8
+
+    @property
     def models(self) -> int:
         """Models in one process."""
         return 100 if self.quick else 1000

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 
-from bench import rows_auth, rows_bulk, rows_long, rows_memory, rows_requests
+from bench import rows_auth, rows_bulk, rows_client, rows_log, rows_long, rows_memory, rows_requests
 from bench.context import Context
 from bench.rows import Row
 
@@ -48,5 +48,8 @@ GROUPS = (
         rows_long.long_stream,
         lambda c, n: rows_long.steps(c),
     ),
+    Group(("post", "post-bare", "post-refused"), rows_client.posting, lambda c, n: 1),
+    Group(("flush",), rows_client.flushing, lambda c, n: min(3, c.rounds)),
+    Group(("log", "log-memory"), rows_log.log, lambda c, n: c.rounds),
     Group(("models",), rows_memory.models, lambda c, n: 10),
 )

@@ -105,6 +105,12 @@ SPECS = {
         Spec("long-learn", "learn, 1 point a request, at 1,000,000 observations by at 10,000", "%", 90),
         Spec("long-bulk", "learn, 500 points a request, at 1,000,000 observations by at 10,000", "%", 90),
         Spec("long-start", "first predict after a start, stream of 1,000,000", "s", 2, "less"),
+        Spec("post", "tailrace post, cold process to exit, server on loopback", "ms", 150, "less"),
+        Spec("post-bare", "the same by a bare Python process with http.client", "×", 2.5, "less"),
+        Spec("post-refused", "the same with nobody listening: kept on disk", "ms", 250, "less"),
+        Spec("flush", "tailrace flush, 10,000 spooled observations", "/s", 5000),
+        Spec("log", "reading a LAMMPS log of 100 MB", "MB/s", 100),
+        Spec("log-memory", "its peak memory", "MB", 50, "less"),
         Spec("models", "resident memory of one process serving 1,000 small models", "MB", 400, "less"),
     )
 }

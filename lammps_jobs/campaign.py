@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tailrace.errors import Unreachable
+from tailrace.spool import Spool, write_whole
+
 from lammps_jobs.credentials import Credentials
 from lammps_jobs.local_server import LocalServer
 from lammps_jobs.log import LogReport, read_log
 from lammps_jobs.plan import DemoDirectory, Plan, read_json
-from lammps_jobs.post import Undelivered
-from lammps_jobs.run import LOG, OUTPUT, Job, Programs, job_script, run_script, wait_for_end
+from lammps_jobs.run import LOG, OUTPUT, PYTHON_PATH, Job, Programs, job_script, run_script, wait_for_end
 from lammps_jobs.runtime_stream import RuntimeStream
 from lammps_jobs.scores import Trial
-from lammps_jobs.spool import Spool, write_whole
 
 __all__ = ["Campaign", "JobFailed", "Outcome"]
 
@@ -178,7 +179,7 @@ class Campaign:
         self._keep_server()
         try:
             return question()
-        except Undelivered:
+        except Unreachable:
             if self._server.alive:
                 raise
         self._keep_server()
@@ -197,12 +198,11 @@ class Campaign:
         return command + [f"{name}={value}" for name, value in job.features.items() if name != "processes"]
 
     def _environment(self) -> dict[str, str]:
-        root = str(Path(__file__).resolve().parent.parent)
         return os.environ | {
             "TAILRACE_URL": self._server.url,
             "TAILRACE_TOKEN": self._jobs_token,
             "TAILRACE_SPOOL": str(self._directory.spool),
-            "PYTHONPATH": root,
+            "PYTHONPATH": PYTHON_PATH,
         }
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tailrace.errors import Refused
+from tailrace.spool import write_whole
+
 from lammps_jobs.local_server import LocalServer
 from lammps_jobs.plan import read_json
-from lammps_jobs.post import Refused
-from lammps_jobs.spool import write_whole
 
 __all__ = ["Credentials"]
 

@@ -17,11 +17,12 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from tailrace.errors import Refused, Unreachable
+
 from lammps_jobs.campaign import Campaign, JobFailed
 from lammps_jobs.credentials import Credentials
 from lammps_jobs.local_server import LocalServer, ServerFailed
 from lammps_jobs.plan import DemoDirectory, Plan, PlanError, resumed
-from lammps_jobs.post import Refused, Undelivered
 from lammps_jobs.run import LammpsNotFound, Programs
 from lammps_jobs.runtime_stream import with_free_names
 
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PlanError as error:
         screen.trouble(str(error))
         return 2
-    except (JobFailed, ServerFailed, Refused, Undelivered) as error:
+    except (JobFailed, ServerFailed, Refused, Unreachable) as error:
         screen.trouble(str(error))
         screen.note("What was done is kept. Start it again to go on from here.")
         return 1

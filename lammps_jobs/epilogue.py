@@ -1,104 +1,92 @@
-"""Report a finished LAMMPS job: `python -m lammps_jobs.epilogue --stream S --key K x=8 y=4 z=6`.
+"""Report a finished LAMMPS job: `python -m lammps_jobs.epilogue --stream lammps-runtime x y z`.
 
 The last line of a job script. It reads the job's own Loop time from its log and posts it, with the features
 given, as one observation. It never delays the job beyond its deadline, never fails it (the exit code is 0
 whatever happens) and never loses its result: what can't be delivered is spooled, and the next epilogue, or
-`--flush`, delivers it. A job that didn't complete posts nothing, and says why.
+`tailrace flush`, delivers it. A job that didn't complete posts nothing, and says why.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import math
+import hashlib
 import os
-import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tailrace.cli.arguments import pairs, seconds, value
+from tailrace.errors import Refused, TailraceError, Unusable
+from tailrace.keys import job_of, key_for
+from tailrace.posting import deliver
+from tailrace.server import Server
+from tailrace.spool import Spool, write_whole
+
 from lammps_jobs.log import LogReport, RunNotCompleted, read_log
-from lammps_jobs.post import Refused, Server, Undelivered, observations_path
-from lammps_jobs.spool import Spool, write_whole
 
 __all__ = ["main"]
 
 MODULE = "python -m lammps_jobs.epilogue"
-
-
-class _Unusable(Exception):
-    """The command line can't be used, for the reason given."""
+TAIL = 1 << 16
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise _Unusable(f"{message} (see {MODULE} --help)")
+        raise Unusable(f"{message} (see {MODULE} --help)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Report one job, or flush the spool. Always returns 0: a reporting failure never fails a job."""
     try:
         options = _parser().parse_intermixed_args(argv)
-        server = Server.from_environment(options.url)
-        spool = Spool.from_environment(options.spool)
+        server, spool = Server(options.url), Spool(options.spool)
         if options.flush:
             _flush(server, spool, options.deadline)
         else:
             _report(server, spool, options)
-    except (_Unusable, ValueError) as error:
+    except Unusable as error:
         _say(f"nothing posted: {error}")
+    except Exception as error:
+        _say(f"nothing posted: {type(error).__name__}: {error}")
     return 0
 
 
 def _report(server: Server, spool: Spool, options: argparse.Namespace) -> None:
-    if not options.stream or not options.key:
-        raise _Unusable(f"--stream and --key are needed (see {MODULE} --help)")
+    began = time.monotonic()
+    if not options.stream:
+        raise Unusable("no stream is named: --stream, or TAILRACE_STREAM")
+    log = Path(options.log)
     try:
-        report = read_log(options.log)
+        report = read_log(log)
+        changed = log.stat().st_mtime
         loop_time = report.loop_time
     except RunNotCompleted as error:
-        raise _Unusable(f"{options.log}: {error}") from None
+        raise Unusable(f"{log}: {error}") from None
     except OSError as error:
-        raise _Unusable(f"the log can't be read: {error.strerror}: {options.log}") from None
+        raise Unusable(f"the log can't be read: {error.strerror}: {log}") from None
+    if options.since is not None and changed < options.since:
+        raise Unusable(f"{log} is older than the job: LAMMPS did not start")
     observation = {
         "x": _features(options.features, report),
         "y": loop_time,
-        "key": options.key,
-        "source": _source(report, options.source),
+        "key": options.key or _key(options.step, log),
+        "source": _source(report) | pairs(options.source, "source"),
     }
-    _deliver(server, spool, options, observation)
-
-
-def _deliver(server: Server, spool: Spool, options: argparse.Namespace, observation: dict[str, Any]) -> None:
-    stream, ends = options.stream, time.monotonic() + options.deadline
-    try:
-        answer = server.request("POST", observations_path(stream), observation, deadline=options.deadline)
-    except Undelivered as error:
-        _keep(spool, stream, observation, str(error))
-    except Refused as error:
-        _keep(spool, stream, observation, str(error), for_good=error.for_good)
-    else:
-        number = answer.get("last") if isinstance(answer, dict) else None
-        _write(1, f"observation {number} of {stream}: {observation['y']}")
-        if options.receipt:
-            _write_receipt(Path(options.receipt), answer)
-        if (left := ends - time.monotonic()) > 0:
-            _flush(server, spool, left, quiet=True)
-
-
-def _keep(spool: Spool, stream: str, observation: dict[str, Any], reason: str, for_good: bool = False) -> None:
-    try:
-        if for_good:
-            path = spool.refuse(stream, observation, reason)
-            _say(f"refused for good: {reason}; kept as {path}")
-        else:
-            path = spool.put(stream, observation)
-            _say(f"not delivered: {reason}; kept as {path} for the next epilogue or --flush")
-    except OSError as error:
-        # The job's own output is the last place left.
-        _say(f"not delivered: {reason}; not kept either ({error}): {stream} {observation}")
+    posted = deliver(options.stream, observation, server=server, spool=spool, deadline=options.deadline)
+    if posted.answer is None:
+        refused = isinstance(posted.error, Refused) and posted.error.for_good
+        kept = "" if posted.kept is None else f"; kept as {posted.kept}"
+        later = " for the next epilogue or `tailrace flush`" if kept and not refused else ""
+        _say(f"{'refused for good' if refused else 'not delivered'}: {posted.reason}{kept}{later}")
+        return
+    _write(1, f"observation {posted.answer['last']} of {options.stream}: {loop_time}")
+    if options.receipt:
+        _write_receipt(Path(options.receipt), posted.answer)
+    if (left := options.deadline - (time.monotonic() - began)) > 0:
+        _flush(server, spool, left, quiet=True)
 
 
 def _flush(server: Server, spool: Spool, deadline: float, quiet: bool = False) -> None:
@@ -111,7 +99,7 @@ def _flush(server: Server, spool: Spool, deadline: float, quiet: bool = False) -
                 delivered += 1
             else:
                 _say(f"refused for good: {delivery.refused}; kept as {delivery.path}")
-    except (Refused, Undelivered, OSError) as error:
+    except (TailraceError, OSError) as error:
         trouble = error
     waiting = len(spool.waiting())
     if delivered or not quiet:
@@ -120,19 +108,53 @@ def _flush(server: Server, spool: Spool, deadline: float, quiet: bool = False) -
         _say(f"{waiting} not delivered, kept in {spool.directory}: {trouble}")
 
 
-def _write_receipt(path: Path, answer: Any) -> None:
+def _write_receipt(path: Path, answer: Mapping[str, Any]) -> None:
     try:
         write_whole(path, answer)
     except OSError as error:
         _say(f"delivered, but the receipt can't be written: {error}")
 
 
+def _key(step: str | None, log: Path) -> str:
+    """The job's key; outside of any job, one of the log itself, so that reporting it twice counts once."""
+    if job_of() is not None:
+        return key_for(step)
+    with open(log, "rb") as file:
+        # Its end holds the timings, to the microsecond: no two runs have the same.
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+        digest = hashlib.sha256(file.read()).hexdigest()[:32]
+    return f"log:{digest}" if step is None else f"log:{digest}:{step}"
+
+
 def _features(given: Sequence[str], report: LogReport) -> dict[str, Any]:
-    return {"processes": report.processes} | _pairs(given)
+    """``name=value`` as given; a bare ``name`` as the log says it."""
+    named = [text for text in given if "=" in text]
+    features: dict[str, Any] = {"processes": report.processes}
+    for name in (text for text in given if "=" not in text):
+        features[name] = _from_log(name, report)
+    features |= pairs(named)
+    if features["processes"] != report.processes:
+        raise Unusable(
+            f"LAMMPS ran on {report.processes} processes, not on {features['processes']}: what started it and the MPI "
+            "that it was built with don't go together"
+        )
+    return features
 
 
-def _source(report: LogReport, given: Sequence[str]) -> dict[str, Any]:
-    return {
+def _from_log(name: str, report: LogReport) -> float | int | bool | str:
+    known: dict[str, Any] = {"steps": report.steps, "atoms": report.atoms, "threads": report.threads}
+    if name in report.variables:
+        return value(name, report.variables[name])
+    if name in known:
+        return known[name]
+    if name == "processes":
+        return report.processes or 1
+    shown = ", ".join(report.variables) or "none"
+    raise Unusable(f"{name!r} is no variable that the log shows ({shown}): give it as {name}=value")
+
+
+def _source(report: LogReport) -> dict[str, Any]:
+    source = {
         "program": "lammps",
         "version": report.version,
         "atoms": report.atoms,
@@ -140,44 +162,26 @@ def _source(report: LogReport, given: Sequence[str]) -> dict[str, Any]:
         "threads": report.threads,
         "wall_time": report.wall_time,
         "cpu_use": report.cpu_use,
-        "host": platform.node(),
-    } | _pairs(given)
+        "host": os.uname().nodename,
+    }
+    job = job_of()
+    return source if job is None else source | {"job": job}
 
 
-def _pairs(given: Sequence[str]) -> dict[str, Any]:
-    pairs = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise _Unusable(f"{text!r} is no feature: expected name=value, such as x=8")
-        pairs[name] = _value(name, value)
-    return pairs
-
-
-def _value(name: str, text: str) -> float | int | bool | str:
-    if text in ("true", "false"):
-        return text == "true"
+def _since(text: str) -> float | None:
+    """Seconds since 1970, or a local time as Slurm writes it; None where Slurm doesn't know."""
+    if text in ("", "Unknown", "None", "N/A"):
+        return None
     try:
-        return int(text)
+        return float(text)
     except ValueError:
         pass
     try:
-        number = float(text)
+        return datetime.fromisoformat(text).timestamp()
     except ValueError:
-        return text
-    if not math.isfinite(number):
-        raise _Unusable(f"{name} is {text}: expected a finite number")
-    return number
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: expected seconds, more than 0")
-    return seconds
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time: expected such as 2026-11-21T07:13:27, or seconds since 1970"
+        ) from None
 
 
 def _say(line: str) -> None:
@@ -185,32 +189,33 @@ def _say(line: str) -> None:
 
 
 def _write(descriptor: int, line: str) -> None:
-    # Past Python's buffers: where the job's output can't be written (a full disk, a closed pipe), a flush at exit
-    # would end in an exit code.
-    with contextlib.suppress(OSError):
+    # Past Python's buffers: a full disk or a closed pipe must not turn into an exit code as the process ends.
+    try:
         os.write(descriptor, f"tailrace: {' '.join(line.split())}\n".encode())
+    except OSError:
+        pass
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog=MODULE,
-        description="Post a finished LAMMPS job's Loop time and features to a Tailrace server.",
-        epilog="Environment: TAILRACE_URL, TAILRACE_TOKEN, TAILRACE_SPOOL. The exit code is 0 whatever happens.",
-    )
+    parser = _Parser(prog=MODULE, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    environ = os.environ.get
     parser.add_argument(
-        "features", nargs="*", metavar="name=value", help="the job's features; processes is read from the log"
-    )
-    parser.add_argument("--log", default="log.lammps", help="the job's log (default: %(default)s)")
-    parser.add_argument("--stream", help="the stream to post to, such as lammps-runtime")
-    parser.add_argument("--key", help="names this result for ever: posted twice with one key, it counts once")
-    parser.add_argument(
-        "--source", action="append", default=[], metavar="name=value", help="where it came from; may be repeated"
-    )
+        "features", nargs="*", metavar="name[=value]",
+        help="a feature, such as x=8; a bare name, such as x, is read from the log: a variable that the input used, "
+        "steps, atoms or threads. processes is always read from there",
+    )  # fmt: skip
+    parser.add_argument("--stream", default=environ("TAILRACE_STREAM"), help="the stream (default: TAILRACE_STREAM)")
+    parser.add_argument("--log", default=environ("TAILRACE_LOG") or "log.lammps", metavar="FILE",
+                        help="LAMMPS's log (default: TAILRACE_LOG, or log.lammps)")  # fmt: skip
+    parser.add_argument("--key", help="names this result for ever (default: made from the job's number)")
+    parser.add_argument("--step", help="which run of the job this is, where it reports several")
+    parser.add_argument("--since", type=_since, metavar="TIME", help="when the job began: an older log is not its own")
+    parser.add_argument("--source", action="append", default=[], metavar="name=value", help="where it came from")
     parser.add_argument("--receipt", metavar="FILE", help="write the server's answer here")
     parser.add_argument("--url", help="the server (default: TAILRACE_URL, or http://127.0.0.1:8080)")
     parser.add_argument("--spool", metavar="DIR", help="where undelivered results wait (default: TAILRACE_SPOOL)")
     parser.add_argument(
-        "--deadline", type=_seconds, default=5.0, metavar="SECONDS", help="for everything (default: %(default)s)"
+        "--deadline", type=seconds, default=5.0, metavar="SECONDS", help="for everything (default: %(default)s)"
     )
     parser.add_argument("--flush", action="store_true", help="only deliver what waits in the spool")
     return parser

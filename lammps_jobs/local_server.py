@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from tailrace.errors import Refused, Unreachable
+from tailrace.server import Server
+
 from lammps_jobs import processes
-from lammps_jobs.post import Refused, Server, Undelivered
 
 __all__ = ["LocalServer", "ServerFailed"]
 
@@ -63,7 +65,7 @@ class LocalServer:
         """Its address now: a start or restart may change the port."""
         return f"http://{HOST}:{self.port}"
 
-    def api(self, token: str | None = None) -> Server:
+    def api(self, token: str = "") -> Server:
         """The server, shown ``token`` with every request."""
         return Server(self.url, token)
 
@@ -137,7 +139,7 @@ class LocalServer:
                 raise ServerFailed(f"the server ended at once. {self._last_words()}")
             try:
                 self.api().request("GET", "/healthz", deadline=1.0)
-            except (Undelivered, Refused):
+            except (Unreachable, Refused):
                 time.sleep(0.1)
                 continue
             if not _listens(process.pid, self.port):

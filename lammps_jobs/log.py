@@ -13,15 +13,28 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO
+
+from lammps_jobs.echo import Echo
 
 __all__ = ["LogReport", "RunNotCompleted", "RunTiming", "parse_log", "read_log"]
 
 _LOOP = re.compile(rb"Loop time of (\d+(?:\.\d+)?(?:e[-+]\d+)?) on (\d+) procs for (\d+) steps with (\d+) atoms")
 _CPU_USE = re.compile(rb"(\d+(?:\.\d+)?)% CPU use with (\d+) MPI tasks x (\d+|no) OpenMP threads")
+_RATE = re.compile(rb"(\d+(?:\.\d+)?(?:e[-+]\d+)?) ([^\s,]+)")
 _WALL = re.compile(rb"Total wall time: (\d+):(\d\d):(\d\d)")
 _NON_FINITE = re.compile(rb"(?:^|[\s=\[,])([-+]?(?:nan|inf))(?=$|[\s\],])", re.IGNORECASE)
+
+BLOCK = 1 << 18
+LONGEST_LINE = 1 << 16
+NUMBERS = b"0123456789 +-.eE,[]\t\r\n"
+WORDS = (
+    b"Loop time", b"ERROR", b"WARNING", b"Wall time", b"Fix halt", b"Total wall", b"Per MPI", b"Memory usage",
+    b"LAMMPS (", b"nan", b"inf",
+)  # fmt: skip
+"""One of these is in every line of a run's output that is more than a row."""
 
 
 class RunNotCompleted(Exception):
@@ -43,6 +56,9 @@ class RunTiming:
     cpu_use
         Share of its processors that the run got, in percent of the time of one for each process: well below
         100 (times the threads) where other programs ran beside it. None where the log doesn't say.
+    performance
+        The rates that LAMMPS prints, by unit, such as ``{"ns/day": 218.105, "timesteps/s": 1262.185, …}``; which
+        ones depends on its version and on the input's units.
     """
 
     loop_time: float
@@ -51,6 +67,7 @@ class RunTiming:
     processes: int
     threads: int
     cpu_use: float | None = None
+    performance: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,12 +84,18 @@ class LogReport:
         Whole seconds from start to exit; None where LAMMPS never got to write it.
     failure
         Why this is not a completed job, in words for its owner; None for one that completed.
+    variables
+        What the input's references to variables stood for, such as ``{"x": "8", "steps": "100"}``: the first value
+        of each, as printed. LAMMPS doesn't repeat its command line, but it echoes each command before and after it
+        puts a value in. So a variable that was given with ``-v`` and never used isn't here, nor is any of a run with
+        ``-echo none``.
     """
 
     version: str | None
     runs: tuple[RunTiming, ...]
     wall_time: int | None
     failure: str | None
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def completed(self) -> bool:
@@ -124,36 +147,56 @@ def read_log(path: str | os.PathLike[str]) -> LogReport:
     however long the log is. Raises OSError where the file can't be read.
     """
     with open(path, "rb") as file:
-        return parse_log(file)
+        return parse_log(_blocks(file))
 
 
-def parse_log(lines: Iterable[bytes]) -> LogReport:
-    """Parse the lines of a log. See `read_log`."""
+def parse_log(pieces: Iterable[bytes]) -> LogReport:
+    """Parse a log that comes in pieces of one or more whole lines. See `read_log`."""
     parser = _Parser()
-    for line in lines:
-        if line.startswith(b"LAMMPS ("):
-            # A requeued job may append to the output of its first try: only the last start counts.
-            parser = _Parser(version=_text(line)[len("LAMMPS (") :].rstrip(")"))
-        else:
-            parser.feed(line)
+    for piece in pieces:
+        if parser.in_run and _is_rows(piece):
+            parser.rows(piece)
+            continue
+        for line in piece.splitlines(keepends=True):
+            if line.startswith(b"LAMMPS ("):
+                # A requeued job may append to the output of its first try: only the last start counts.
+                parser = _Parser(version=_text(line)[len("LAMMPS (") :].rstrip(")"))
+            else:
+                parser.feed(line)
     return parser.report()
+
+
+def _is_rows(piece: bytes) -> bool:
+    return not piece.translate(None, NUMBERS) or not any(word in piece for word in WORDS)
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    while block := file.read(BLOCK):
+        yield block if block.endswith(b"\n") else block + file.readline(LONGEST_LINE)
 
 
 class _Parser:
     def __init__(self, version: str | None = None) -> None:
+        self.in_run = False
         self._version = version
         self._runs: list[RunTiming] = []
         self._wall_time: int | None = None
         self._failure: str | None = None
-        self._in_run = False
+        self._echo = Echo()
         self._empty = version is None
         self._header = b""
         self._last_row = b""
 
+    def rows(self, block: bytes) -> None:
+        """Take lines of a run's output that are rows and no more: nearly every line of a long log is one."""
+        lines = block.rstrip()
+        self._header = self._header or lines.partition(b"\n")[0]
+        self._last_row = lines[lines.rfind(b"\n") + 1 :] or self._last_row
+
     def feed(self, line: bytes) -> None:
         self._empty = False
-        # Rows of numbers start with a blank, a sign or a digit; nearly every line of a long log is one.
-        if self._in_run and line[:1] <= b"9":
+        # Rows of numbers start with a blank, a sign or a digit.
+        if self.in_run and line[:1] <= b"9":
             self._row(line)
         elif line.startswith(b"Loop time of "):
             self._loop(line)
@@ -164,16 +207,22 @@ class _Parser:
         elif line.startswith(b"Fix halt condition"):
             self._fail(f"the run was halted early: {_text(line)}")
         elif line.startswith((b"Per MPI rank memory", b"Memory usage per processor")):
-            self._in_run, self._header, self._last_row = True, b"", b""
+            self.in_run, self._header, self._last_row = True, b"", b""
         elif line.startswith(b"Total wall time: "):
             self._wall(line)
+        elif self._runs and line.startswith(b"Performance: "):
+            rates = {_text(unit): float(rate) for rate, unit in _RATE.findall(line)}
+            self._runs[-1] = replace(self._runs[-1], performance=rates)
         elif self._runs and b"% CPU use with " in line:
             self._cpu_use(line)
-        elif self._in_run and not line.startswith(b"WARNING"):
+        elif not self.in_run:
+            self._echo.feed(line)
+        elif not line.startswith(b"WARNING"):
             self._row(line)
 
     def report(self) -> LogReport:
-        return LogReport(self._version, tuple(self._runs), self._wall_time, self._failure or self._missing())
+        failure = self._failure or self._missing()
+        return LogReport(self._version, tuple(self._runs), self._wall_time, failure, self._echo.variables)
 
     def _row(self, line: bytes) -> None:
         self._header = self._header or line
@@ -182,7 +231,7 @@ class _Parser:
             self._fail(f"the run diverged: its output shows {found[1].decode()} {self._where()}")
 
     def _loop(self, line: bytes) -> None:
-        self._in_run = False
+        self.in_run = False
         found = _LOOP.match(line)
         if found is None:
             self._fail(f"a line of the log can't be read: {_text(line)!r}")
@@ -220,7 +269,7 @@ class _Parser:
         if self._version is None:
             return "this is not a log of LAMMPS: no line starts with 'LAMMPS ('"
         if self._wall_time is None:
-            where = f" {self._where()}" if self._in_run else ""
+            where = f" {self._where()}" if self.in_run else ""
             return f"the log breaks off{where}: the job was killed, crashed, or is still running"
         if not any(run.steps for run in self._runs):
             return "LAMMPS ended well, but its input never ran a step"

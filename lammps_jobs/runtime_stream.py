@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from tailrace.errors import Refused
+from tailrace.server import Server, observations_path
+
 from lammps_jobs.plan import Plan, PlanError
-from lammps_jobs.post import Refused, Server, observations_path
 from lammps_jobs.run import Job
 
 __all__ = ["RuntimeStream", "with_free_names"]

@@ -35,6 +35,11 @@ class Scores:
     rmse: float
     r2: float
 
+    @property
+    def mse(self) -> float:
+        """Mean square error, in the square of the unit."""
+        return self.rmse**2
+
 
 def scores(trials: Sequence[Trial]) -> Scores:
     """Score some trials. All is NaN for none; R² is NaN where the actual values do not differ."""

@@ -5,82 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
+from tests.lammps_jobs.peer import Peer, error
 
 pytestmark = pytest.mark.one_database
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = Path(__file__).with_name("fixtures")
 PATH = "/api/v1/streams/lammps-runtime/observations/"
-
-
-class Peer:
-    """A server that answers as told and remembers what it was sent."""
-
-    def __init__(self) -> None:
-        self.answers: list[tuple[int, dict[str, str], bytes]] = []
-        self.requests: list[tuple[str, dict[str, str], dict]] = []
-        self.slow = False
-        self.end = threading.Event()
-        peer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                peer.requests.append((self.path, dict(self.headers), body))
-                answer = peer.answers.pop(0) if peer.answers else created(len(peer.requests))
-                status, headers, content = answer
-                if peer.slow:
-                    self.trickle()
-                    return
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def trickle(self) -> None:
-                """A byte now and then: each restarts a timeout of the socket."""
-                self.wfile.write(b"HTTP/1.1 201 Created\r\nX-Slow: ")
-                while not peer.end.wait(0.05):
-                    self.wfile.write(b"z")
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
-
-    def close(self) -> None:
-        self.end.set()
-        self.http.shutdown()
-        self.http.server_close()
-
-    @property
-    def keys(self) -> list[str]:
-        return [body["key"] for _, _, body in self.requests]
-
-
-def created(seq: int) -> tuple[int, dict[str, str], bytes]:
-    return 201, {}, json.dumps({"first": seq, "last": seq, "accepted": 1, "duplicates": 0, "models": {}}).encode()
-
-
-def error(status: int, message: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    return status, headers, json.dumps({"error": {"code": "x", "message": message}}).encode()
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    peer = Peer()
-    yield peer
-    peer.close()
 
 
 @pytest.fixture
@@ -96,12 +31,17 @@ def epilogue(tmp_path: Path):
     """Runs the epilogue of a finished job; asserts what always holds: exit code 0."""
     shutil.copy(FIXTURES / "mpi.log", tmp_path / "log.lammps")
 
-    def run(url: str, *options: str, key: str = "job-1", env: dict[str, str] | None = None, **kwargs):
+    def run(url: str, *options: str, key: str = "job-1", env: dict[str, str] | None = None, bare=False, **kwargs):
         command = [sys.executable, "-m", "lammps_jobs.epilogue", *options]
-        if "--flush" not in options:
+        if "--flush" not in options and not bare:
             command += ["--stream", "lammps-runtime", "--key", key, "x=2", "y=2", "z=3"]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
-        environment |= {"TAILRACE_URL": url, "TAILRACE_SPOOL": str(tmp_path / "spool"), "PYTHONPATH": str(ROOT)}
+        own = ("TAILRACE_", "SLURM_", "FLUX_", "LSB_", "PBS_")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+        environment |= {
+            "TAILRACE_URL": url,
+            "TAILRACE_SPOOL": str(tmp_path / "spool"),
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'client'}",
+        }
         kwargs = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | kwargs
         done = subprocess.run(
             command, env=environment | (env or {}), cwd=tmp_path, text=True, timeout=60, check=False, **kwargs
@@ -174,9 +114,10 @@ def test_it_tries_again_after_a_server_error(peer, epilogue, tmp_path):
 
 
 def test_it_gives_up_on_a_server_that_keeps_failing(peer, epilogue, tmp_path):
-    peer.answers = [error(500, "the disk is full")] * 3
-    done = epilogue(peer.url)
-    assert "500 Internal Server Error: the disk is full (3 tries)" in done.stderr
+    peer.answers = [error(500, "the disk is full")] * 99
+    done = epilogue(peer.url, "--deadline", "0.5")
+    assert "the disk is full" in done.stderr
+    assert len(peer.requests) > 1
     assert spooled(tmp_path) == ["job-1"]
 
 
@@ -225,29 +166,57 @@ def test_what_can_be_put_right_elsewhere_waits_in_the_spool(peer, epilogue, tmp_
     assert spooled(tmp_path) == ["job-1"]
 
 
-def test_one_refused_point_does_not_hold_up_the_spool(peer, nobody, epilogue, tmp_path):
-    for key in ("good-1", "bad", "good-2"):
-        epilogue(nobody, key=key)
-    peer.answers = [created(1), error(400, "nonsense"), created(2)]
-    assert "nonsense" in epilogue(peer.url, "--flush").stderr
-    assert peer.keys == ["good-1", "bad", "good-2"]
-    assert spooled(tmp_path) == []
-
-
-def test_a_spool_file_cut_short_is_set_aside(peer, nobody, epilogue, tmp_path):
-    epilogue(nobody)
-    (path,) = (tmp_path / "spool").glob("*.json")
-    path.write_bytes(path.read_bytes()[:40])
-    assert "not a whole observation" in epilogue(peer.url, "--flush").stderr
-    assert len(list((tmp_path / "spool" / "refused").glob("*.json"))) == 1
-    assert peer.requests == []
-
-
 def test_where_the_spool_can_not_be_written_the_result_is_in_the_output(nobody, epilogue, tmp_path):
     (tmp_path / "spool").write_text("in the way")
     done = epilogue(nobody)
     assert len(done.stderr.splitlines()) == 1
-    assert "'y': 0.0158455" in done.stderr
+    assert '"y": 0.0158455' in done.stderr
+
+
+def test_it_reads_features_from_the_log_where_it_is_told_only_their_names(peer, epilogue):
+    epilogue(peer.url, "steps", "atoms", "seed")
+    assert peer.requests[0][2]["x"] == {"processes": 2, "x": 2, "y": 2, "z": 3, "steps": 20, "atoms": 648, "seed": 1}
+
+
+def test_what_the_environment_says_need_not_be_said_again(peer, epilogue, tmp_path):
+    (tmp_path / "log.lammps").rename(tmp_path / "log.7")
+    environment = {"TAILRACE_STREAM": "lammps-runtime", "TAILRACE_LOG": "log.7", "SLURM_JOB_ID": "12"}
+    epilogue(peer.url, env=environment, bare=True)
+    path, _, body = peer.requests[0]
+    assert path == PATH
+    assert body["key"].startswith("slurm:")
+    assert body["source"]["job"] == body["key"]
+
+
+def test_a_requeued_job_is_another_one_and_a_repeated_report_is_not(peer, epilogue):
+    job = {"SLURM_JOB_ID": "12", "SLURM_CLUSTER_NAME": "c1", "TAILRACE_STREAM": "lammps-runtime"}
+    for more in ({}, {}, {"SLURM_RESTART_COUNT": "1"}, {"SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3"}):
+        epilogue(peer.url, env=job | more, bare=True)
+    assert len(peer.keys) == 4
+    assert peer.keys[0] == peer.keys[1]
+    assert len(set(peer.keys)) == 3
+
+
+def test_outside_of_any_job_the_same_log_is_the_same_observation(peer, epilogue, tmp_path):
+    stream = {"TAILRACE_STREAM": "lammps-runtime"}
+    epilogue(peer.url, env=stream, bare=True)
+    epilogue(peer.url, env=stream, bare=True)
+    shutil.copy(FIXTURES / "serial.log", tmp_path / "log.lammps")
+    epilogue(peer.url, env=stream, bare=True)
+    assert peer.keys[0] == peer.keys[1] != peer.keys[2]
+
+
+@pytest.mark.parametrize("began", ["2126-11-21T07:13:27", "4950000000"])
+def test_a_log_that_is_older_than_the_job_is_not_its_own(peer, epilogue, began):
+    assert "older than the job" in epilogue(peer.url, "--since", began).stderr
+    assert peer.requests == []
+    assert epilogue(peer.url, "--since", "Unknown").stderr == ""
+
+
+def test_copies_of_one_process_are_not_taken_for_a_job_of_many(peer, epilogue):
+    """What `srun` starts without the right `--mpi`."""
+    assert "ran on 2 processes, not on 4" in epilogue(peer.url, "processes=4").stderr
+    assert peer.requests == []
 
 
 @pytest.mark.parametrize("name", ["killed.log", "nan.log", "time-limit.log", "error.log"])
@@ -264,7 +233,9 @@ def test_a_job_that_did_not_complete_posts_nothing_and_says_why(peer, epilogue, 
     ("options", "words"),
     [
         (["--no-such-option"], "--no-such-option"),
-        (["x"], "'x' is no feature: expected name=value"),
+        (["w"], "'w' is no variable that the log shows (seed, x, y, z, potential, steps): give it as w=value"),
+        (["=8"], "'=8' is no feature: expected name=value"),
+        (["--since", "soon"], "'soon' is no time"),
         (["w=nan"], "w is nan: expected a finite number"),
         (["--deadline", "soon"], "'soon' is no time"),
         (["--url", "cluster:8080"], "'cluster:8080' is no server's address"),
@@ -289,9 +260,10 @@ def test_it_needs_nothing_but_the_standard_library():
     done = subprocess.run(
         [sys.executable, "-S", "-X", "importtime", "-m", "lammps_jobs.epilogue", "--help"],
         cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'client'}"},
     )  # fmt: skip
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
     assert "argparse" in imported
     # copy asks for Jython's "org".
-    assert imported - sys.stdlib_module_names - {"lammps_jobs", "imported package", "org"} == set()
+    assert imported - sys.stdlib_module_names - {"lammps_jobs", "tailrace", "imported package", "org"} == set()

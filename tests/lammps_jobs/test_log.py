@@ -17,7 +17,18 @@ FAILED = {
     "error.log": "LAMMPS stopped with ERROR on proc 0: Substitution for illegal variable y",
     "lost-atoms.log": "LAMMPS stopped with ERROR: Lost atoms: original 648 current 0",
     "nan.log": "diverged: its output shows inf at step 0",
+    "mpi-crashed.out": "breaks off at step 4",
+    "old-killed.log": "breaks off at step 14",
+    "old-time-limit.log": "reached its time limit (timer timeout) at step 30",
+    "old-halted.log": "halted early: Fix halt condition for fix-id stop met on step 10",
+    "old-error.log": "LAMMPS stopped with ERROR on proc 0: Substitution for illegal variable y",
+    "old-lost-atoms.log": "LAMMPS stopped with ERROR: Lost atoms: original 648 current 0",
+    "old-nan.log": "diverged: its output shows inf at step 0",
+    "old-mpi-crashed.out": "breaks off during a run",
 }
+COMPLETED = {
+    "serial.log", "mpi.log", "threads.log", "screen.out", "two-runs.log", "variables.log", "old-serial.log", "old-mpi.log",
+}  # fmt: skip
 
 
 def _parse(text: str):
@@ -40,6 +51,40 @@ def test_it_tells_processes_from_threads():
     assert (read_log(FIXTURES / "threads.log").processes, read_log(FIXTURES / "threads.log").threads) == (1, 2)
 
 
+def test_it_reads_an_old_lammps():
+    serial, mpi = read_log(FIXTURES / "old-serial.log"), read_log(FIXTURES / "old-mpi.log")
+    assert serial.version == "29 Sep 2021 - Update 2"
+    assert (serial.loop_time, serial.atoms, serial.processes) == (0.0574725, 648, 1)
+    assert (mpi.loop_time, mpi.processes, mpi.threads, mpi.cpu_use) == (0.0241865, 2, 1, 93.3)
+
+
+def test_it_reads_the_rates_in_the_units_that_lammps_prints():
+    (old,), (new,) = read_log(FIXTURES / "old-mpi.log").runs, read_log(FIXTURES / "mpi.log").runs
+    assert old.performance == {"ns/day": 142.89, "hours/ns": 0.168, "timesteps/s": 826.908}
+    assert new.performance["katom-step/s"] == 817.896
+
+
+@pytest.mark.parametrize("name", ["serial.log", "mpi.log", "old-serial.log", "old-mpi.log"])
+def test_it_reads_the_variables_that_the_input_used(name):
+    variables = {"x": "2", "y": "2", "z": "3", "seed": "1", "steps": "20", "potential": "CuZr_mm.eam.fs"}
+    assert read_log(FIXTURES / name).variables == variables
+
+
+def test_it_reads_variables_of_one_letter_beside_quotes_comments_and_expressions():
+    """The input has all of these; its `index` and `string` variables of a single use in quotes are not echoed."""
+    assert read_log(FIXTURES / "variables.log").variables == {"a": "1", "y": "3", "z": "4", "steps": "10"}
+
+
+def test_a_run_that_never_got_to_use_a_variable_does_not_show_it():
+    assert read_log(FIXTURES / "error.log").variables == {"seed": "1", "x": "2"}
+
+
+def test_lines_that_only_look_like_an_echo_give_no_variables():
+    head = "LAMMPS (22 Jul 2025)\n"
+    for said in ("print '${x}'\nprint '8'\n", "run $(v_a) ${x}\nrun 8 ${y}\n", "fix 1 ${x} # 1\nfix 2 8\n"):
+        assert _parse(head + said).variables == {}
+
+
 def test_it_reads_an_older_lammps_without_threads():
     report = _parse(
         "LAMMPS (3 Mar 2020)\nPer MPI rank memory allocation (min/avg/max) = 3.0 | 3.0 | 3.0 Mbytes\n"
@@ -48,6 +93,7 @@ def test_it_reads_an_older_lammps_without_threads():
         "99.9% CPU use with 4 MPI tasks x no OpenMP threads\nTotal wall time: 1:02:03\n"
     )
     assert report.runs == (RunTiming(1.5e-05, 100, 32000, processes=4, threads=1, cpu_use=99.9),)
+    assert report.runs[0].performance == {}
     assert report.wall_time == 3723
     assert report.completed
 
@@ -76,11 +122,10 @@ def test_it_gives_the_reason_instead_of_a_time(name):
 
 
 def test_every_fixture_is_spoken_for():
-    complete = {"serial.log", "mpi.log", "threads.log", "screen.out", "two-runs.log", "README.md"}
-    assert {path.name for path in FIXTURES.iterdir()} == complete | set(FAILED)
+    assert {path.name for path in FIXTURES.iterdir()} == COMPLETED | set(FAILED) | {"README.md"}
 
 
-@pytest.mark.parametrize("name", ["serial.log", "mpi.log", "two-runs.log"])
+@pytest.mark.parametrize("name", sorted(COMPLETED - {"screen.out", "threads.log"}))
 def test_no_beginning_of_a_log_passes_for_the_whole(name):
     whole = (FIXTURES / name).read_bytes()
     needed = whole.index(b"Total wall time: ") + len(b"Total wall time: 0:00:00")
@@ -109,6 +154,27 @@ def test_words_that_only_contain_nan_or_inf_are_no_divergence():
     end = serial.index("Loop time")
     extra = "WARNING: inf is mentioned here (src/thermo.cpp:1)\nShown by nanny, info, 12inf3\n"
     assert _parse(serial[:end] + extra + serial[end:]).completed
+
+
+@pytest.mark.parametrize("size", [7, 64, 1000, 1 << 18])
+@pytest.mark.parametrize("name", sorted(COMPLETED | set(FAILED)))
+def test_it_reads_the_same_in_blocks_of_any_size(monkeypatch, name, size):
+    whole = parse_log((FIXTURES / name).read_bytes().splitlines(keepends=True))
+    monkeypatch.setattr("lammps_jobs.log.BLOCK", size)
+    assert read_log(FIXTURES / name) == whole
+
+
+def test_it_finds_what_hides_in_a_long_log(tmp_path):
+    serial = (FIXTURES / "serial.log").read_bytes()
+    cut = serial.index(b"Loop time")
+    rows = b"".join(b"%10d   2000  -2980.6924  0  -2813.4297  53462.173\n" % step for step in range(30, 20_000))
+    whole, diverged = tmp_path / "whole.log", tmp_path / "diverged.log"
+    whole.write_bytes(serial[:cut] + rows + serial[cut:])
+    diverged.write_bytes(serial[:cut] + rows + b"     20000   nan  0\n" + rows + serial[cut:])
+    assert read_log(whole).loop_time == 0.0273036
+    assert "shows nan at step 20000" in read_log(diverged).failure
+    whole.write_bytes(serial[:cut] + rows)
+    assert "breaks off at step 19999" in read_log(whole).failure
 
 
 def test_of_several_starts_in_one_file_the_last_counts():

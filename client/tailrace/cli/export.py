@@ -1,0 +1,53 @@
+"""Save a stream's log: every observation with what the models had predicted (JSON lines), or as a table (CSV).
+
+It comes in one stream, at constant memory, however long it is. A file is seen whole or not at all.
+
+examples:
+  tailrace export lammps-runtime --to runs.csv
+  tailrace export lammps-runtime --to runs.ndjson --after 1000
+  tailrace export lammps-runtime | jq 'select(.y > 100)'
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from tailrace.cli import OK
+
+FORMATS = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("stream", help="the stream")
+    parser.add_argument("--to", metavar="FILE", help="ends in .csv, .ndjson or .jsonl (default: standard output)")
+    parser.add_argument("--format", choices=tuple(FORMATS), help="instead of the file's ending (default: ndjson)")
+    parser.add_argument("--after", type=int, default=0, metavar="N", help="only observations after N")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N observations")
+    parser.add_argument("--json", action="store_true", help="with --to: print where it went and its size as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    from tailrace.cli.showing import print_json
+    from tailrace.client import Client
+    from tailrace.errors import Unusable
+    from tailrace.reading import export, pieces
+
+    client = Client(options.url)
+    if options.to is None:
+        if options.json:
+            raise Unusable("--json tells about a file: name one with --to, or read the log itself, which is JSON lines")
+        kind = FORMATS[options.format or "ndjson"]
+        for piece in pieces(client, options.stream, kind, options.after, options.limit):
+            sys.stdout.buffer.write(piece)
+        return OK
+    kind = FORMATS[options.format] if options.format else ""
+    path = export(client, options.stream, Path(options.to), options.after, options.limit, kind)
+    size = os.stat(path).st_size
+    if options.json:
+        print_json({"stream": options.stream, "path": str(path), "bytes": size})
+    else:
+        print(f"tailrace: wrote {path}, {size} bytes")
+    return OK

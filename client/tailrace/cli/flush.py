@@ -1,0 +1,135 @@
+"""Deliver what `tailrace post` had to keep on disk: each stream in order, each observation exactly once.
+
+Run it from anywhere that sees the directory: a login node, cron, the next job. Two at once do no harm, here or on
+different nodes. What the server refuses for good is set aside in `refused/` with the reason beside it; a stream that the
+token may not post to goes on waiting and does not hold up the others.
+
+examples:
+  tailrace flush
+  tailrace flush --watch 60                             stay, and look again every minute, until SIGTERM
+  */10 * * * *  tailrace flush --quiet --deadline 300   in a crontab
+
+exit codes:
+  0  nothing waits any more
+  1  something still waits: the server is away, wants another token, or the deadline has passed
+  2  the command line can't be used
+  4  all is delivered but what the server refused for good
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from tailrace.cli import OK, PROBLEM, say
+from tailrace.cli.arguments import seconds
+
+if TYPE_CHECKING:
+    from tailrace.server import Server
+    from tailrace.spool import Spool
+
+REFUSED = 4
+PATIENCE = 2.0
+"""Seconds after which a progress bar is shown."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--spool", metavar="DIR", help="where they wait (default: TAILRACE_SPOOL)")
+    parser.add_argument(
+        "--deadline", type=seconds, default=600.0, metavar="SECONDS", help="for all of them (default: %(default)g)"
+    )
+    parser.add_argument("--watch", type=seconds, metavar="SECONDS", help="stay, and deliver again so often")
+    parser.add_argument("--quiet", action="store_true", help="say nothing where nothing waits")
+    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    from tailrace.server import Server
+    from tailrace.spool import Spool
+
+    server, spool = Server(options.url), Spool(options.spool)
+    if options.watch is None:
+        return _once(server, spool, options)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    code = OK
+    while not stopped.is_set():
+        code = _once(server, spool, options)
+        stopped.wait(options.watch)
+    return code
+
+
+class _Done(NamedTuple):
+    delivered: int
+    refused: int
+    trouble: Exception | None
+
+
+def _once(server: Server, spool: Spool, options: argparse.Namespace) -> int:
+    total = len(spool.names())
+    delivered, refused, trouble = _flush(server, spool, options.deadline, total)
+    waiting = len(spool.names())
+    if options.json:
+        print(json.dumps({"delivered": delivered, "refused": refused, "waiting": waiting}), flush=True)
+    elif delivered or refused or not (options.quiet or options.watch):
+        print(f"tailrace: delivered {delivered}, refused {refused}, {waiting} waiting in {spool.place}", flush=True)
+    if trouble is not None:
+        say(f"{waiting} not delivered, kept in {spool.place}: {trouble}")
+        return PROBLEM
+    if delivered + refused < total and waiting:
+        say(f"{waiting} not delivered within {options.deadline:g} s: run it again")
+        return PROBLEM
+    return REFUSED if refused else OK
+
+
+def _flush(server: Server, spool: Spool, deadline: float, total: int) -> _Done:
+    from tailrace.errors import TailraceError
+
+    delivered = refused = 0
+    bar = _Bar(total)
+    try:
+        for delivery in spool.flush(server, deadline=deadline):
+            if delivery.refused is None:
+                delivered += 1
+            else:
+                refused += 1
+                bar.clear()
+                say(f"refused for good: {delivery.refused}; kept as {delivery.path}")
+            bar.show(delivered + refused)
+    except TailraceError as error:
+        return _Done(delivered, refused, error)
+    finally:
+        bar.clear()
+    return _Done(delivered, refused, None)
+
+
+class _Bar:
+    """How far it is, on a terminal, once it has taken two seconds."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._began = time.monotonic()
+        self._shown = 0.0
+        self._wanted = sys.stderr is not None and sys.stderr.isatty()
+
+    def show(self, done: int) -> None:
+        now = time.monotonic()
+        if not self._wanted or now - self._began < PATIENCE or now - self._shown < 0.2:
+            return
+        self._shown = now
+        filled = min(30, 30 * done // max(1, self._total))
+        left = (now - self._began) * max(0, self._total - done) / max(1, done)
+        sys.stderr.write(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done} of {self._total}, {left:.0f} s left \x1b[K")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._shown = 0.0

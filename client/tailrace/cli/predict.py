@@ -1,0 +1,73 @@
+"""Ask a model for predictions; nothing is learned.
+
+One point is given as name=value, many as a file: CSV with a line of names, or one JSON object a line. Where the model
+gives an interval, it holds what comes true with the probability --level.
+
+examples:
+  tailrace predict runtime x=8 y=16 z=8
+  tailrace predict runtime --file jobs.csv --json
+  tailrace predict runtime x=8 y=16 z=8 --track      (kept for its label: tailrace label)
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from tailrace.cli import OK
+from tailrace.cli.arguments import pairs, seconds
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="the model")
+    parser.add_argument("features", nargs="*", metavar="name=value", help="the features of one point")
+    parser.add_argument("--file", metavar="FILE", help="many points: .csv, or JSON lines; - reads standard input")
+    parser.add_argument(
+        "--level", type=float, default=0.95, metavar="P", help="of the interval, between 0 and 1 (default: %(default)s)"
+    )
+    kept = parser.add_mutually_exclusive_group()
+    kept.add_argument(
+        "--track", action="store_true", help="keep the prediction for its label, and print its identifier"
+    )
+    kept.add_argument("--identifier", metavar="ID", help="keep it under this identifier")
+    parser.add_argument(
+        "--deadline", type=seconds, default=30.0, metavar="SECONDS", help="for each request (default: %(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON: an object, or for a file one a line")
+
+
+def run(options: argparse.Namespace) -> int:
+    from tailrace.cli.showing import print_json, print_tables
+    from tailrace.client import Client
+    from tailrace.errors import Unusable
+
+    if (options.file is None) is not bool(options.features):
+        raise Unusable("expected either features, such as x=8 y=16 z=8, or --file with many points")
+    model = Client(options.url, deadline=options.deadline).model(options.model)
+    if options.file is None:
+        one = model.predict(
+            pairs(options.features), level=options.level, identifier=options.identifier, track=options.track
+        )
+        if options.json:
+            print_json(_as_json(one))
+        else:
+            print(one)
+        return OK
+    if options.track or options.identifier is not None:
+        raise Unusable("--track and --identifier are for one point, not for a file")
+    from tailrace.cli.points import points_in
+
+    many = model.predict(points_in(options.file), level=options.level)
+    if not options.json:
+        print_tables([many.table])
+        return OK
+    for one in many:
+        print_json(_as_json(one))
+    return OK
+
+
+def _as_json(one: Any) -> dict[str, Any]:
+    shown = {"model": one.model, "prediction": one.value, "unit": one.unit, "at": one.at, "x": dict(one.x)}
+    if one.low is not None or one.high is not None:
+        shown |= {"interval": [one.low, one.high], "level": one.level}
+    return {**shown, "identifier": one.identifier} if one.identifier else shown

@@ -1,0 +1,159 @@
+"""How a spool is delivered: each stream in order, many observations a request, each exactly once."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tailrace.errors import Refused, SpoolError, Unreachable
+from tailrace.leftovers import adopt
+from tailrace.server import observations_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tailrace.server import Server
+    from tailrace.spool import Spool
+
+__all__ = ["PER_REQUEST", "Delivery", "flush"]
+
+PER_REQUEST = 500
+"""Observations in one request."""
+
+BYTES_PER_REQUEST = 4 * 2**20
+BYTES_AT_ONCE = 64 * 2**20
+OF_ONE_STREAM = (403, 404)
+"""Statuses by which a server refuses a stream and says nothing of the others."""
+
+
+class Delivery(NamedTuple):
+    """What became of one spooled observation: delivered, or set aside for a reason."""
+
+    path: Path
+    refused: str | None = None
+
+
+class _Waiting(NamedTuple):
+    path: str
+    observation: dict[str, Any]
+    size: int
+
+
+class _Spoiled(Exception):
+    """A file that is no observation; its path."""
+
+
+def flush(spool: Spool, server: Server, ends: float) -> Iterator[Delivery]:
+    """See `Spool.flush`."""
+    adopt(spool)
+    held: dict[str, Refused] = {}
+    gathered: dict[str, list[_Waiting]] = {}
+    size = 0
+    for name in spool.names():
+        if time.monotonic() >= ends:
+            return
+        path = os.path.join(spool.place, name)
+        try:
+            stream, one = _read(path)
+        except FileNotFoundError:
+            continue  # another flush was faster
+        except _Spoiled:
+            reason = "the file is not a whole observation: was it cut short?"
+            yield Delivery(spool.set_aside(path, reason), reason)
+            continue
+        except OSError as error:
+            raise SpoolError(error.errno or 0, f"the spool can't be read: {error.strerror}", path) from None
+        batch = gathered.setdefault(stream, [])
+        batch.append(one)
+        size += one.size
+        if len(batch) >= PER_REQUEST or sum(map(_size, batch)) >= BYTES_PER_REQUEST:
+            yield from _unless_held(spool, server, stream, gathered.pop(stream), ends, held)
+            size -= sum(map(_size, batch))
+        elif size >= BYTES_AT_ONCE:
+            yield from _all(spool, server, gathered, ends, held)
+            gathered, size = {}, 0
+    yield from _all(spool, server, gathered, ends, held)
+    for trouble in held.values():
+        raise trouble
+
+
+def _size(one: _Waiting) -> int:
+    return one.size
+
+
+def _all(
+    spool: Spool, server: Server, gathered: dict[str, list[_Waiting]], ends: float, held: dict[str, Refused]
+) -> Iterator[Delivery]:
+    for stream, batch in gathered.items():
+        yield from _unless_held(spool, server, stream, batch, ends, held)
+
+
+def _unless_held(
+    spool: Spool, server: Server, stream: str, batch: list[_Waiting], ends: float, held: dict[str, Refused]
+) -> Iterator[Delivery]:
+    """Deliver, unless the stream has been refused before; note it if it is now."""
+    if stream in held:
+        return
+    try:
+        yield from _deliver(spool, server, stream, batch, ends)
+    except Refused as error:
+        if error.status not in OF_ONE_STREAM:
+            raise
+        held[stream] = error
+
+
+def _deliver(spool: Spool, server: Server, stream: str, batch: list[_Waiting], ends: float) -> Iterator[Delivery]:
+    parts = [batch]
+    while parts and (left := ends - time.monotonic()) > 0:
+        part = parts.pop(0)
+        body = {"observations": [one.observation for one in part]} if len(part) > 1 else part[0].observation
+        try:
+            answer = server.request("POST", observations_path(stream), body, deadline=left)
+        except Refused as error:
+            if not error.for_good:
+                raise
+            if len(part) == 1:
+                yield Delivery(spool.set_aside(part[0].path, str(error)), str(error))
+            else:
+                parts[:0] = _apart(part, error.field)
+            continue
+        if not isinstance(answer, dict) or "last" not in answer:
+            raise Unreachable(f"{server.url}: it answered {answer!r:.100}: is this a Tailrace server?")
+        for one in part:
+            _remove(one.path)
+            yield Delivery(Path(one.path))
+
+
+def _apart(part: list[_Waiting], field: str | None) -> list[list[_Waiting]]:
+    """A refused request as smaller ones, in order: around the observation that the server names, or by halves."""
+    named = re.match(r"observations\[(\d+)\]", field or "")
+    at = int(named[1]) if named else -1
+    cuts = (at, at + 1) if 0 <= at < len(part) else (len(part) // 2,)
+    pieces = [part[start:end] for start, end in zip((0, *cuts), (*cuts, len(part)))]  # noqa: B905 - Python 3.9
+    return [piece for piece in pieces if piece]
+
+
+def _read(path: str) -> tuple[str, _Waiting]:
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        content = json.loads(data)
+        stream, observation = content["stream"], content["observation"]
+    except (ValueError, KeyError, TypeError):
+        raise _Spoiled(path) from None
+    if not (isinstance(stream, str) and isinstance(observation, dict) and observation.get("key")):
+        raise _Spoiled(path)
+    return stream, _Waiting(path, observation, len(data))
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass  # another flush was faster
+    except OSError as error:
+        raise SpoolError(error.errno or 0, f"delivered, but it can't be removed: {error.strerror}", path) from None

@@ -1,0 +1,183 @@
+"""Asking a model: one point as keywords, many as a list or a DataFrame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, overload
+
+from tailrace.errors import TailraceError, Unusable
+from tailrace.frames import is_frame, points_of
+from tailrace.results import Prediction, Predictions
+
+if TYPE_CHECKING:
+    from inspect import Signature
+
+    from pandas import DataFrame
+
+    from tailrace.model import Model
+
+__all__ = ["Predictor", "plain_point", "plain_scalar"]
+
+AT_ONCE = 1000
+"""Points of one request; more are sent in several."""
+
+LEVEL = 0.95
+
+
+def plain_point(x: Mapping[str, Any], name: str = "x") -> dict[str, Any]:
+    """Features as JSON has them: numbers of numpy become Python's.
+
+    Raises
+    ------
+    Unusable
+        If it is no mapping of feature names, or a number isn't finite.
+    """
+    if not isinstance(x, Mapping):
+        raise Unusable(f"{name} is {x!r}: expected features by name, such as {{'x': 8, 'y': 16, 'z': 8}}")
+    plain = {}
+    for feature, value in x.items():
+        value = plain_scalar(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise Unusable(f"{name}[{feature!r}] is {value}: expected a finite number (leave out what is missing)")
+        plain[str(feature)] = value
+    return plain
+
+
+def plain_scalar(value: Any) -> Any:
+    """A number of numpy as one of Python; anything else as it is."""
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+        return value.item()
+    return value
+
+
+class Predictor:
+    """``model.predict``: ask for a prediction; nothing is learned.
+
+    Its signature names the stream's features, so that a shell completes them.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    @overload
+    def __call__(
+        self,
+        points: Iterable[Mapping[str, Any]] | DataFrame,
+        /,
+        *,
+        level: float = ...,
+    ) -> Predictions: ...
+    @overload
+    def __call__(
+        self,
+        points: Mapping[str, Any] | None = None,
+        /,
+        *,
+        level: float = ...,
+        identifier: str | None = ...,
+        track: bool = ...,
+        **features: Any,
+    ) -> Prediction: ...
+    def __call__(
+        self,
+        points: Any = None,
+        /,
+        *,
+        level: float = LEVEL,
+        identifier: str | None = None,
+        track: bool = False,
+        **features: Any,
+    ) -> Prediction | Predictions:
+        """Predict one point, or many at once.
+
+        Parameters
+        ----------
+        points
+            Features by name; or an iterable of such, or a pandas DataFrame with a column a feature (where a missing
+            value leaves the feature out). Needed for features that are called ``level``, ``identifier`` or ``track``.
+        level
+            Of the central interval, between 0 and 1; given where the model's estimator has intervals.
+        identifier, track
+            Keep the prediction (of one point) under this identifier or one of the server's, until `Client.label` says
+            what came true.
+        features
+            One point's features: ``predict(x=8, y=16, z=8)``.
+
+        Returns
+        -------
+        A `Prediction` for one point, `Predictions` for many.
+
+        Raises
+        ------
+        Unusable
+            If these are no points.
+        Refused
+            If a feature is unknown or of the wrong kind, the model is still learning the stream's history, or the token
+            may not predict; `NotFound` if there is no such model. The message says which.
+        Unreachable
+            If the server doesn't answer in time.
+        """
+        if points is None or isinstance(points, Mapping):
+            if points is not None and features:
+                raise TypeError("give the features either as a mapping or as keywords, not both")
+            return self._one(points if points is not None else features, level, identifier, track)
+        if features or identifier is not None or track:
+            given = next(iter(features), "identifier" if identifier is not None else "track")
+            raise TypeError(f"{given} goes with one point: many points bring their own features, and none is kept")
+        if isinstance(points, (str, bytes)) or not isinstance(points, Iterable):
+            raise Unusable(f"{points!r} is no point: expected features by name, a list of such, or a DataFrame")
+        index = getattr(points, "index", None) if is_frame(points) else None
+        every = points_of(points) if is_frame(points) else points
+        plain = [plain_point(x, f"points[{number}]") for number, x in enumerate(every)]
+        return Predictions(list(self._many(plain, level)), index)
+
+    def _one(self, features: Mapping[str, Any], level: float, identifier: str | None, track: bool) -> Prediction:
+        x = plain_point(features)
+        body: dict[str, Any] = {"x": x, "level": level}
+        if identifier is not None:
+            body["identifier"] = identifier
+        elif track:
+            body["track"] = True
+        answer = self._model._send("POST", "predict/", body)
+        return self._made(x, answer["prediction"], answer.get("interval"), answer, level)
+
+    def _many(self, points: list[dict[str, Any]], level: float) -> Iterator[Prediction]:
+        for start in range(0, len(points), AT_ONCE):
+            some = points[start : start + AT_ONCE]
+            answer = self._model._send("POST", "predict/", {"xs": some, "level": level})
+            intervals = answer.get("intervals") or [None] * len(some)
+            for number, x in enumerate(some):
+                yield self._made(x, answer["predictions"][number], intervals[number], answer, level)
+
+    def _made(
+        self, x: dict[str, Any], value: Any, interval: Any, answer: Mapping[str, Any], level: float
+    ) -> Prediction:
+        low, high = interval or (None, None)
+        model = self._model
+        identifier = answer.get("identifier")
+        return Prediction(value, model.name, answer["at"], x, model.unit, low, high, level, identifier)
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked of an instance only: on the class it would stand in the way of its own signature.
+        if name == "__signature__":
+            return self._signature()
+        raise AttributeError(name)
+
+    def _signature(self) -> Signature:
+        from inspect import Parameter, Signature
+        from keyword import iskeyword
+
+        try:
+            features = self._model.features
+        except TailraceError:  # a shell asks this while one types, where an error would only be in the way
+            features = {}
+        names = [name for name in features if name.isidentifier() and not iskeyword(name)]
+        own = {"level": LEVEL, "identifier": None, "track": False}
+        parameters = [Parameter("points", Parameter.POSITIONAL_ONLY, default=None)]
+        parameters += [Parameter(name, Parameter.KEYWORD_ONLY) for name in names if name not in own]
+        parameters += [Parameter(name, Parameter.KEYWORD_ONLY, default=value) for name, value in own.items()]
+        return Signature(parameters)
+
+    def __repr__(self) -> str:
+        return f"<predict of {self._model.name}: predict(feature=value, …), predict([{{…}}, …]) or predict(DataFrame)>"

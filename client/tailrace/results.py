@@ -1,0 +1,191 @@
+"""What models answer, in forms that show themselves: as text in a terminal, as HTML in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, overload
+
+from tailrace.tables import Column, Table, panel, shown
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["Facts", "Listing", "Prediction", "Predictions", "made"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer of a model; `float` of it is the number.
+
+    Attributes
+    ----------
+    value
+        A number in `unit`, a label, or labels with their probabilities.
+    low, high
+        The central interval at `level`, in `unit`; None where the model gives none.
+    at
+        The last observation that the model had learned.
+    identifier
+        What a label will name, if the prediction is kept for one.
+    """
+
+    value: Any
+    model: str
+    at: int
+    x: Mapping[str, Any] = field(repr=False)
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    identifier: str | None = None
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __repr__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        interval = ""
+        if self.low is not None or self.high is not None:
+            interval = f" ({shown(self.low)} to {shown(self.high)}{unit} at {100 * self.level:g} %)"
+        kept = f", kept as {self.identifier}" if self.identifier else ""
+        return f"{shown(self.value)}{unit}{interval}, {self.model} after observation {self.at}{kept}"
+
+    def _repr_html_(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        facts: list[tuple[str, Any]] = [("prediction", f"{shown(self.value)}{unit}")]
+        if self.low is not None or self.high is not None:
+            facts.append((f"{100 * self.level:g} % interval", f"{shown(self.low)} to {shown(self.high)}{unit}"))
+        facts.append(("after observation", self.at))
+        if self.identifier:
+            facts.append(("kept as", self.identifier))
+        return panel(f"{self.model}: {', '.join(f'{name} = {shown(value)}' for name, value in self.x.items())}", facts)
+
+
+class Predictions(Sequence[Prediction]):
+    """Answers to many points, in their order."""
+
+    def __init__(self, predictions: Sequence[Prediction], index: Any = None) -> None:
+        self._all = list(predictions)
+        self._index = index
+
+    @overload
+    def __getitem__(self, index: int) -> Prediction: ...
+    @overload
+    def __getitem__(self, index: slice) -> Predictions: ...
+    def __getitem__(self, index: int | slice) -> Prediction | Predictions:
+        if isinstance(index, slice):
+            return Predictions(self._all[index], None if self._index is None else self._index[index])
+        return self._all[index]
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @property
+    def values(self) -> list[Any]:
+        """The predictions alone."""
+        return [one.value for one in self._all]
+
+    @property
+    def intervals(self) -> list[tuple[float | None, float | None] | None]:
+        """``(low, high)`` of each, or None where the model gives none."""
+        return [None if one.low is None and one.high is None else (one.low, one.high) for one in self._all]
+
+    def to_frame(self) -> DataFrame:
+        """A pandas DataFrame: a column a feature, ``prediction``, and ``low`` and ``high`` where there are any."""
+        from tailrace.frames import of_predictions
+
+        return of_predictions(self._all, self._index)
+
+    @property
+    def table(self) -> Table:
+        """As it is shown."""
+        names = list(dict.fromkeys(name for one in self._all for name in one.x))
+        unit = self._all[0].unit if self._all else ""
+        columns = [Column(name) for name in names] + [Column("prediction", unit)]
+        bounded = any(one.low is not None or one.high is not None for one in self._all)
+        if bounded:
+            columns += [Column("low", unit), Column("high", unit)]
+        rows = [
+            [*(one.x.get(name) for name in names), one.value, *((one.low, one.high) if bounded else ())]
+            for one in self._all
+        ]
+        return Table(columns, rows, self._caption(bounded))
+
+    def _caption(self, bounded: bool) -> str:
+        if not self._all:
+            return "no predictions"
+        last = self._all[-1]
+        interval = f", {100 * last.level:g} % interval" if bounded else ""
+        return f"{last.model} after observation {last.at}{interval}"
+
+    def __repr__(self) -> str:
+        return self.table.text()
+
+    def _repr_html_(self) -> str:
+        return self.table.html()
+
+
+class Facts(Mapping[str, Any]):
+    """One thing as the server describes it: a mapping, shown as a panel.
+
+    Parameters
+    ----------
+    title
+        What it is.
+    data
+        The server's answer.
+    lines
+        What is shown of it.
+    """
+
+    def __init__(self, title: str, data: Mapping[str, Any], lines: Sequence[tuple[str, Any]]) -> None:
+        self.title = title
+        self.data = data
+        self._lines = lines
+
+    def __getitem__(self, name: str) -> Any:
+        return self.data[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __repr__(self) -> str:
+        width = max((len(name) for name, _ in self._lines), default=0)
+        return "\n".join([self.title, *(f"  {name.ljust(width)}  {shown(value)}" for name, value in self._lines)])
+
+    def _repr_html_(self) -> str:
+        return panel(self.title, self._lines)
+
+
+class Listing(Sequence[Mapping[str, Any]]):
+    """Several things as the server lists them, shown as a table."""
+
+    def __init__(self, data: Sequence[Mapping[str, Any]], table: Table) -> None:
+        self.data = data
+        self.table = table
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Mapping[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        return self.data[index]
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __repr__(self) -> str:
+        return self.table.text()
+
+    def _repr_html_(self) -> str:
+        return self.table.html()
+
+
+def made(data: Mapping[str, Any]) -> str:
+    """When something was made, and by whom if the server knows."""
+    by = f" by {data['created_by']}" if data["created_by"] else ""
+    return f"{data['created_at'][:16].replace('T', ' ')} UTC{by}"

@@ -1,0 +1,171 @@
+"""One stream: its log read, exported, posted to and drawn."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tailrace.results import Facts, Listing, made
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from tailrace.client import Client
+    from tailrace.pictures import Picture
+
+__all__ = ["Stream"]
+
+LOOKED_AT = 100
+
+
+class Stream:
+    """A handle on one stream; nothing is asked of the server before it is used.
+
+    Attributes
+    ----------
+    name
+        The stream's.
+    """
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self.name = name
+        self._known: Mapping[str, Any] | None = None
+
+    def info(self) -> Facts:
+        """The stream as the server describes it now: target, features, head, counts, models."""
+        data = self._fetch()
+        target, counts = data["target"], data["counts"]
+        unit = f" ({target['unit']})" if target["unit"] else ""
+        lines = [
+            ("description", data["description"]),
+            ("target", f"{target['name']}{unit}, {target['kind']}"),
+            ("features", "any" if data["features"] is None else data["features"]),
+            ("segment", data["segment"]),
+            ("observations", counts["observations"]),
+            ("retracted", counts["retracted"]),
+            ("models", [model["name"] for model in data["models"]]),
+            ("made", made(data)),
+        ]
+        return Facts(f"stream {self.name}", data, [(name, value) for name, value in lines if value not in ("", None)])
+
+    @property
+    def head(self) -> int:
+        """The number of the last observation, asked anew each time."""
+        return int(self._fetch()["head"])
+
+    @property
+    def unit(self) -> str:
+        """The target's unit, such as ``s``; empty where it has none."""
+        return str(self._declared()["target"]["unit"])
+
+    @property
+    def features(self) -> dict[str, str]:
+        """Feature to kind (number, boolean, category): the declared ones, else those of the latest observations."""
+        data = self._declared()
+        if data["features"] is not None:
+            return dict(data["features"])
+        found: dict[str, str] = {}
+        for observation in self.observations(after=max(0, self.head - LOOKED_AT)):
+            for name, value in observation["x"].items():
+                kind = "boolean" if isinstance(value, bool) else "category" if isinstance(value, str) else "number"
+                found.setdefault(name, kind)
+        return found
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the models that learn from it."""
+        return [model["name"] for model in self._fetch()["models"]]
+
+    def post(self, x: Mapping[str, Any], y: Any, **options: Any) -> Any:
+        """Post one labeled point: see `Client.post`."""
+        return self._client.post(self.name, x, y, **options)
+
+    def observations(self, after: int = 0, limit: int | None = None) -> Iterator[dict[str, Any]]:
+        """The log, in order, a page at a time, with what each model predicted before it learned.
+
+        Parameters
+        ----------
+        after
+            Only observations with a greater number.
+        limit
+            At most so many.
+        """
+        from tailrace.reading import observations
+
+        return observations(self._client, self.name, after, limit)
+
+    def tail(self, n: int = 10) -> Listing:
+        """The last `n` observations, shown as a table."""
+        from tailrace.reading import observation_table
+
+        found = list(self.observations(after=max(0, self.head - n), limit=n))
+        return Listing(found, observation_table(self.name, self.unit, found))
+
+    def export(self, path: str | os.PathLike[str], *, after: int = 0, limit: int | None = None) -> Path:
+        """Write the log to a file at constant memory: CSV or NDJSON by the path's ending, whole or not at all.
+
+        Returns
+        -------
+        The path.
+
+        Raises
+        ------
+        Unusable
+            If the path ends in neither ``.csv`` nor ``.ndjson`` (or ``.jsonl``).
+        Unreachable
+            If the answer broke off; there is no file then, or the one from before.
+        """
+        from tailrace.reading import export
+
+        return export(self._client, self.name, Path(path), after, limit)
+
+    def to_frame(self, after: int = 0, limit: int | None = None) -> DataFrame:
+        """The log as a pandas DataFrame, indexed by ``seq``.
+
+        Columns are ``at``, ``y``, ``x.<feature>`` and ``prediction.<model>``; ``key`` and ``retracted`` where any
+        observation has them.
+
+        Raises
+        ------
+        MissingExtra
+            If pandas is not installed.
+        """
+        from tailrace.frames import of_observations
+
+        return of_observations(self.observations(after, limit))
+
+    def retract(self, seq: int, reason: str) -> Facts:
+        """Mark an observation as wrong; the stream's models are rebuilt without it, and serve on meanwhile."""
+        path = self._client.path("streams", self.name, "observations", str(int(seq)), "retract")
+        data = self._client.send("POST", path, {"reason": reason}, stream=self.name)
+        lines = [("observation", data["seq"]), ("reason", data["reason"]), ("rebuilt", data["models"])]
+        return Facts(f"retracted from {self.name}", data, lines)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Picture:
+        """Draw the errors of all its models in one picture, and save it if a path is given."""
+        from tailrace.plots import draw_history
+
+        return draw_history([self._client.model(name).history() for name in self.models], path)
+
+    def _fetch(self) -> Mapping[str, Any]:
+        data: Mapping[str, Any] = self._client.send("GET", self._client.path("streams", self.name), stream=self.name)
+        self._known = data
+        return data
+
+    def _declared(self) -> Mapping[str, Any]:
+        return self._known if self._known is not None else self._fetch()
+
+    def __repr__(self) -> str:
+        return self._client.shown(self.info, f"stream {self.name}")
+
+    def _repr_html_(self) -> str:
+        return self._client.shown_html(self.info, f"stream {self.name}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stream) and (other._client.server, other.name) == (self._client.server, self.name)
+
+    def __hash__(self) -> int:
+        return hash(self.name)

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Report a Slurm job after it has ended, by a small job of its own: nothing is added to the job itself.
+#
+#   export TAILRACE_STREAM=lammps-runtime TAILRACE_FEATURES="x y z"
+#   job=$(sbatch --parsable job.sh)
+#   /opt/tailrace/lammps_jobs/epilogues/afterany.sh "$job" [OPTIONS OF SBATCH]
+#
+# It prints the number of the small job. The log is TAILRACE_LOG in the job's working directory (default: log.lammps), in
+# which %j, %A and %a stand for what they do in sbatch --output. Of a job array each task is reported.
+if [ -n "${TAILRACE_AFTER:-}" ]; then
+    # Unquoted: it lists several.
+    exec "$TAILRACE_HOME/lammps_jobs/epilogues/report.sh" lammps_jobs.slurm_job "$TAILRACE_AFTER" $TAILRACE_FEATURES
+fi
+case ${1:-} in
+[0-9]*) ;;
+*)
+    echo "usage: $0 JOB [OPTIONS OF SBATCH], where JOB is what sbatch --parsable prints" >&2
+    exit 2
+    ;;
+esac
+TAILRACE_AFTER=${1%%;*}
+TAILRACE_HOME=${TAILRACE_HOME:-$(cd "$(dirname "$0")/../.." && pwd)}
+export TAILRACE_AFTER TAILRACE_HOME
+shift
+exec sbatch --parsable --job-name="tailrace-$TAILRACE_AFTER" --dependency="afterany:$TAILRACE_AFTER" --ntasks=1 --time=5 \
+    --output="tailrace-%j.out" "$@" "$0"

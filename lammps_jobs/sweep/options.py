@@ -1,0 +1,134 @@
+"""The command line of a sweep."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from lammps_jobs.sweep.containers import RUNTIMES
+from lammps_jobs.sweep.launchers import LAUNCHERS
+from lammps_jobs.sweep.plan import MODES
+from lammps_jobs.sweep.space import PARAMETERS, SAMPLERS, RangeError, values_of
+
+__all__ = ["parser"]
+
+USUAL = {"x": "2:6", "y": "2:6", "z": "2:6", "processes": "1", "steps": "100"}
+MEANING = {
+    "x": "times that the cell is repeated along x",
+    "y": "along y",
+    "z": "along z",
+    "processes": "MPI processes",
+    "steps": "time steps",
+}
+EPILOG = """\
+A RANGE is 8, or 4,8,16, or 3:9 (with 9), or 2:16:2. Stopped in any way and started again, a sweep goes on where it was.
+
+  python -m lammps_jobs sweep train --x 2:6 --y 2:6 --z 2:6 --iters 30 --recipes runtime,linear
+  python -m lammps_jobs sweep predict --x 2:6 --y 2:6 --z 2:6 --iters 10 --seed 2
+  python -m lammps_jobs sweep train --launcher slurm --processes 1,2,4 --time 10:00 --option=--partition=debug
+  python -m lammps_jobs sweep train --input hns --launcher flux --nodes 6 --processes 48 --x 1:32 --y 1:8 --z 1:16 \\
+      --container singularity --image lammps.sif --dry-run
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Everything that can be said of a sweep."""
+    top = argparse.ArgumentParser(
+        prog="python -m lammps_jobs sweep",
+        description="Run many LAMMPS jobs over ranges of sizes. In train mode each reports its loop time, which the "
+        "models of a stream learn; in predict mode the models are asked first, and a report says how well they did.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("mode", choices=MODES, help="train: models learn the results. predict: they are put to the test")
+    _add_jobs(top.add_argument_group("which jobs"))
+    _add_server(top.add_argument_group("which models"))
+    _add_ways(top.add_argument_group("how they are run"))
+    return top
+
+
+def _add_jobs(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--input",
+        default="melt",
+        metavar="NAME",
+        help="melt, hns, or a LAMMPS input of your own (default: %(default)s)",
+    )
+    for name in PARAMETERS:
+        group.add_argument(
+            f"--{name}", type=_range, default=_range(USUAL[name]), metavar="RANGE",
+            help=f"{MEANING[name]} (default: {USUAL[name]})",
+        )  # fmt: skip
+    group.add_argument(
+        "--sample", choices=SAMPLERS, default="random",
+        help="random combinations, the whole grid, or a Latin hypercube (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument("--iters", type=_count, metavar="N", help="how many combinations (default: 10; the whole grid)")
+    group.add_argument("--seed", type=_seed, default=1, metavar="N", help="decides the choice (default: %(default)s)")
+    group.add_argument("--directory", metavar="DIR", help="where everything is kept (default: sweep-MODE)")
+
+
+def _add_server(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--stream", default="lammps-runtime", metavar="NAME", help="the stream (default: %(default)s)")
+    group.add_argument(
+        "--recipes", type=_names, default=[], metavar="LIST",
+        help="train: recipes of models to make, with the stream, where they aren't there; separated by commas",
+    )  # fmt: skip
+    group.add_argument(
+        "--models", type=_names, default=[], metavar="LIST",
+        help="predict: the models to ask, separated by commas (default: all of the stream's)",
+    )  # fmt: skip
+    group.add_argument("--url", help="the server (default: TAILRACE_URL, or http://127.0.0.1:8080)")
+
+
+def _add_ways(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--launcher", choices=list(LAUNCHERS), default="local", help="(default: %(default)s)")
+    group.add_argument(
+        "--option", action="append", default=[], metavar="WORD",
+        help="one more word for sbatch, qsub, bsub or flux run, such as --option=--partition=debug; may be repeated",
+    )  # fmt: skip
+    group.add_argument(
+        "--mpi", default="", metavar="COMMAND",
+        help="what starts LAMMPS instead of the launcher's usual, such as 'srun --mpi=pmi2 -n {processes}'",
+    )  # fmt: skip
+    group.add_argument("--nodes", type=_count, default=1, metavar="N", help="of each job (default: %(default)s)")
+    group.add_argument("--time", type=_seconds, metavar="TIME", help="limit of each job: seconds, MM:SS or HH:MM:SS")
+    group.add_argument(
+        "--at-once", type=_count, metavar="N", help="jobs that run or wait at a time (default: 1 here, 16 in a queue)"
+    )
+    group.add_argument("--container", choices=RUNTIMES, default="none", help="what runs the image (default: none)")
+    group.add_argument("--image", default="", help="an image that holds LAMMPS: a .sif file, a name, or a directory")
+    group.add_argument("--lmp", metavar="PROGRAM", help="LAMMPS (default: beside this Python, or lmp on the PATH)")
+    group.add_argument("--dry-run", action="store_true", help="print the exact commands and do nothing")
+
+
+def _range(text: str) -> tuple[int, ...]:
+    try:
+        return values_of(text)
+    except RangeError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 10**6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count: expected a whole number from 1 to 999999")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or not int(text) < 2**30:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed: expected a whole number from 0 to {2**30 - 1}")
+    return int(text)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _seconds(text: str) -> int:
+    if not re.fullmatch(r"\d{1,8}|\d{1,4}:[0-5]\d(:[0-5]\d)?", text) or not text.strip("0:"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: expected seconds, MM:SS or HH:MM:SS, such as 00:10:00")
+    seconds = 0
+    for part in text.split(":"):
+        seconds = 60 * seconds + int(part)
+    return seconds

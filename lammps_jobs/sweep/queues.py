@@ -1,0 +1,61 @@
+"""What a batch system is asked by a program: to take a job, and which of the user's jobs it still has."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+__all__ = ["QueueFailed", "listed", "submit"]
+
+PATIENCE = 120
+LIST = {
+    # The job's own number, also for the tasks of an array.
+    "slurm": ["squeue", "--noheader", "--user", "{user}", "--format", "%A"],
+    "pbs": ["qselect", "-u", "{user}"],
+    "lsf": ["bjobs", "-noheader", "-u", "{user}", "-o", "jobid"],
+}
+NUMBER = re.compile(r"(?:Job <)?(\d+[^\s>;]*)")  # "12", "12;cluster", "12.server", "Job <12> is submitted …"
+NONE = "No unfinished job found"  # LSF, which may call this a failure.
+
+
+class QueueFailed(Exception):
+    """A command of the batch system failed or isn't there; the message holds what it said."""
+
+
+def submit(command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> str:
+    """Hand in a job, which inherits the environment, and return its number. Raises QueueFailed."""
+    said = _call(command, directory, environment)
+    for number in _numbers(said):
+        return number
+    raise QueueFailed(f"{command[0]} took the job, but names no number: {said.strip()!r}")
+
+
+def listed(launcher: str) -> set[str]:
+    """The numbers of this user's jobs that wait or run. Raises QueueFailed."""
+    said = _call([word.format(user=getpass.getuser()) for word in LIST[launcher]])
+    return set(_numbers(said))
+
+
+def _numbers(said: str) -> Iterator[str]:
+    for line in said.splitlines():
+        if (found := NUMBER.match(line.strip())) is not None:
+            yield found[1]
+
+
+def _call(command: Sequence[str], directory: Path | None = None, environment: Mapping[str, str] | None = None) -> str:
+    try:
+        done = subprocess.run(
+            command, cwd=directory, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise QueueFailed(f"{command[0]} is not installed here, or not on the PATH") from None
+    except subprocess.TimeoutExpired:
+        raise QueueFailed(f"{command[0]} gave no answer in {PATIENCE} s") from None
+    if done.returncode != 0 and NONE not in done.stderr:
+        words = " ".join((done.stderr or done.stdout).split()) or f"exit code {done.returncode}"
+        raise QueueFailed(f"{command[0]} failed: {words}")
+    return done.stdout

@@ -1,0 +1,96 @@
+"""The way to a post is light: it is run by every job of a cluster, on file systems that are slow to import from."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.client.listeners import listening, replies
+from tests.client.running import NOBODY, environment, receipt
+
+pytestmark = pytest.mark.one_database
+
+HEAVY = {
+    "asyncio", "dataclasses", "email", "hashlib", "http", "inspect", "logging", "matplotlib", "numpy", "pandas",
+    "pathlib", "random", "river", "shutil", "ssl", "subprocess", "tempfile", "threading", "typing", "urllib",
+}  # fmt: skip
+"""What a post to a server by http has no business to import."""
+
+MINE = {
+    "tailrace", "tailrace.answers", "tailrace.cli", "tailrace.cli.arguments", "tailrace.cli.parsing",
+    "tailrace.cli.post", "tailrace.connecting", "tailrace.errors", "tailrace.exchange", "tailrace.fingerprint",
+    "tailrace.http1", "tailrace.keys", "tailrace.pending", "tailrace.posting", "tailrace.server", "tailrace.spool",
+}  # fmt: skip
+
+
+def imported_by(*arguments):
+    """The names of all modules that a fresh process imports, but for those of the start of Python itself."""
+    # -S: without what this machine's site-packages start with.
+    done = subprocess.run(
+        [sys.executable, "-S", "-X", "importtime", "-m", "tailrace", *arguments],
+        env=environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines}, done
+
+
+def posted(tmp_path, url):
+    return imported_by("post", "s", "x=8", "--y", "1", "--url", url, "--spool", str(tmp_path))
+
+
+def tops(names):
+    return {name.partition(".")[0] for name in names}
+
+
+def test_a_post_imports_nothing_heavy(tmp_path):
+    with listening(replies(receipt())) as listener:
+        names, done = posted(tmp_path, listener.url)
+    assert done.stdout.startswith("tailrace: observation 1")
+    assert tops(names) & HEAVY == set()
+    assert {name for name in names if name.startswith("tailrace")} - {"tailrace.__main__"} == MINE
+
+
+def test_nor_does_one_inside_a_job(tmp_path):
+    with listening(replies(receipt())) as listener:
+        done = subprocess.run(
+            [
+                sys.executable, "-S", "-c",
+                "import json, sys; from tailrace.cli import main; main(); print(json.dumps(list(sys.modules)))",
+                "post", "s", "x=8", "--y", "1", "--url", listener.url, "--spool", str(tmp_path),
+            ],
+            env=environment(SLURM_JOB_ID="7"), capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+    said, modules = done.stdout.splitlines()
+    assert "observation 1" in said
+    assert tops(json.loads(modules)) & HEAVY == set()
+
+
+def test_one_that_is_kept_needs_little_more(tmp_path):
+    names, done = posted(tmp_path, NOBODY)
+    assert "kept as" in done.stderr
+    assert tops(names) & (HEAVY - {"pathlib", "urllib"}) == set()
+
+
+def test_only_https_brings_tls(tmp_path):
+    names, done = posted(tmp_path, NOBODY.replace("http", "https"))
+    assert "kept as" in done.stderr
+    assert tops(names) & {"numpy", "pandas", "river", "matplotlib", "http", "email"} == set()
+    with listening(replies(b"no TLS"), reading=lambda connection: connection.recv(1)) as listener:
+        names, done = posted(tmp_path, listener.url.replace("http", "https"))
+    assert "ssl" in names
+
+
+def test_everything_stays_inside_the_standard_library(tmp_path):
+    with listening(replies(receipt())) as listener:
+        names, _ = posted(tmp_path, listener.url)
+    assert tops(names) - sys.stdlib_module_names - {"tailrace", "imported package"} == set()
+
+
+@pytest.mark.parametrize("module", ["tailrace", "tailrace.client"])
+def test_importing_the_package_brings_no_library(module):
+    program = f"import json, sys, {module}; print(json.dumps(list(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], env=environment(), capture_output=True, text=True, timeout=60, check=True
+    )
+    assert tops(json.loads(done.stdout)) - sys.stdlib_module_names - {"tailrace", "__main__"} == set()

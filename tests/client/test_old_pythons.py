@@ -1,0 +1,111 @@
+"""Clusters are old: the core of the client on every Python from 3.9 to 3.13 that is at hand."""
+
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from tests.client.listeners import listening, replies
+from tests.client.running import NOBODY, environment, kept, receipt
+from tests.serving import ROOT
+
+pytestmark = pytest.mark.one_database
+
+VERSIONS = [f"3.{minor}" for minor in range(9, 14)]
+NEED_LIBRARIES = ("tailrace.estimators",)
+
+
+def found(version):
+    """A Python of that version, on the PATH or of pyenv's; None if there is none."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    candidates = [
+        shutil.which(f"python{version}"),
+        *map(str, sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True)),
+    ]
+    for candidate in filter(None, candidates):
+        said = subprocess.run(
+            [candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        if said.stdout.strip() == version:
+            return candidate
+    return None
+
+
+PYTHONS = {version: python for version in VERSIONS if (python := found(version)) is not None}
+
+
+def run(python, *arguments, **environ):
+    return subprocess.run(
+        [python, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT / 'client')!r}); " + arguments[0], *arguments[1:]],
+        env=environment(**environ), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+COMMAND = "from tailrace.cli import main; sys.exit(main())"
+
+
+def test_it_says_which_are_not_at_hand():
+    missing = [version for version in VERSIONS if version not in PYTHONS]
+    if missing:
+        warnings.warn(f"not tried, as it is not installed: Python {', '.join(missing)}", stacklevel=1)
+    assert PYTHONS, "there is no Python to try"
+
+
+@pytest.mark.parametrize("version", PYTHONS)
+def test_it_compiles_and_all_of_the_core_can_be_imported(version, tmp_path):
+    copied = shutil.copytree(
+        ROOT / "client" / "tailrace", tmp_path / "tailrace", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    done = subprocess.run(
+        [PYTHONS[version], "-W", "error", "-m", "compileall", "-q", str(copied)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    program = f"""
+import importlib, pkgutil, tailrace
+for one in pkgutil.walk_packages(tailrace.__path__, "tailrace."):
+    if not one.name.startswith({NEED_LIBRARIES!r}) and not one.name.endswith("__main__"):
+        importlib.import_module(one.name)
+for name in tailrace.__all__:
+    getattr(tailrace, name)
+"""
+    done = run(PYTHONS[version], program)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("version", PYTHONS)
+def test_it_posts_keeps_and_flushes(version, tmp_path):
+    python, spool = PYTHONS[version], str(tmp_path / "spool")
+    given = ["post", "s", "x=8", "--y", "-1.5e-3", "--spool", spool]
+    with listening(replies(receipt())) as listener:
+        done = run(python, COMMAND, *given, "--url", listener.url)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == "tailrace: observation 1 of s: -0.0015\n"
+        away = run(python, COMMAND, *given, "--url", NOBODY, SLURM_JOB_ID="7")
+        assert away.returncode == 0
+        assert [one["y"] for one in kept(tmp_path / "spool")] == [-0.0015]
+        done = run(python, COMMAND, "flush", "--spool", spool, "--url", listener.url)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "delivered 1" in done.stdout
+    done = run(python, COMMAND, "post", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_tests_of_the_commands_hold_on_the_oldest(tmp_path):
+    version = min(PYTHONS, key=VERSIONS.index)
+    if PYTHONS[version] == sys.executable:
+        pytest.skip("these tests run on the oldest Python at hand already")
+    tests = [f"tests/client/test_{name}.py" for name in ("post_command", "flush_command")]
+    variables = {"TAILRACE_TEST_CLIENT_PYTHON": PYTHONS[version], "TAILRACE_TEST_DIR": os.environ["TAILRACE_TEST_DIR"]}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "0", "-q", "-k", "not real_server", "-p", "no:cacheprovider", *tests],
+        cwd=ROOT, env=environment(**variables), capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]

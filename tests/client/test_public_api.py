@@ -1,0 +1,119 @@
+"""The public names of the package and their signatures: who changes them, means it."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+import tailrace
+
+from tests.client.running import environment
+
+pytestmark = pytest.mark.one_database
+
+ERRORS = """
+TailraceError(Exception)
+Unusable(TailraceError, ValueError)
+Unreachable(TailraceError, ConnectionError)
+Refused(TailraceError)
+Unauthorized(Refused)
+Forbidden(Refused)
+NotFound(Refused)
+Conflict(Refused)
+TooMany(Refused)
+SpoolError(TailraceError, OSError)
+SpoolFull(SpoolError)
+MissingExtra(TailraceError, ImportError)
+"""
+
+SIGNATURES = """
+Client(url=None, token=None, *, deadline=30.0)
+Client.create(name, stream, recipe=None, *, parameters=None, estimator=None, flavor=None, backfill=True)
+Client.create_stream(name, target, unit='', *, kind=None, features=None, segment=None, description='')
+Client.label(identifier, y, source=None)
+Client.model(name)
+Client.post(stream, x, y, *, key=None, source=None, deadline=5.0, strict=False)
+Client.stream(name)
+Server(url=None, token=None, ca_file=None)
+Server.ask(method, path, body=None, *, deadline=5.0, headers=None)
+Server.request(method, path, body=None, *, deadline=5.0, headers=None)
+Server.stream(path, *, deadline=5.0, headers=None)
+Spool(directory=None, size_mb=None)
+Spool.flush(server, *, deadline=5.0)
+Spool.put(stream, observation)
+Spool.refusal(stream, key)
+Spool.refuse(stream, observation, reason)
+Spool.set_aside(path, reason)
+Spool.waiting()
+post(stream, x, y, *, key=None, source=None, deadline=5.0, server=None, spool=None)
+"""
+
+
+def listed(text):
+    return text.strip().splitlines()
+
+
+def signature(name):
+    """As a caller sees it: without types and without self."""
+    found = tailrace
+    for part in name.split("."):
+        found = getattr(found, part)
+    given = inspect.signature(found)
+    own = "." in name
+    parameters = [one.replace(annotation=inspect.Parameter.empty) for one in given.parameters.values()][own:]
+    return f"{name}{given.replace(parameters=parameters, return_annotation=inspect.Signature.empty)}"
+
+
+def test_the_public_names_are_these():
+    things = ["Client", "Model", "Posted", "Prediction", "Predictions", "Server", "Spool", "Stream"]
+    errors = [line.partition("(")[0] for line in listed(ERRORS)]
+    assert tailrace.__all__ == sorted([*things, *errors, "__version__", "post"])
+    for name in tailrace.__all__:
+        assert getattr(tailrace, name) is not None
+    assert set(tailrace.__all__) <= set(dir(tailrace))
+
+
+def test_their_signatures_are_these():
+    names = [line.partition("(")[0] for line in listed(SIGNATURES)]
+    assert [signature(name) for name in names] == listed(SIGNATURES)
+
+
+def test_the_errors_are_one_tree_each_with_a_message_for_its_docstring():
+    for line in listed(ERRORS):
+        name, _, bases = line.rstrip(")").partition("(")
+        found = getattr(tailrace, name)
+        assert [base.__name__ for base in found.__bases__] == bases.split(", ")
+        assert found.__doc__.strip().partition("\n\n")[0].endswith(".")
+
+
+def test_every_public_thing_says_what_it_is():
+    for name in tailrace.__all__:
+        found = getattr(tailrace, name)
+        assert found.__doc__
+        if inspect.isclass(found) and found.__module__.startswith("tailrace"):
+            for part, value in vars(found).items():
+                if not part.startswith("_") and callable(value):
+                    assert value.__doc__, f"{name}.{part}"
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="Cleint"):
+        tailrace.Cleint  # noqa: B018
+
+
+def test_whoever_checks_types_sees_them(tmp_path):
+    """The package says that it is typed, and lazy names have types, too."""
+    (tmp_path / "job.py").write_text(
+        "from tailrace import Client, post\n"
+        "posted = Client('http://head').post('s', {'x': 8, 'pair': 'Cu-Zr'}, 1.5, strict=True)\n"
+        "number: int | None = posted.number\n"
+        "wrong: str = posted.number\n"
+        "post(5, {}, 1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--follow-imports", "silent", "job.py"],
+        cwd=tmp_path, env=environment(MYPYPATH=environment()["PYTHONPATH"]), capture_output=True, text=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+    errors = [line.partition(": error: ")[0] for line in done.stdout.splitlines() if ": error: " in line]
+    assert errors == ["job.py:4", "job.py:5"], done.stdout

@@ -1,0 +1,147 @@
+"""A spool delivers each observation exactly once, in order, to a real server, whoever flushes it and however often."""
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tailrace.server import Server
+from tailrace.spool import Spool
+
+from tests import serving
+from tests.client.running import NOBODY, environment, logged
+
+NUMBERS = itertools.count(1)
+
+
+class World:
+    """A spool, a real server, and a stream of its own on it."""
+
+    def __init__(self, served: serving.Server, directory: Path) -> None:
+        self.served = served
+        self.server = Server(served.url)
+        self.spool = Spool(directory)
+        self.stream = f"s{next(NUMBERS)}"
+        target = {"name": "t", "unit": "s", "kind": "number"}
+        assert served.post("/api/v1/streams/", {"name": self.stream, "target": target})[0] == 201
+
+    def fill(self, numbers: Iterable[int]) -> None:
+        for n in numbers:
+            self.put(float(n), f"k{n}")
+
+    def put(self, y: Any, key: str) -> None:
+        self.spool.put(self.stream, {"x": {"a": 1}, "y": y, "key": key})
+
+    def flush(self) -> list[Any]:
+        return list(self.spool.flush(self.server, deadline=60))
+
+    @property
+    def targets(self) -> list[float]:
+        return [one["y"] for one in logged(self.served, self.stream)]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[serving.Server]:
+    with serving.fresh_database("spool") as database:
+        server = serving.Server(tmp_path_factory.mktemp("spool") / "var", database, workers=2, threads=4).start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def world(served, tmp_path):
+    return World(served, tmp_path / "spool")
+
+
+def test_it_is_delivered_in_order_and_once(world):
+    world.fill(range(520))
+    assert len(world.flush()) == 520
+    assert world.spool.waiting() == []
+    assert world.targets == [float(n) for n in range(520)]
+    assert world.flush() == []
+
+
+def test_flushes_at_once_on_several_nodes_deliver_each_once(world):
+    world.fill(range(200))
+    given = ["flush", "--spool", world.spool.place, "--url", world.served.url]
+    nodes = [
+        subprocess.Popen([sys.executable, "-m", "tailrace", *given], env=environment(), stdout=subprocess.DEVNULL)
+        for _ in range(3)
+    ]
+    assert [node.wait(60) for node in nodes] == [0, 0, 0]
+    assert sorted(world.targets) == [float(n) for n in range(200)]
+    assert list(world.spool.directory.iterdir()) == []
+
+
+def test_one_bad_observation_is_set_aside_and_the_others_are_delivered(world):
+    world.fill(range(40))
+    world.put("slow", "bad")
+    world.fill(range(40, 80))
+    assert [one.path.parent.name for one in world.flush() if one.refused] == ["refused"]
+    assert world.targets == [float(n) for n in range(80)]
+    assert "slow" in world.spool.refusal(world.stream, "bad").read_text()
+
+
+def test_only_bad_ones_are_all_set_aside(world):
+    for n in range(20):
+        world.put("slow", f"bad{n}")
+    assert all(one.refused for one in world.flush())
+    assert len(list((world.spool.directory / "refused").glob("*.json"))) == 20
+    assert (world.spool.waiting(), world.targets) == ([], [])
+
+
+def test_the_one_that_the_server_names_is_found_with_few_requests(world):
+    world.fill(range(50))
+    world.put("slow", "bad")
+    world.fill(range(50, 99))
+    asked = []
+
+    class Counting(Server):
+        def request(self, method, path, body=None, **options):
+            asked.append(path)
+            return super().request(method, path, body, **options)
+
+    world.server = Counting(world.served.url)
+    world.flush()
+    assert world.targets == [float(n) for n in range(99)]
+    assert len(asked) == 4
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b'{"stream": "s", "observ', b"[]", b'{"stream": "s", "observation": {"x": {}}}', b"\xff\xfe"]
+)
+def test_a_file_cut_short_is_set_aside_with_the_reason(world, content):
+    world.fill([1])
+    (world.spool.directory / "00000000000000000001-9-cut.json").write_bytes(content)
+    assert [one.refused is None for one in world.flush()] == [False, True]
+    assert world.targets == [1.0]
+    refused = world.spool.directory / "refused"
+    assert (refused / "cut.json").read_bytes() == content
+    assert "cut short" in (refused / "cut.reason").read_text()
+
+
+def test_clocks_an_hour_apart_keep_the_order(world):
+    """Nodes disagree about the time; the file system that they share does not."""
+    program = "import sys, time; now, ahead = time.time, float(sys.argv.pop(1)); time.time = lambda: now() + ahead; "
+    program += "time.time_ns = lambda: int(time.time() * 1e9); from tailrace.cli import main; sys.exit(main())"
+    for n, ahead in enumerate((0, 3600, -3600, 0)):
+        given = ["post", world.stream, "a=1", "--y", str(n), "--url", NOBODY, "--spool", world.spool.place]
+        node = [sys.executable, "-c", program, str(ahead), *given]
+        subprocess.run(node, env=environment(), stderr=subprocess.DEVNULL, timeout=60, check=True)
+    assert len(world.flush()) == 4
+    assert world.targets == [0, 1, 2, 3]
+
+
+def test_a_kill_between_delivery_and_clearing_delivers_no_second_time(world):
+    world.fill(range(5))
+    flushing = world.spool.flush(world.server, deadline=60)
+    next(flushing)  # the request is done, one file is gone: here the process dies
+    flushing.close()
+    assert len(world.spool.waiting()) == 4
+    assert len(world.flush()) == 4
+    assert world.targets == [float(n) for n in range(5)]

@@ -52,9 +52,10 @@ environment:
   HTTPS_PROXY, HTTP_PROXY, NO_PROXY are honoured.
 
 first steps:
+  tailrace create runtime --stream lammps-runtime --recipe runtime --target loop_time --unit s
+                                                         a model, and the stream that it learns from
   tailrace post lammps-runtime x=8 y=8 z=16 --y 120.3    a job tells what it measured
-  tailrace create runtime lammps-runtime                 a model learns from it
-  tailrace predict runtime x=8 y=16 z=8                  and predicts the next one
+  tailrace predict runtime x=8 y=16 z=8                  the model predicts the next one
 
 exit codes:
   0  done     1  the server or the disk said no     2  the command line can't be used     130  interrupted

@@ -10,7 +10,9 @@ from urllib.parse import urlencode
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.core.signals import request_finished
+from django.db import close_old_connections, transaction
+from django.http import HttpResponseBase
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from river import linear_model
@@ -141,6 +143,15 @@ def encoded(rule: Rule) -> tuple[bytes, str]:
     return b"" if rule.body is None else json.dumps(rule.body).encode(), "application/json"
 
 
+def close(response: HttpResponseBase) -> None:
+    """As a server does, but for the connection to the database, which is the test's own."""
+    request_finished.disconnect(close_old_connections)
+    try:
+        response.close()
+    finally:
+        request_finished.connect(close_old_connections)
+
+
 def ask(world: World, actor: Actor, method: str, path: str, rule: Rule, *, own: bool = False) -> str:
     """What a request comes to: ``ok``, ``sign in``, or its status. Nothing of it is kept."""
     client = Client(raise_request_exception=False)
@@ -156,7 +167,7 @@ def ask(world: World, actor: Actor, method: str, path: str, rule: Rule, *, own: 
         if rule.with_cookies:
             client.cookies.update(world.cookies)
         response = client.generic(method, path, body, kind, headers=world.headers(actor, rule))
-        response.close()
+        close(response)
         transaction.set_rollback(True)
     SETS.clear()
     callers.forget()  # it was of a generation that never came to be

@@ -39,11 +39,14 @@ end at once don't come back at once.
 class _Again(Exception):
     """A try that another may follow."""
 
-    def __init__(self, trouble: TailraceError, wait: float = 0.0, tries: int = MOST_TRIES) -> None:
+    def __init__(
+        self, trouble: TailraceError, wait: float = 0.0, tries: int = MOST_TRIES, is_late: bool = False
+    ) -> None:
         super().__init__(trouble)
         self.trouble = trouble
         self.wait = wait
         self.tries = tries
+        self.is_late = is_late
 
 
 def exchange(
@@ -54,16 +57,19 @@ def exchange(
     request = _Request(server, method, path, _payload(body), headers)
     pause = FIRST_PAUSE
     tries = 0
+    trouble = None
     while True:
         tries += 1
         try:
             return _try(request, ends)
         except _Again as again:
             wait = max(again.wait, pause * (0.5 + os.urandom(1)[0] / 512))
+            if trouble is None or not again.is_late:  # that the time ran out in the last try explains nothing
+                trouble = again.trouble
             if tries >= again.tries or time.monotonic() + wait >= ends:
                 if tries > 1:
-                    again.trouble.args = (f"{again.trouble} ({tries} tries)", *again.trouble.args[1:])
-                raise again.trouble from None
+                    trouble.args = (f"{trouble} ({tries} tries)", *trouble.args[1:])
+                raise trouble from None
         pause = min(2 * pause, LONGEST_PAUSE)
         time.sleep(wait)
 
@@ -146,7 +152,7 @@ def _try(request: _Request, ends: float) -> Answer:
     except OSError as error:
         nobody = isinstance(error, ConnectionRefusedError) or _is_unknown(error)
         tries = 1 if _is_untrusted(error) else TRIES_OF_NOBODY if nobody else MOST_TRIES
-        raise _Again(_unreachable(server, error), tries=tries) from None
+        raise _Again(_unreachable(server, error), tries=tries, is_late=isinstance(error, TimedOut)) from None
     if response.status >= 500:
         raise _Again(Unreachable(f"{server.url}: {said(response, body)}"), pause_asked_for(response.headers))
     refused = refusal(server, response, body)

@@ -177,7 +177,7 @@ def test_a_model_that_learned_nothing_and_a_wrong_name_give_the_default_with_the
         (["runtime", "x8"], "'x8' is no feature"),
         (["runtime"], "there is no feature"),
         (["runtime", "x=8", "--format", "sge"], "invalid choice: 'sge'"),
-        (["runtime", "x=8", "--quantil", "0.9"], "did you mean --quantile?"),
+        (["runtime", "x=8", "--quantil", "0.9"], "did you mean '--quantile'?"),
     ],
 )
 def test_a_command_line_that_cannot_be_used_prints_no_time(served, arguments, said):

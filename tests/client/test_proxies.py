@@ -1,6 +1,7 @@
 """Proxies that the environment names, as clusters do for all of their nodes."""
 
 import base64
+import contextlib
 import socket
 import threading
 
@@ -74,9 +75,10 @@ def passing_on(to):
         pump(connection, other)
 
     def pump(source, target):
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # the other side may be gone already
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
 
     return behave
 

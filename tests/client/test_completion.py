@@ -53,12 +53,13 @@ def in_fish(scripts, line, directory=None):
 
 
 def in_zsh(scripts, line, directory=None):
-    """What a Tab lists, in a zsh of its own in a terminal of its own."""
+    """What a Tab lists, in a zsh of its own in a terminal of its own; pressed once its editor reads keys, not before."""
     script = f"""
 zmodload zsh/zpty
 zpty shell 'cd "{directory or scripts}"; {shell("zsh")} -f -i'
 zpty -w shell 'PROMPT= RPROMPT=; autoload -U compinit; compinit -u -D; source "{scripts / "zsh"}"; LISTMAX=10000 COLUMNS=200'
-zpty -w shell 'zstyle ":completion:*" list-colors ""; zstyle ":completion:*" menu no; bindkey "^I" list-choices; echo read""y'
+zpty -w shell 'zstyle ":completion:*" list-colors ""; zstyle ":completion:*" menu no; bindkey "^I" list-choices'
+zpty -w shell 'zle-line-init() {{ print -n read""y }}; zle -N zle-line-init'
 zpty -r shell found '*ready*'
 zpty -n -w shell $'{line}\\t'
 zpty -n -w shell $'\\C-u echo en""ded\\n'

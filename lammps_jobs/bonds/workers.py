@@ -6,7 +6,7 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from lammps_jobs.bonds.errors import Refused
@@ -56,8 +56,12 @@ def workers(scheduler: str, count: int | None = None) -> Iterator[Any]:
             memory_limit=None,
             silence_logs=logging.CRITICAL,
         )
-        with cluster, Client(cluster, set_as_default=False) as client:
-            yield client
+        try:
+            with Client(cluster, set_as_default=False) as client:
+                yield client
+        finally:
+            with suppress(AssertionError):  # of a worker that it was about to start again
+                cluster.close()
         return
     try:
         client = Client(scheduler, timeout=PATIENCE, set_as_default=False)

@@ -4,10 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test setup serve bench lint audit format requirements
+.PHONY: demo demo-bonds test setup serve bench lint audit format requirements
 
 demo: setup  ## real LAMMPS jobs feed four models; a table and two pictures
 	@$(BIN)/python -m lammps_jobs.demo $(ARGS)
+
+demo-bonds: setup  ## glasses by LAMMPS, bonds labeled by tblite, three models that learn them, a large glass predicted
+	@$(BIN)/python -m lammps_jobs.bonds.demo $(ARGS)
 
 test: setup  ## the whole suite, on SQLite and on a real PostgreSQL
 	@$(BIN)/python -m tests.slurm
@@ -45,4 +48,4 @@ format: setup
 	$(BIN)/ruff format .
 
 requirements: setup  ## pin anew what requirements/*.in ask for
-	cd requirements && for set in server jobs dev; do ../$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate $$set.in --output-file $$set.txt; done
+	cd requirements && for set in server jobs bonds dev; do ../$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate $$set.in --output-file $$set.txt; done

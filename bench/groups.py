@@ -3,7 +3,18 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 
-from bench import rows_auth, rows_bulk, rows_client, rows_log, rows_long, rows_memory, rows_requests
+from bench import (
+    rows_auth,
+    rows_bonds,
+    rows_bulk,
+    rows_client,
+    rows_labels,
+    rows_log,
+    rows_long,
+    rows_memory,
+    rows_predict_bonds,
+    rows_requests,
+)
 from bench.context import Context
 from bench.rows import Row
 
@@ -51,5 +62,17 @@ GROUPS = (
     Group(("post", "post-bare", "post-refused"), rows_client.posting, lambda c, n: 1),
     Group(("flush",), rows_client.flushing, lambda c, n: min(3, c.rounds)),
     Group(("log", "log-memory"), rows_log.log, lambda c, n: c.rounds),
+    Group(
+        ("bonds-deformations", "bonds-coverage", "bonds-split", "bonds-split-paper", "bonds-cell"),
+        rows_bonds.accuracy,
+        lambda c, n: 3,
+    ),
+    Group(("bonds-learn-one", "bonds-learn-many"), rows_bonds.learning, lambda c, n: _rounds(c)),
+    Group(("labels",), rows_labels.labels, lambda c, n: 1),
+    Group(
+        ("bonds-predict", "bonds-predict-memory", "bonds-predict-linear", "bonds-predict-loop"),
+        rows_predict_bonds.predicting,
+        lambda c, n: min(3, c.rounds) + 2,
+    ),
     Group(("models",), rows_memory.models, lambda c, n: 10),
 )

@@ -1,4 +1,4 @@
-"""`python -m lammps_jobs COMMAND`: a sweep of LAMMPS jobs, the demo, the epilogue of a job, what a log says."""
+"""`python -m lammps_jobs COMMAND`: a sweep of LAMMPS jobs, the demo, the epilogue of a job, what a log says, bonds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ COMMANDS = {
     "sweep": ("lammps_jobs.sweep.command", "run many jobs, whose results models learn or are put to the test with"),
     "epilogue": ("lammps_jobs.epilogue", "report a finished job; the last line of a job script"),
     "log": ("lammps_jobs.log_command", "print what LAMMPS logs say, one JSON object each"),
+    "bonds": ("lammps_jobs.bonds.command", "bond strengths: cells made, labeled, learned from and predicted"),
     "demo": ("lammps_jobs.demo", "a server, thirty jobs, four models: what `make demo` runs"),
 }
 

@@ -45,6 +45,7 @@ INSTALLED_APPS = [
     "server.accounts.apps.Accounts",
     "server.streams",
     "server.learning",
+    "server.cells",
     "server.api",
     "server.dashboard.apps.Dashboard",
 ]

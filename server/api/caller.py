@@ -158,6 +158,20 @@ def check_new_stream(request: HttpRequest, stream_name: str) -> None:
         raise Forbidden(f"token {who.token_id} works for {allowed} only, not for a stream named {shown(stream_name)}")
 
 
+def check_unlimited(request: HttpRequest, things: str) -> None:
+    """Refuse a token for some streams only to make what all streams share.
+
+    Raises
+    ------
+    Forbidden
+        Then.
+    """
+    who = identity(request)
+    if who is not None and who.streams is not None:
+        allowed = ", ".join(sorted(who.streams))
+        raise Forbidden(f"token {who.token_id} works for the streams {allowed} only, and {things} are for all streams")
+
+
 def check_model(request: HttpRequest, model: Any) -> None:
     """Refuse a model on a stream that the caller's token isn't for, as if it were not there.
 

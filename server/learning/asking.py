@@ -263,7 +263,13 @@ def waiting(
     return found
 
 
-def label(found: Prediction, y: Any, field: str = "y", source: dict[str, Any] | None = None) -> writing.Receipt:
+def label(
+    found: Prediction,
+    y: Any,
+    field: str = "y",
+    source: dict[str, Any] | None = None,
+    descriptor: str | None = None,
+) -> writing.Receipt:
     """Learn the point of a kept prediction, scored on what was predicted then; a repeated label changes nothing.
 
     Raises
@@ -271,12 +277,12 @@ def label(found: Prediction, y: Any, field: str = "y", source: dict[str, Any] | 
     Invalid
         If ``y`` is not the stream's kind of target.
     Conflict
-        If the prediction has another label already.
+        If the prediction has another label already, or its features are made by another descriptor than is said.
     """
     stream = found.model.stream
     Checker(None, stream.target_kind).y(y, field)
     note = Note(source=source, identifier=found.identifier, given={found.model_id: loads(found.prediction)})
-    receipt = writing.learn(stream.pk, [Point(loads(found.x), y, note)])
+    receipt = writing.learn(stream.pk, [Point(loads(found.x), y, note)], descriptor=descriptor)
     if receipt.duplicates:
         for span in log.spans(stream.pk, receipt.seqs[0] - 1, receipt.seqs[0]):
             if span.ys[0] != y or isinstance(span.ys[0], bool) is not isinstance(y, bool):

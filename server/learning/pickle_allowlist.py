@@ -84,7 +84,9 @@ HELPERS = {
     "river.tree.utils": ("BranchFactory", "GradHess", "GradHessMerit", "GradHessStats"),
     "river.utils.rolling": ("Rolling", "TimeRolling"),
     "river.utils.sorted_window": ("SortedWindow",),
+    "tailrace.estimators._bond_map": ("BondMap",),
     "tailrace.estimators._calibration": ("ErrorCalibrator",),
+    "tailrace.estimators._posterior": ("Posterior",),
     "tailrace.estimators._ridge": ("RecursiveRidge",),
     "tailrace.estimators._runtime_terms": ("RuntimeTerms",),
 }

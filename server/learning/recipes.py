@@ -1,9 +1,7 @@
 """Recipes: named, documented estimator definitions that anyone can create a model from."""
 
 import difflib
-import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from river import (
@@ -20,106 +18,10 @@ from river import (
 from river.base import Estimator
 from tailrace.estimators import RuntimeRegressor
 
+from server.learning.bond_recipes import BOND_RECIPES
+from server.learning.recipe import GRACE, SEED, Parameter, Recipe
 from server.streams.errors import Invalid, NotFound
 
-_KINDS = {
-    "integer": "an integer",
-    "number": "a finite number",
-    "boolean": "true or false",
-    "string": "a string",
-}
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """What can be set about a recipe.
-
-    Parameters
-    ----------
-    name
-        As the API calls it.
-    kind
-        ``integer``, ``number``, ``boolean`` or ``string``.
-    default
-        Its value where none is given.
-    description
-        What it does, with its unit.
-    minimum, maximum
-        Inclusive bounds of an integer or a number.
-    choices
-        The values that a string may have.
-    """
-
-    name: str
-    kind: str
-    default: Any
-    description: str
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] | None = None
-
-    def check(self, value: Any) -> Any:
-        """Return ``value`` in the parameter's own type.
-
-        Raises
-        ------
-        Invalid
-            If its type or its range is another one.
-        """
-        good = {
-            "integer": isinstance(value, int) and not isinstance(value, bool),
-            "number": isinstance(value, int | float) and not isinstance(value, bool) and _finite(value),
-            "boolean": isinstance(value, bool),
-            "string": isinstance(value, str),
-        }[self.kind]
-        if not good:
-            raise self._refuse(value, _KINDS[self.kind])
-        if self.choices is not None and value not in self.choices:
-            raise self._refuse(value, f"one of {', '.join(self.choices)}")
-        if self.minimum is not None and value < self.minimum:
-            raise self._refuse(value, f"at least {self.minimum:g}")
-        if self.maximum is not None and value > self.maximum:
-            raise self._refuse(value, f"at most {self.maximum:g}")
-        return float(value) if self.kind == "number" else value
-
-    def _refuse(self, value: Any, expected: str) -> Invalid:
-        shown = repr(value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "…"
-        return Invalid(f"{self.name} is {shown}; expected {expected}.", field=f"parameters.{self.name}")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A named estimator definition.
-
-    Parameters
-    ----------
-    name
-        As the API calls it.
-    flavor
-        The kind of task.
-    summary
-        One line.
-    description
-        What it is good for, and what it costs.
-    parameters
-        What can be set.
-    build
-        Makes a fresh estimator; takes the parameters by name.
-    """
-
-    name: str
-    flavor: str
-    summary: str
-    description: str
-    parameters: tuple[Parameter, ...]
-    build: Callable[..., Estimator]
-
-
-_SEED = Parameter("seed", "integer", 42, "Seed of the random state; a replay gives the same model.", 0, 2**32 - 1)
-_GRACE = Parameter(
-    "grace_period", "integer", 50, "Observations a leaf gathers between attempts to split.", 1, 1_000_000
-)
 _RATE = Parameter("learning_rate", "number", 0.01, "Step size of the gradient descent.", 1e-9, 10)
 
 
@@ -205,6 +107,7 @@ _RECIPES = (
         ),
         RuntimeRegressor,
     ),
+    *BOND_RECIPES,
     Recipe(
         "forest",
         "regression",
@@ -213,8 +116,8 @@ _RECIPES = (
         "(milliseconds an observation) and large.",
         (
             Parameter("n_models", "integer", 10, "Number of trees.", 1, 100),
-            _GRACE,
-            _SEED,
+            GRACE,
+            SEED,
         ),
         forest.ARFRegressor,
     ),
@@ -224,7 +127,7 @@ _RECIPES = (
         "Hoeffding tree with linear leaves",
         "A tree that splits once the evidence suffices. Needs hundreds of observations to take shape.",
         (
-            _GRACE,
+            GRACE,
             Parameter("max_depth", "integer", 20, "Deepest level of the tree.", 1, 100),
         ),
         tree.HoeffdingTreeRegressor,
@@ -353,10 +256,7 @@ def listing() -> list[dict[str, Any]]:
             "flavor": recipe.flavor,
             "summary": recipe.summary,
             "description": recipe.description,
-            "parameters": [
-                {key: value for key, value in asdict(parameter).items() if value is not None}
-                for parameter in recipe.parameters
-            ],
+            "parameters": [_plain(parameter) for parameter in recipe.parameters],
         }
         for recipe in _RECIPES
     ]
@@ -367,8 +267,6 @@ def _did_you_mean(name: str, known: list[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def _finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+def _plain(parameter: Parameter) -> dict[str, Any]:
+    values = {key: value for key, value in asdict(parameter).items() if value is not None}
+    return values | {"choices": list(parameter.choices)} if parameter.choices is not None else values

@@ -100,13 +100,13 @@ class Replica:
         return plain(self._predict(x.copy()))
 
     def interval(self, x: dict[str, Any], level: float) -> tuple[float, float] | None:
-        """The central prediction interval, for estimators that give one."""
+        """The central prediction interval, for estimators (and points) that have one."""
         asked = copy.deepcopy(self.estimator) if self.changes_when_asked else self.estimator
         method = getattr(asked, "predict_interval_one", None)
         if method is None:
             return None
-        low, high = method(x.copy(), level)
-        return plain(low), plain(high)
+        found = method(x.copy(), level)
+        return None if found is None else (plain(found[0]), plain(found[1]))
 
     # Learning
 

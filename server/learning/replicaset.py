@@ -27,6 +27,7 @@ class ReplicaSet:
         self.lock = threading.Lock()
         self.epoch = -1
         self.segment: str | None = None
+        self.descriptor: str | None = None
         self.replicas: dict[int, Replica] = {}
         self.models: dict[int, Model] = {}
         self.retracted: dict[int, dict[int, str]] = {}
@@ -82,7 +83,7 @@ class ReplicaSet:
             if replica is None or replica.generation != model.generation:
                 replica = snapshots.load(model, stream.segment, head)
             replicas[pk] = replica
-        self.segment = stream.segment
+        self.segment, self.descriptor = stream.segment, stream.descriptor
         self.checker = Checker(stream.features, stream.target_kind)
         self.models, self.replicas = models, replicas
         self.retracted = {pk: replay.left_out(model) for pk, model in models.items()}

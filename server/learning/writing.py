@@ -14,10 +14,11 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, connection
 
 from server.learning import replay
+from server.learning.companions import Companion, check_keys_are_new, other_descriptor
 from server.learning.replica import FATAL, Broken, Replica, reason
 from server.learning.replicaset import SETS, ReplicaSet
 from server.streams import locks, log
-from server.streams.errors import Invalid, TailraceError
+from server.streams.errors import Conflict, Invalid, TailraceError
 from server.streams.log import Point, Points
 from server.streams.validation import shown
 
@@ -60,6 +61,8 @@ class Submission:
 
     replicas: ReplicaSet
     points: Points
+    descriptor: str | None = None
+    companion: Companion | None = None
     receipt: Receipt | None = None
     error: Exception | None = None
     names: dict[int, str] = field(default_factory=dict)
@@ -124,7 +127,13 @@ _everyone = Combiner()
 _by_stream: dict[int, Combiner] = {}
 
 
-def learn(stream_id: int, points: Points | Iterable[Point]) -> Receipt:
+def learn(
+    stream_id: int,
+    points: Points | Iterable[Point],
+    *,
+    descriptor: str | None = None,
+    companion: Companion | None = None,
+) -> Receipt:
     """Append points to a stream; every model predicts, is scored on and learns them. Returns when it is on disk.
 
     Parameters
@@ -133,17 +142,24 @@ def learn(stream_id: int, points: Points | Iterable[Point]) -> Receipt:
         The stream.
     points
         Checked points (:class:`server.streams.validation.Checker`); all or none are taken.
+    descriptor
+        The definition that their features are said to be made by.
+    companion
+        What is stored with them.
 
     Raises
     ------
     Invalid
         If every model refuses one of them; nothing is stored.
+    Conflict
+        If the stream's features are made by another definition, or the companion is refused; nothing is stored.
     NotFound
         If the stream is gone.
     Unavailable
         If the database can't be reached or can't store.
     """
-    submission = Submission(SETS.of(stream_id), points if isinstance(points, Points) else Points.of(points))
+    points = points if isinstance(points, Points) else Points.of(points)
+    submission = Submission(SETS.of(stream_id), points, descriptor, companion)
     combiner = _everyone if locks.is_sqlite() else _by_stream.setdefault(stream_id, Combiner())
     combiner.submit(submission)
     if submission.error is not None:
@@ -165,10 +181,13 @@ def _commit(group: list[Submission]) -> None:
     try:
         with locks.transaction_for_writing():
             for replicas in sets:
+                turn = _Turn(replicas)
                 try:
-                    done += _Turn(replicas).take(by_stream[replicas.stream_id])
+                    turn.begin()
                 except TailraceError as exc:
                     _refuse(by_stream[replicas.stream_id], exc)
+                else:
+                    done += turn.take(by_stream[replicas.stream_id])
         for submission, receipt in done:
             submission.receipt = receipt
     except BaseException as exc:
@@ -198,27 +217,48 @@ class _Turn:
         self.skipped: dict[int, dict[int, str]] = {}
         self.head = 0
 
+    def begin(self) -> None:
+        """Get the stream's lock, and the replicas to the head of its log. Nothing is changed yet."""
+        locks.lock_stream(self.replicas.stream_id)
+        self.head, epoch = self.replicas.position()
+        self.replicas.follow(self.head, epoch)
+
     def take(self, submissions: list[Submission]) -> list[tuple[Submission, Receipt]]:
         replicas = self.replicas
-        locks.lock_stream(replicas.stream_id)
-        self.head, epoch = replicas.position()
-        replicas.follow(self.head, epoch)
         notes = [note for submission in submissions for note in submission.points.notes.values()]
         onces = [once for note in notes if (once := note.once) is not None]
         known = log.known_keys(replicas.stream_id, onces) if onces else {}
         names = {model.pk: model.name for model in replicas.models.values()}
         done = []
+        kept = []
         for submission in submissions:
             submission.names = names
             try:
-                done.append((submission, self._one(submission.points, known)))
-            except Invalid as exc:
+                if submission.descriptor != replicas.descriptor:
+                    raise other_descriptor(replicas.descriptor, submission.descriptor)
+                receipt = self._with(submission.companion, submission.points, known)
+            except (Invalid, Conflict) as exc:
                 submission.error = exc
+                continue
+            if submission.companion is not None and not receipt.old:
+                submission.companion.keep(receipt.seqs)
+                kept.append(submission.companion)
+            done.append((submission, receipt))
         if self.taken.xs:
             at = datetime.now(UTC)
             log.append(replicas.stream_id, self.head, self.taken, at, self.predictions, self.skipped)
             _resolve(self.taken, self.head)
+        for companion in kept:
+            companion.tell()
         return done
+
+    def _with(self, companion: Companion | None, points: Points, known: dict[str, int]) -> Receipt:
+        if companion is not None:
+            seqs = companion.known()
+            if seqs is not None:
+                return Receipt(seqs, len(seqs), old=dict(enumerate(seqs)))
+            check_keys_are_new(points, known)
+        return self._one(points, known)
 
     def _one(self, points: Points, known: dict[str, int]) -> Receipt:
         first = self.head + len(self.taken.xs) + 1

@@ -17,6 +17,9 @@ class Stream(models.Model):
     target_kind = models.CharField(max_length=10, default="any")
     features = models.JSONField(null=True, help_text="Feature name to kind; null where undeclared")
     segment = models.CharField(max_length=200, null=True)
+    descriptor = models.CharField(
+        max_length=200, null=True, help_text="Name of the definition that every observation's features are made by"
+    )
     head = models.BigIntegerField(default=0, help_text="Number of the last observation")
     epoch = models.BigIntegerField(default=0, help_text="Grows when the models or retractions change")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -61,6 +61,7 @@ def create(
     target_kind: Any = "any",
     features: Any = None,
     segment: Any = None,
+    descriptor: str | None = None,
     description: Any = "",
     created_by: str = "",
     owner_id: int | None = None,
@@ -77,6 +78,9 @@ def create(
         None, a list of names (numbers), or a mapping of name to kind (number, boolean, category).
     segment
         The feature by whose values metrics are kept apart, or None.
+    descriptor
+        What every post has to name as the definition of its features; None where posts name none. That there is one
+        of that name is the caller's to know.
 
     Raises
     ------
@@ -111,6 +115,7 @@ def create(
                 target_kind=target_kind,
                 features=declared,
                 segment=segment,
+                descriptor=descriptor,
                 created_by=created_by,
                 owner_id=owner_id,
             )
@@ -212,5 +217,6 @@ def _told(stream: Stream) -> dict[str, Any]:
         "target": {"name": stream.target_name, "unit": stream.target_unit, "kind": stream.target_kind},
         "features": stream.features,
         "segment": stream.segment,
+        "descriptor": stream.descriptor,
         "description": stream.description,
     }

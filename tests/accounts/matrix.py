@@ -16,6 +16,7 @@ LEARN = Rule("researcher", scopes=("learn",), elsewhere="404")
 PREDICT = Rule("researcher", scopes=("predict",), elsewhere="404")
 CREATE = Rule("researcher", scopes=("manage",), elsewhere="404")
 CREATE_NAME = CREATE(elsewhere="403", narrow="403")  # on a stream of that name, which the token isn't for
+SHARED = CREATE(elsewhere="403", narrow="403")  # what all streams share
 CHANGE = Rule("researcher", others="moderator", scopes=("manage",), elsewhere="404")
 RETRACT = Rule("moderator", scopes=("manage",), elsewhere="404")
 
@@ -29,6 +30,8 @@ ADMIN_READ = ADMIN(scopes=("read",))
 PASSWORD, NEW_PASSWORD = "a long old password 1", "another long password 2"
 CHANGED_PASSWORD = {"old_password": PASSWORD, "new_password": NEW_PASSWORD, "repeated_password": NEW_PASSWORD}
 POINT = {"x": {"a": 1.0}, "y": 2.0}
+STRUCTURE = {"structure": '1\nLattice="2 0 0 0 2 0 0 0 2" Properties=species:S:1:pos:R:3 pbc="T T T"\nCu 0 0 0\n'}
+CELL = {"name": "new", **STRUCTURE, "composition": "Cu", "observations": [POINT]}
 UPLOAD = dill.dumps(linear_model.LinearRegression())
 
 MATRIX: dict[str, Address] = {
@@ -86,6 +89,14 @@ MATRIX: dict[str, Address] = {
     "api/v1/models/<str:name>/history/": at("m", get=READ),
     "api/v1/models/<str:name>/stats/": at("m", get=READ),
     "api/v1/predictions/<path:identifier>/label/": at("kept", post=LEARN({"y": 2.0})),
+    "api/v1/streams/<str:name>/cells/": at("s", get=READ, post=LEARN(CELL)),
+    "api/v1/streams/<str:name>/cells/<str:cell>/": at("s", "c", get=READ),
+    "api/v1/descriptors/": at(get=READ_ALL, post=SHARED({"name": "new", "content": {"r_cut": 3.75}})),
+    "api/v1/descriptors/<str:name>/": at("d", get=READ_ALL),
+    "api/v1/databases/": at(get=READ_ALL, post=CREATE({"name": "new", "stream": "s"})),
+    "api/v1/databases/<str:name>/": at("b", get=READ),
+    "api/v1/databases/<str:name>/observations/": at("b", get=READ),
+    "api/v1/models/<str:name>/coverage/": at("m", get=READ),
     "api/v1/events/": at(get=READ_ALL),
     "api/v1/me/": at(get=ANYONE),
     "api/v1/me/password/": at(post=Rule(takes="person", body={"old": PASSWORD, "new": NEW_PASSWORD})),

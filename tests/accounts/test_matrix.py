@@ -19,6 +19,7 @@ from river import linear_model
 
 from server.accounts import callers, jwt, signins, tokens
 from server.accounts.models import SignIn, Token
+from server.cells import databases, descriptors, posting
 from server.learning import asking, writing
 from server.learning import registry as models
 from server.learning.models import Model
@@ -26,7 +27,7 @@ from server.learning.replicaset import SETS
 from server.streams import registry as streams
 from server.streams.log import Point
 from server.streams.models import Stream
-from tests.accounts.matrix import ANYONE, MATRIX, MORE, PASSWORD, POINT
+from tests.accounts.matrix import ANYONE, CELL, MATRIX, MORE, PASSWORD, POINT
 from tests.accounts.rules import ACTORS, METHODS, NOBODY, Actor, Rule, expected
 from tests.people import bearer, person
 
@@ -82,9 +83,11 @@ class World:
         made_by = {"created_by": "somebody", "owner_id": self.somebody.pk}
         streams.create("s", target_name="y", target_kind="number", **made_by)
         streams.create("unused", **made_by)
+        descriptors.create("d", {"r_cut": 3.75})
         models.create("m", "s", "regression", linear_model.LinearRegression(), **made_by)
         asking.predict("m", [{"a": 1.0}], identifier="kept", keep=True)
         writing.learn(streams.find("s").pk, [Point(POINT["x"], POINT["y"])])
+        self._post_a_cell(streams.find("s"))
         self.token, _ = tokens.create(self.somebody, "somebody's", scopes=["manage"])
         self.sign_in, _ = signins.begin(self.somebody)
         person("eve", "viewer")
@@ -94,6 +97,13 @@ class World:
         self.users = {actor: person(f"user{n}", actor.role, password=PASSWORD) for n, actor in enumerate(ACTORS)}
         self.sessions = {actor: self._session(actor) for actor in ACTORS if actor.kind == "session"}
         self.shown = {actor: self._credential(actor) for actor in ACTORS if actor.kind not in ("", "session")}
+
+    def _post_a_cell(self, stream: Stream) -> None:
+        cell = posting.checked({**CELL, "name": "c"})
+        cell.stream, cell.types = stream, posting.types_of([POINT["x"]], None)
+        writing.learn(stream.pk, [Point(POINT["x"], POINT["y"])], companion=posting.Keeper(cell))
+        stream.refresh_from_db()
+        databases.create("b", databases.asked_for({"name": "b", "stream": "s"}, stream), stream)
 
     def _session(self, actor: Actor) -> SimpleCookie:
         client = Client()

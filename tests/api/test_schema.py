@@ -104,6 +104,8 @@ NAMES: dict[str, list[Any]] = {
     "streams": ["s", "declared"],
     "models": ["lin", "avg"],
     "predictions": ["kept", "done", "a/b"],
+    "descriptors": ["soap"],
+    "databases": ["dbi"],
     "users": ["ada", "grace"],
     "tokens": [],  # their numbers, as they are made
 }
@@ -113,7 +115,7 @@ NAMES: dict[str, list[Any]] = {
 def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
     kind = context.operation.path.split("/")[3]
     for field, value in (path_parameters or {}).items():
-        known = [1, 2, 3, 4] if field == "seq" else NAMES[kind]
+        known = {"seq": [1, 2, 3, 4], "cell": ["c0", "c1"]}.get(field) or NAMES[kind]
         pick = sum(str(value).encode()) % (len(known) * 3 // 2)
         if pick < len(known):
             path_parameters[field] = known[pick]
@@ -146,6 +148,12 @@ def world(api: Api, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     for identifier in ("kept", "done", "a/b"):
         api.ok("/api/v1/models/lin/predict/", {"x": {"a": 2.0}, "identifier": identifier})
     api.ok("/api/v1/predictions/done/label/", {"y": 2.0})
+    api.ok("/api/v1/descriptors/", {"name": "soap", "content": {"r_cut": 3.75}}, 201)
+    structure = '1\nLattice="2 0 0 0 2 0 0 0 2"\nCu 0 0 0\n'
+    for n in range(2):
+        cell = {"name": f"c{n}", "structure": structure, "composition": "Cu"}
+        api.ok("/api/v1/streams/s/cells/", {**cell, "observations": [{"x": {"k": "a", "d": n}, "y": 1}]}, 201)
+    api.ok("/api/v1/databases/", {"name": "dbi", "stream": "s", "types": {"a": 1}}, 201)
     people = [users.create("ada", "admin", PASSWORD), users.create("grace", "researcher")]
     NAMES["tokens"] = [tokens.create(user, "jobs")[0].pk for user in people]
 

@@ -45,10 +45,12 @@ def test_every_recipe_makes_a_model_that_predicts_and_learns(api):
         made = api.model(f"m-{name}", name, name)
         assert set(made["parameters"]) == {parameter["name"] for parameter in recipe["parameters"]}
         y: Any = {"number": 1.5, "boolean": True, "category": "red"}[kind]
+        of_bond = {"bond": "Zr-Cu"} | {f"s{k}": 0.1 * k for k in range(8)}
         for n in range(3):
-            receipt = api.learn({"x": n + 1, "y": 2, "z": 3}, y, stream=name)
+            x = of_bond | {"distance": 2.5 + n / 10} if name.startswith("bond") else {"x": n + 1, "y": 2, "z": 3}
+            receipt = api.learn(x, y, stream=name)
             assert "error" not in receipt["models"][f"m-{name}"], receipt
-        assert api.ok(f"/api/v1/models/m-{name}/predict/", {"x": {"x": 2, "y": 2, "z": 3}})["prediction"] is not None
+        assert api.ok(f"/api/v1/models/m-{name}/predict/", {"x": x})["prediction"] is not None
 
 
 def test_a_recipe_takes_parameters_and_shows_them_all(api):

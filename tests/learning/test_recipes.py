@@ -13,17 +13,28 @@ NAMES = [recipe["name"] for recipe in recipes.listing()]
 POINTS = [
     ({"x": float(1 + i % 7), "y": float(1 + i % 5), "z": float(1 + i % 3)}, float(10 + i % 11)) for i in range(80)
 ]
+BONDS = [
+    (
+        {"bond": ("Zr-Cu", "Al-Al")[i % 2], "distance": 2.4 + i / 50, **{f"s{k}": i * k % 7 / 50 for k in range(8)}},
+        1 / (1 + i % 7),
+    )
+    for i in range(80)
+]
 
 
 def _targets(flavor):
     return {"binary": lambda y: y > 15, "multiclass": lambda y: "slow" if y > 15 else "fast"}.get(flavor, float)
 
 
+def _points(name):
+    return BONDS if name.startswith("bond-") else POINTS
+
+
 def _replay(name):
     flavor, model, _ = recipes.build(name)
     target = _targets(flavor)
     answers = []
-    for x, y in POINTS:
+    for x, y in _points(name):
         answers.append(model.predict_one(dict(x)))
         model.learn_one(dict(x), target(y))
     return answers, model
@@ -35,12 +46,15 @@ def test_it_learns_and_replays_bit_for_bit(name):
     second, _ = _replay(name)
     assert first == second
     copied = pickle.loads(pickle.dumps(model))
-    assert copied.predict_one(dict(POINTS[0][0])) == model.predict_one(dict(POINTS[0][0]))
+    asked = _points(name)[0][0]
+    assert copied.predict_one(dict(asked)) == model.predict_one(dict(asked))
     assert first[-1] is not None
 
 
 def test_it_has_the_recipes_that_were_promised():
-    assert {"linear", "bayesian", "passive-aggressive", "runtime"} <= set(NAMES)
+    assert {"linear", "bayesian", "passive-aggressive", "runtime", "bond-gpr", "bond-distance", "bond-forest"} <= set(
+        NAMES
+    )
     assert len(set(NAMES)) == len(NAMES)
     assert {recipes.get(name).flavor for name in NAMES} == {"regression", "binary", "multiclass"}
 
@@ -105,6 +119,8 @@ def test_it_names_the_known_recipes_and_the_likely_one():
         ("mean", {"anything": 1}, "parameters.anything"),
         ("runtime", {"memory": 3}, "parameters"),
         ("runtime", [1], "parameters"),
+        ("bond-gpr", {"hyperparameters": "guessed"}, "parameters.hyperparameters"),
+        ("bond-gpr", {"centres": 17}, "parameters.centres"),
     ],
 )
 def test_it_refuses_a_wrong_parameter_by_name(name, parameters, field):

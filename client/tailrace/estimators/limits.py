@@ -15,8 +15,10 @@ DEFAULT_LIMIT = 1_000_000
 
 PARAMETER_LIMITS: dict[str, int] = {
     "burn_in_sweeps": 1_000,
+    "centres": 64,
     "code_size": 1_000,
     "d": 100,
+    "components": 1_024,
     "decimals": 100,
     "degree": 10,
     "graph_k": 10_000,
@@ -27,6 +29,7 @@ PARAMETER_LIMITS: dict[str, int] = {
     "max_buckets": 10_000,
     "max_iter_e_step": 1_000,
     "memory_estimate_period": 10**12,
+    "most": 10_000,
     "n_bins": 100_000,
     "n_clusters": 10_000,
     "n_components": 10_000,

@@ -20,17 +20,18 @@ from server.streams.validation import Checker, check_text, shown
 POINT_FIELDS = frozenset(("x", "y", "key", "source"))
 LEVEL = 0.95
 LARGEST_SOURCE = 10_000
+LONGEST_DESCRIPTOR = 200
 
 
 @hot.post
 def observe(request: HttpRequest, name: str) -> HttpResponse:
     """POST streams/<stream>/observations/: one point, ``{"observations": […]}`` or NDJSON; all or nothing."""
     started = perf_counter_ns()
-    raw, single = _raw_points(request)
+    raw, single, descriptor = _raw_points(request)
     found = caller.position(request, name)
     kind = ""
     if found is None:
-        if not caller.may(request, "create"):
+        if descriptor is not None or not caller.may(request, "create"):
             raise caller.no_stream(name)
         kind = _kind_for(raw[0])
         points = _points(raw, single, Checker(None, kind))
@@ -44,15 +45,19 @@ def observe(request: HttpRequest, name: str) -> HttpResponse:
     check = hot.checker(replicas, asking.Place(0, stream_id, head, epoch))
     if not kind:
         points = _points(raw, single, check)
-    receipt = writing.learn(stream_id, points)
+    receipt = writing.learn(stream_id, points, descriptor=descriptor)
     duration = perf_counter_ns() - started
     for model_id in list(replicas.models):
         stats.learned(model_id, duration)
     return answer(_receipt(receipt, single, told=caller.may(request, "predict")), 201)
 
 
+def checked_points(raw: list[Any], check: Checker) -> Points:
+    """The points of a request for many, checked."""
+    return _points(raw, False, check)
+
+
 def _points(raw: list[Any], single: bool, check: Checker) -> Points:
-    """The points of a request, checked."""
     most = settings.TAILRACE.max_points
     if len(raw) > most:
         raise TooLarge(
@@ -101,7 +106,8 @@ def _kind_for(first: Any) -> str:
     return "number" if type(y) in (int, float) else "boolean" if type(y) is bool else "any"
 
 
-def _raw_points(request: HttpRequest) -> tuple[list[Any], bool]:
+def _raw_points(request: HttpRequest) -> tuple[list[Any], bool, str | None]:
+    """The points, whether it is a single one, and the descriptor that the request names."""
     if request.content_type in ("application/x-ndjson", "application/jsonl", "application/ndjson"):
         raw = []
         for number, line in enumerate(body(request).splitlines(), 1):
@@ -112,15 +118,22 @@ def _raw_points(request: HttpRequest) -> tuple[list[Any], bool]:
                     raise Invalid(f"line {number} is not JSON: {exc.args[0]}", code="not_json") from exc
         if not raw:
             raise Invalid("the body holds no observation: expected one JSON object a line", field="observations")
-        return raw, False
+        return raw, False, None
     payload = json_object(request)
+    descriptor = named_descriptor(payload) if "descriptor" in payload else None
     if "observations" not in payload:
-        return [payload], True
-    only(payload, "observations")
+        return [payload], True, descriptor
+    only(payload, "observations", "descriptor")
     raw = payload["observations"]
     if type(raw) is not list or not raw:
         raise Invalid(f"observations is {shown(raw)}: expected at least one", field="observations")
-    return raw, False
+    return raw, False, descriptor
+
+
+def named_descriptor(payload: dict[str, Any]) -> str | None:
+    """Take the name of the descriptor out of a request's body."""
+    name = payload.pop("descriptor", None)
+    return None if name is None else check_text(name, "descriptor", LONGEST_DESCRIPTOR)
 
 
 def _checked(item: Any, prefix: str, check: Checker) -> tuple[dict[str, Any], Any, Note | None]:
@@ -152,7 +165,7 @@ def _checked(item: Any, prefix: str, check: Checker) -> tuple[dict[str, Any], An
 
 
 def _check_source(source: Any, field: str) -> None:
-    if source is not None and (type(source) is not dict or len(orjson.dumps(source)) > LARGEST_SOURCE):
+    if source is not None and (type(source) is not dict or not _is_small(source)):
         raise Invalid(
             f"{field} is {shown(source)}: expected an object (job, cluster, user …) of at most {LARGEST_SOURCE} bytes",
             field=field,
@@ -160,7 +173,27 @@ def _check_source(source: Any, field: str) -> None:
 
 
 def _receipt(receipt: writing.Receipt, single: bool, *, told: bool) -> dict[str, Any]:
-    """What a learn call answers; of the models it tells those alone who may ask them for predictions."""
+    """What a learn call answers."""
+    seqs = receipt.seqs
+    return {
+        "first": min(seqs),
+        "last": max(seqs),
+        "accepted": len(seqs) - receipt.duplicates,
+        "duplicates": receipt.duplicates,
+        "models": told_of_models(receipt, single=single, told=told),
+    }
+
+
+def _is_small(source: dict[str, Any]) -> bool:
+    """Whether it is short enough, and flat enough to be written again inside of what it is stored and shown in."""
+    try:
+        return len(orjson.dumps([[[[[[source]]]]]])) <= LARGEST_SOURCE + 12
+    except orjson.JSONEncodeError:
+        return False
+
+
+def told_of_models(receipt: writing.Receipt, *, single: bool = False, told: bool) -> dict[str, Any]:
+    """What the models made of the points; only those are told who may ask them for predictions."""
     models: dict[str, dict[str, Any]] = {}
     for name, predictions in receipt.predictions.items() if told else ():
         models[name] = {"prediction": predictions[0]} if single else {"predictions": predictions}
@@ -172,14 +205,7 @@ def _receipt(receipt: writing.Receipt, single: bool, *, told: bool) -> dict[str,
             index = min(errors)
             own["error"] = f"observations[{index}]: {errors[index]}"
             own["errors"] = errors
-    seqs = receipt.seqs
-    return {
-        "first": min(seqs),
-        "last": max(seqs),
-        "accepted": len(seqs) - receipt.duplicates,
-        "duplicates": receipt.duplicates,
-        "models": models,
-    }
+    return models
 
 
 @hot.post
@@ -241,8 +267,9 @@ def _level(payload: dict[str, Any]) -> float:
 def label(request: HttpRequest, identifier: str) -> HttpResponse:
     """POST predictions/<identifier>/label/: the label of a kept prediction."""
     payload = json_object(request)
-    only(payload, "y", "source", required=("y",))
+    only(payload, "y", "source", "descriptor", required=("y",))
+    descriptor = named_descriptor(payload)
     _check_source(payload.get("source"), "source")
     found = asking.waiting(identifier, streams=caller.only_streams(request))
-    receipt = asking.label(found, payload["y"], source=payload.get("source"))
+    receipt = asking.label(found, payload["y"], source=payload.get("source"), descriptor=descriptor)
     return answer(_receipt(receipt, True, told=caller.may(request, "predict")))

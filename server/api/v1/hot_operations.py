@@ -9,15 +9,16 @@ HOT = {
             "Post observations; every model on the stream predicts, is scored on and learns each",
             'One observation, `{"observations": […]}`, or NDJSON; all or none are taken. An answer of 201 means that they are '
             "on disk and learned. A repeated key answers as the first time did and changes nothing. The stream is made "
-            "on first use.",
+            "on first use. Where the stream has a descriptor, the request names it beside its points (NDJSON can't); where "
+            "it has none, the request doesn't.",
             tag="observations",
             parameters=[one_of_path("name", "The stream")],
             body={
-                JSON: {"anyOf": [ref("NewObservation"), ref("NewObservations")]},
+                JSON: {"anyOf": [ref("SingleObservation"), ref("NewObservations")]},
                 "application/x-ndjson": {"type": "string", "description": "One NewObservation a line"},
             },
             answers={201: "Receipt"},
-            errors=(404,),
+            errors=(404, 409),
         )
     },
     "/api/v1/models/{name}/predict/": {

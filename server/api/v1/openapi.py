@@ -28,7 +28,7 @@ ERRORS = {
     503: "The database doesn't answer, or this process is fully used; nothing was changed: try again after Retry-After",
 }
 TAGS = (
-    "streams", "observations", "models", "predictions", "events",
+    "streams", "observations", "models", "predictions", "descriptors", "cells", "databases", "coverage", "events",
     "me", "signin", "tokens", "users", "audit", "settings",
 )  # fmt: skip
 EVERYWHERE = (400, 401, 403, 429, 503)
@@ -119,7 +119,7 @@ def documented(operation_id: str, summary: str, description: str = "", **parts: 
 
 def complete(result: Spec, generator: Any, request: Any, public: bool) -> Spec:
     """drf-spectacular's hook: the hot operations and the components."""
-    from server.api.v1 import account_schemas
+    from server.api.v1 import account_schemas, cell_schemas
     from server.api.v1.hot_operations import HOT
     from server.api.v1.schemas import SCHEMAS
 
@@ -128,7 +128,7 @@ def complete(result: Spec, generator: Any, request: Any, public: bool) -> Spec:
         result["paths"].setdefault(path, {}).update(copy.deepcopy(methods))
     result["paths"] = dict(sorted(result["paths"].items()))
     result["components"] = {
-        "schemas": copy.deepcopy(SCHEMAS | account_schemas.SCHEMAS),
+        "schemas": copy.deepcopy(SCHEMAS | account_schemas.SCHEMAS | cell_schemas.SCHEMAS),
         "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
     }
     result["security"] = [{"token": []}, {}]

@@ -27,6 +27,11 @@ FEATURES: Spec = {
 TARGET: Spec = {"type": ["number", "string", "boolean", "null"], "description": "The target: of the stream's kind"}
 PREDICTION: Spec = {"description": "A number, a label, an object of labels and probabilities, or null"}
 SOURCE: Spec = {"type": ["object", "null"], "description": "Where the point comes from: job, cluster, user …"}
+DESCRIPTOR: Spec = {
+    **MAYBE_TEXT,
+    "maxLength": 200,
+    "description": "Name of the descriptor that the features are made by: the stream's own, or none where it has none",
+}
 INTERVAL: Spec = {"type": "array", "items": MAYBE_NUMBER, "minItems": 2, "maxItems": 2}
 
 
@@ -86,6 +91,7 @@ NEW_STREAM = record(
             ],
         },
         "segment": {**MAYBE_TEXT, "maxLength": 200, "description": "Metrics are kept apart by this feature's values"},
+        "descriptor": DESCRIPTOR,
         "description": {"type": "string", "maxLength": 10_000},
     },
     closed=True,
@@ -98,6 +104,7 @@ STREAM = record(
         "target": record({"name": TEXT, "unit": TEXT, "kind": TEXT}),
         "features": {"type": ["object", "null"], "additionalProperties": TEXT},
         "segment": MAYBE_TEXT,
+        "descriptor": MAYBE_TEXT,
         "head": {**COUNT, "description": "Number of the last observation"},
         "counts": record({"observations": COUNT, "retracted": COUNT, "models": COUNT}),
         "models": {
@@ -300,8 +307,11 @@ SCHEMAS: dict[str, Spec] = {
     "StreamList": listing("streams", "Stream"),
     "NewObservation": NEW_OBSERVATION,
     "NewObservations": record(
-        {"observations": {"type": "array", "items": ref("NewObservation"), "minItems": 1}}, closed=True
+        {"observations": {"type": "array", "items": ref("NewObservation"), "minItems": 1}},
+        {"descriptor": DESCRIPTOR},
+        closed=True,
     ),
+    "SingleObservation": NEW_OBSERVATION | {"properties": {**NEW_OBSERVATION["properties"], "descriptor": DESCRIPTOR}},
     "Receipt": RECEIPT,
     "Observation": OBSERVATION,
     "ObservationPage": record(
@@ -329,5 +339,5 @@ SCHEMAS: dict[str, Spec] = {
     "Stats": record({"model": TEXT, "predict": CALLS, "learn": CALLS}),
     "Question": QUESTION,
     "Answer": ANSWER,
-    "Label": record({"y": TARGET}, {"source": SOURCE}, closed=True),
+    "Label": record({"y": TARGET}, {"source": SOURCE, "descriptor": DESCRIPTOR}, closed=True),
 }

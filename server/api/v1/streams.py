@@ -14,13 +14,14 @@ from server.api.codec import only
 from server.api.v1 import query
 from server.api.v1.openapi import documented, one_of_path
 from server.api.v1.view import View, created
+from server.cells import descriptors
 from server.learning.models import Model
 from server.streams import registry
 from server.streams.errors import Conflict, Invalid
 from server.streams.models import Retraction, Stream
 from server.streams.validation import shown
 
-FIELDS = ("name", "target", "features", "segment", "description")
+FIELDS = ("name", "target", "features", "segment", "descriptor", "description")
 TARGET = ("name", "unit", "kind")
 
 
@@ -35,7 +36,7 @@ class Streams(View):
             found = found.filter(name__in=only_these)
         return Response({"streams": described(found)})
 
-    @documented("createStream", "Make a stream", body="NewStream", answers={201: "Stream"}, errors=(409,))
+    @documented("createStream", "Make a stream", body="NewStream", answers={201: "Stream"}, errors=(404, 409))
     def post(self, request: Request) -> Response:
         payload = self.payload(request)
         only(payload, *FIELDS, required=("name", "target"))
@@ -43,6 +44,7 @@ class Streams(View):
             caller.check_new_stream(request._request, payload["name"])
         target = query.member(payload, "target", TARGET, ("name",))
         unit = target.get("unit", "")
+        descriptor = payload.get("descriptor")
         stream = registry.create(
             payload["name"],
             target_name=target["name"],
@@ -50,6 +52,7 @@ class Streams(View):
             target_kind=target.get("kind", "number" if unit else "any"),
             features=payload.get("features"),
             segment=payload.get("segment"),
+            descriptor=None if descriptor is None else descriptors.find(descriptor).name,
             description=payload.get("description", ""),
             **caller.made_by(request._request),
         )
@@ -72,7 +75,7 @@ class OneStream(View):
     @documented(
         "changeStream",
         "Change a stream's description",
-        "What the log depends on (target, features, segment) stays as it was declared.",
+        "What the log depends on (target, features, segment, descriptor) stays as it was declared.",
         parameters=[one_of_path("name", "The stream")],
         body="StreamChange",
         answers={200: "Stream"},
@@ -151,6 +154,7 @@ def described(streams: Sequence[Stream] | Any) -> list[dict[str, Any]]:
             "target": {"name": stream.target_name, "unit": stream.target_unit, "kind": stream.target_kind},
             "features": stream.features,
             "segment": stream.segment,
+            "descriptor": stream.descriptor,
             "head": stream.head,
             "counts": {
                 "observations": stream.head,

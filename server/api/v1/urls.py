@@ -5,6 +5,10 @@ from django.urls import path
 from server.accounts.access import PUBLIC, SIGNED_IN, allow
 from server.api.v1 import hot, signin, tokens, users
 from server.api.v1.audit_trail import Audit
+from server.api.v1.cells import Cells, OneCell
+from server.api.v1.coverage import ModelCoverage
+from server.api.v1.databases import DatabaseObservations, Databases, OneDatabase
+from server.api.v1.descriptors import Descriptors, OneDescriptor
 from server.api.v1.documents import Docs, Schema
 from server.api.v1.events import Events
 from server.api.v1.me import Me, MyPassword
@@ -27,6 +31,14 @@ urlpatterns = [
     path("models/<str:name>/metrics/", allow(Metrics.as_view(), get="read")),
     path("models/<str:name>/history/", allow(History.as_view(), get="read")),
     path("models/<str:name>/stats/", allow(Stats.as_view(), get="read")),
+    path("streams/<str:name>/cells/", allow(Cells.as_view(), get="read", post="learn")),
+    path("streams/<str:name>/cells/<str:cell>/", allow(OneCell.as_view(), get="read")),
+    path("descriptors/", allow(Descriptors.as_view(), get="read", post="create")),
+    path("descriptors/<str:name>/", allow(OneDescriptor.as_view(), get="read")),
+    path("databases/", allow(Databases.as_view(), get="read", post="create")),
+    path("databases/<str:name>/", allow(OneDatabase.as_view(), get="read")),
+    path("databases/<str:name>/observations/", allow(DatabaseObservations.as_view(), get="read")),
+    path("models/<str:name>/coverage/", allow(ModelCoverage.as_view(), get="read")),
     path("events/", allow(Events.as_view(), get="read")),
     # What SIGNED_IN lets in is looked at by the view: their own tokens and sign-ins, by scope, and admins everybody's.
     path("me/", allow(Me.as_view(), get=SIGNED_IN)),

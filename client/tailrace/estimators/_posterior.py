@@ -1,0 +1,126 @@
+"""Bayesian linear regression whose posterior is kept as matrices that BLAS updates in place."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import blas, lapack
+
+__all__ = ["Posterior"]
+
+_REFRESH = 512
+_WEIGHT = 8.0
+_LEAST = 1e-12
+
+
+class Posterior:
+    """The coefficients of a linear law with a Gaussian prior of variance 1, and how large its errors are.
+
+    One observation costs O(D²): a product with the covariance ``P = (G + νI)⁻¹``, a rank-1 update of it (Sherman and
+    Morrison), and one of the Gram matrix ``G = Σφφᵀ``. Rounding errors of the updates of ``P`` add up; those of a sum
+    hardly do. So after each 512 observations the covariance and the coefficients are computed afresh from ``G`` by
+    Cholesky's decomposition, which keeps them right over millions of observations. Many observations at once only add
+    to the sums and solve once.
+
+    Symmetric matrices are in their lower triangles only, in Fortran's order.
+
+    Parameters
+    ----------
+    size
+        Number of columns, D.
+    noise
+        Variance of the noise in units of the prior variance of a coefficient, ν. Where it is less than 1e-12 of the
+        largest sum of squares, that is taken instead, so that Cholesky's decomposition exists.
+    variance
+        Expected variance of the noise, in the squared unit of the target; it counts as eight observations.
+
+    Attributes
+    ----------
+    count
+        Observations learned.
+    residual
+        Sum over them of ``e²/(1 + φᵀPφ)``, where e is the error of the prediction made before each was learned. It
+        doesn't depend on their order: it is ``Σy² - wᵀΣφy`` too, and so is known of many at once.
+
+    References
+    ----------
+    [^1]: Bishop, *Pattern Recognition and Machine Learning*, equations 3.50 to 3.59.
+    [^2]: Gelman et al., *Bayesian Data Analysis*, section 14.2 (the conjugate prior of the variance).
+    """
+
+    def __init__(self, size: int, noise: float, variance: float) -> None:
+        self.noise = noise
+        self.expected = variance
+        self.count = 0
+        self.residual = 0.0
+        self.gram = np.zeros((size, size), order="F")
+        self.moment = np.zeros(size)
+        self.coefficients = np.zeros(size)
+        # The covariance, or until it is asked for after a solution, the Cholesky factor of its inverse.
+        self.matrix = np.zeros((size, size), order="F")
+        self.matrix[np.diag_indices(size)] = 1.0 / noise
+        self.inverted = True
+
+    @property
+    def variance(self) -> float:
+        """Variance of the noise, as expected and learned, in the squared unit of the target."""
+        return (_WEIGHT * self.expected + max(self.residual, 0.0)) / (_WEIGHT + self.count)
+
+    def predict(self, phi: np.ndarray) -> float:
+        """The expected target at columns of shape (D,)."""
+        return float(self.coefficients.dot(phi))
+
+    def predict_many(self, phi: np.ndarray) -> np.ndarray:
+        """The expected targets at columns of shape (n, D)."""
+        return phi @ self.coefficients
+
+    def spread(self, phi: np.ndarray) -> float:
+        """Standard deviation of a new observation at columns of shape (D,)."""
+        leverage = float(phi.dot(blas.dsymv(1.0, self._covariance(), phi, lower=1)))
+        return float((self.variance * (1.0 + max(leverage, 0.0))) ** 0.5)
+
+    def spread_many(self, phi: np.ndarray) -> np.ndarray:
+        """Standard deviations of new observations at columns of shape (n, D)."""
+        gain = blas.dsymm(1.0, self._covariance(), phi.T, lower=1)
+        leverage = np.einsum("ij,ji->i", phi, gain)
+        return np.sqrt(self.variance * (1.0 + np.maximum(leverage, 0.0)))
+
+    def learn(self, phi: np.ndarray, y: float) -> None:
+        """Learn one observation: columns of shape (D,), and the target."""
+        covariance = self._covariance()
+        gain = blas.dsymv(1.0, covariance, phi, lower=1)
+        spread = 1.0 + max(float(phi.dot(gain)), 0.0)
+        error = y - float(self.coefficients.dot(phi))
+        self.coefficients += gain * (error / spread)
+        self.matrix = blas.dsyr(-1.0 / spread, gain, lower=1, a=covariance, overwrite_a=1)
+        self.gram = blas.dsyr(1.0, phi, lower=1, a=self.gram, overwrite_a=1)
+        self.moment += phi * y
+        self.residual += error * error / spread
+        self.count += 1
+        if self.count % _REFRESH == 0:
+            self._solve()
+            self._covariance()
+
+    def learn_many(self, phi: np.ndarray, y: np.ndarray) -> None:
+        """Learn n observations, shape (n, D) and (n,): the same as one by one, but for rounding errors."""
+        before = float(self.coefficients.dot(self.moment))
+        self.gram = blas.dsyrk(1.0, phi.T, beta=1.0, c=self.gram, lower=1, overwrite_c=1)
+        self.moment += y @ phi
+        self.count += len(y)
+        self._solve()
+        self.residual += float(y.dot(y)) + before - float(self.coefficients.dot(self.moment))
+
+    def _solve(self) -> None:
+        precision = self.gram.copy(order="F")
+        diagonal = np.diag_indices(len(precision))
+        precision[diagonal] += max(self.noise, _LEAST * float(precision[diagonal].max()))
+        self.matrix, failed = lapack.dpotrf(precision, lower=1, overwrite_a=1, clean=0)
+        if failed:
+            raise ArithmeticError("the sums of squares of this model have overflowed: rebuild it from its observations")
+        self.coefficients = lapack.dpotrs(self.matrix, self.moment, lower=1)[0]
+        self.inverted = False
+
+    def _covariance(self) -> np.ndarray:
+        if not self.inverted:
+            self.matrix, _ = lapack.dpotri(self.matrix, lower=1, overwrite_c=1)
+            self.inverted = True
+        return self.matrix

@@ -1,0 +1,288 @@
+"""`BondGPR`: how strong is this bond?"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from river import base
+
+from ._bond_features import bonds_of, checked_arrays, count_numbers, read_bond
+from ._bond_map import BondMap
+from ._posterior import Posterior
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["BondGPR"]
+
+_REFERENCE, _NEAREST = 2.8, 0.5
+_NORMAL = NormalDist()
+_MOST_COLUMNS = 2048
+
+
+class BondGPR(base.Regressor):
+    """Strength of the bonds of one type, learned one bond at a time, with its uncertainty.
+
+    The Gaussian process of Phys. Rev. Materials 4, 113603, with the kernel
+    ``exp(-(d-d')²/2θ²) · (½(sA+sB)·½(s'A+s'B))^ζ`` for bonds of the length ``d`` between atoms with the unit SOAP
+    vectors ``sA`` and ``sB``, as what it is: Bayesian linear regression on the kernel's explicit feature map (a radial
+    basis of the distance times the projected ``½(sA+sB)``). It learns each bond exactly, in any order, in
+    O((centres · components)²), and keeps no bonds.
+
+    Strengths fall exponentially with the distance, and so do their spread and, more slowly, what no model can know of
+    them. So the prior's standard deviation has the factor ``exp(-(d - 2.8 Å)/decay)``, and the noise's
+    ``exp(-(d - 2.8 Å)/noise_decay)``. That makes the process extrapolate to shorter bonds than it has seen, and its
+    predictive standard deviation fall with the distance as the errors do. Both are None in the paper.
+
+    Features are ``distance`` (Å) and the numbers ``s0, s1, …`` of ``½(sA+sB)``, projected; others are ignored. The
+    first bond that is learned decides how many numbers there are, and all that follow must have as many.
+
+    Parameters
+    ----------
+    theta
+        Width θ of the radial kernel, Å.
+    zeta
+        Exponent ζ, 1 or 2; 2 is truncated to as many products as there are numbers.
+    noise
+        Variance of the noise in units of the prior variance, at 2.8 Å; at least 1e-8. The paper's γ·std(y).
+    prior
+        Standard deviation that strengths are expected to have at 2.8 Å, eV. It only sets the uncertainty at the start:
+        how large errors are is learned.
+    decay
+        Distance over which the prior's standard deviation falls to 1/e, Å; None for the same at all distances.
+    noise_decay
+        The same of the noise.
+    centres
+        Number of radial functions, 2 to 64. They should be no further apart than θ.
+    components
+        Highest number of projected SOAP numbers that are used; 0 learns from the distance alone. At most 2048 by
+        ``centres``: a model of D columns takes 16 D² bytes, a type.
+    shortest, longest
+        Distances of the first and the last centre, Å.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range; or, from the methods, if a feature is missing or not a finite number, the
+        distance isn't positive, or a strength isn't finite. Nothing is learned then.
+
+    Examples
+    --------
+    >>> from tailrace.estimators import BondGPR
+
+    >>> model = BondGPR(theta=0.5, centres=8)
+    >>> for i in range(200):
+    ...     d = 2.2 + 0.01 * i
+    ...     model.learn_one({"distance": d, "s0": 0.9, "s1": 0.1 * (i % 3)}, 2.718 ** ((2.5 - d) / 0.5))
+
+    >>> bond = {"distance": 2.505, "s0": 0.9, "s1": 0.1}
+    >>> round(model.predict_one(bond), 2)
+    0.99
+    >>> low, high = model.predict_interval_one(bond, level=0.95)
+    >>> low < model.predict_one(bond) < high
+    True
+
+    References
+    ----------
+    [^1]: *Chemical bonding in metallic glasses from machine learning and crystal orbital Hamilton population*, Phys.
+        Rev. Materials 4, 113603 (2020).
+    [^2]: Rasmussen and Williams, *Gaussian Processes for Machine Learning*, section 2.1 (the weight-space view).
+    """
+
+    def __init__(
+        self,
+        theta: float = 1.0,
+        zeta: int = 1,
+        noise: float = 0.003,
+        prior: float = 1.0,
+        decay: float | None = 0.8,
+        noise_decay: float | None = 1.6,
+        centres: int = 6,
+        components: int = 64,
+        shortest: float = 1.8,
+        longest: float = 4.2,
+    ) -> None:
+        _check("theta", theta, 0.01, 100.0)
+        _check("noise", noise, 1e-8, 1e6)
+        _check("prior", prior, 1e-9, 1e9)
+        for name, length in (("decay", decay), ("noise_decay", noise_decay)):
+            if length is not None:
+                _check(name, length, 0.05, 1e6)
+        _check("shortest", shortest, 0.0, 100.0)
+        _check("longest", longest, 0.0, 100.0)
+        if zeta not in (1, 2):
+            raise ValueError(f"zeta is 1 or 2, got {zeta!r}")
+        if not 2 <= centres <= 64 or components < 0 or centres * components > _MOST_COLUMNS:
+            raise ValueError(
+                f"expected 2 to 64 centres, 0 or more components and at most {_MOST_COLUMNS} products of both, got "
+                f"centres={centres!r}, components={components!r}"
+            )
+        if not shortest < longest:
+            raise ValueError(f"expected shortest < longest, got {shortest!r} and {longest!r} Å")
+        self.theta = theta
+        self.zeta = zeta
+        self.noise = noise
+        self.prior = prior
+        self.decay = decay
+        self.noise_decay = noise_decay
+        self.centres = centres
+        self.components = components
+        self.shortest = shortest
+        self.longest = longest
+        self._map: BondMap | None = None
+        self._posterior: Posterior | None = None
+
+    # One bond
+
+    def learn_one(self, x: dict[Any, Any], y: float) -> None:
+        """Learn that the bond with the features ``x`` has the strength ``y``, -ICOHP in eV."""
+        y = float(y)
+        if not math.isfinite(y):
+            raise ValueError(f"a bond's strength is a finite number of eV; got {y!r}")
+        columns = self._map
+        if columns is None or self._posterior is None:
+            columns = self._new_map(count_numbers(x))
+        distance, soap = read_bond(x, columns.components)
+        phi, scale = self._columns(columns, distance, soap)
+        self._started(columns).learn(phi, y / scale)
+
+    def predict_one(self, x: dict[Any, Any]) -> float:
+        """Return the expected strength, -ICOHP in eV; 0 before anything was learned."""
+        if self._map is None or self._posterior is None:
+            return 0.0
+        phi, scale = self._columns(self._map, *read_bond(x, self._map.components))
+        return scale * self._posterior.predict(phi)
+
+    def predict_std_one(self, x: dict[Any, Any]) -> float:
+        """Return the standard deviation of the strength of such a bond in eV, noise included."""
+        columns = self._new_map(count_numbers(x)) if self._map is None else self._map
+        phi, scale = self._columns(columns, *read_bond(x, columns.components))
+        if self._posterior is None:
+            return scale * self.prior * math.sqrt(self.noise + float(phi.dot(phi)))
+        return scale * self._posterior.spread(phi)
+
+    def predict_interval_one(self, x: dict[Any, Any], level: float = 0.95) -> tuple[float, float]:
+        """Return the central interval, in eV, that holds the strength with probability ``level``.
+
+        Raises
+        ------
+        ValueError
+            If ``level`` isn't between 0 and 1.
+        """
+        if not 0.0 < level < 1.0:
+            raise ValueError(f"level is a probability between 0 and 1, such as 0.95; got {level!r}")
+        half = _NORMAL.inv_cdf(0.5 + 0.5 * level) * self.predict_std_one(x)
+        middle = self.predict_one(x)
+        return middle - half, middle + half
+
+    # Many bonds
+
+    def learn_many(self, X: pd.DataFrame, y: pd.Series) -> None:
+        """Learn one bond a row; the same as one by one, but for rounding errors."""
+        self.learn_arrays(*bonds_of(X, self.components), np.asarray(y, dtype=float))
+
+    def predict_many(self, X: pd.DataFrame) -> pd.Series:
+        """Return the expected strength of one bond a row, eV."""
+        return self._series(X, 0)
+
+    def predict_std_many(self, X: pd.DataFrame) -> pd.Series:
+        """Return the standard deviation of one bond a row, eV."""
+        return self._series(X, 1)
+
+    def learn_arrays(self, distance: np.ndarray, soap: np.ndarray, strength: np.ndarray) -> None:
+        """Learn n bonds.
+
+        Parameters
+        ----------
+        distance
+            Å, shape (n,).
+        soap
+            ``s0, s1, …`` of each, shape (n, P).
+        strength
+            -ICOHP in eV, shape (n,).
+        """
+        distance, soap, strength = checked_arrays(distance, soap, strength)
+        if not len(distance):
+            return
+        columns = self._map
+        if columns is None or self._posterior is None:
+            columns = self._new_map(soap.shape[1])
+        phi, scales = self._rows(columns, distance, self._cut(columns, soap))
+        self._started(columns).learn_many(phi, strength / scales)
+
+    def predict_arrays(self, distance: np.ndarray, soap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the expected strengths and their standard deviations in eV, shape (n,) each.
+
+        Parameters
+        ----------
+        distance
+            Å, shape (n,).
+        soap
+            ``s0, s1, …`` of each, shape (n, P).
+        """
+        distance, soap, _ = checked_arrays(distance, soap, np.zeros(len(distance)))
+        columns = self._new_map(soap.shape[1]) if self._map is None else self._map
+        soap = self._cut(columns, soap)
+        mean, spread = np.zeros(len(distance)), np.zeros(len(distance))
+        for first in range(0, len(distance), 2048):
+            part = slice(first, first + 2048)
+            phi, scales = self._rows(columns, distance[part], soap[part])
+            if self._posterior is None:
+                spread[part] = scales * self.prior * np.sqrt(self.noise + np.einsum("ij,ij->i", phi, phi))
+            else:
+                mean[part] = scales * self._posterior.predict_many(phi)
+                spread[part] = scales * self._posterior.spread_many(phi)
+        return mean, spread
+
+    # Parts
+
+    def _series(self, X: pd.DataFrame, which: int) -> pd.Series:
+        import pandas as pd
+
+        return pd.Series(self.predict_arrays(*bonds_of(X, self.components))[which], index=X.index)
+
+    def _new_map(self, found: int) -> BondMap:
+        components = min(self.components, found)
+        if self.components and not components:
+            raise ValueError("a bond has a distance and the numbers s0, s1, … of its SOAP vectors; there is no s0")
+        return BondMap(self.theta, self.zeta, self.centres, self.shortest, self.longest, components)
+
+    def _started(self, columns: BondMap) -> Posterior:
+        if self._posterior is None:
+            self._posterior = Posterior(columns.size, self.noise, self.noise * self.prior**2)
+            self._map = columns
+        return self._posterior
+
+    def _cut(self, columns: BondMap, soap: np.ndarray) -> np.ndarray:
+        if soap.shape[1] < columns.components:
+            raise ValueError(
+                f"a bond has the numbers s0 to s{columns.components - 1} here; got {soap.shape[1]} of them"
+            )
+        return soap[:, : columns.components]
+
+    def _columns(self, columns: BondMap, distance: float, soap: np.ndarray) -> tuple[np.ndarray, float]:
+        """The columns of one bond and the noise's factor, by which both the columns and the strength are divided."""
+        excess = max(distance, _NEAREST) - _REFERENCE
+        amplitude, noise = self._rates()
+        return columns.one(distance, soap) * math.exp(excess * (noise - amplitude)), math.exp(-excess * noise)
+
+    def _rows(self, columns: BondMap, distance: np.ndarray, soap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same for n bonds, shape (n, D) and (n,)."""
+        excess = np.maximum(distance, _NEAREST) - _REFERENCE
+        amplitude, noise = self._rates()
+        factors = np.exp(excess * (noise - amplitude))
+        return columns.many(distance, soap) * factors[:, None], np.exp(-excess * noise)
+
+    def _rates(self) -> tuple[float, float]:
+        return (
+            0.0 if self.decay is None else 1.0 / self.decay,
+            0.0 if self.noise_decay is None else 1.0 / self.noise_decay,
+        )
+
+
+def _check(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{name} is from {least:g} to {most:g}, got {value!r}")

@@ -1,0 +1,209 @@
+"""`ByBondType`: one model for all bonds, made of one estimator a type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from river import base
+
+from .bond_gpr import BondGPR
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ByBondType"]
+
+
+class ByBondType(base.Regressor):
+    """An estimator for each type of bond, or for each value of another feature.
+
+    Each begins as a copy of its prototype when the first bond of its type is learned, and learns its type's bonds only.
+    A type without a prototype of its own begins with the default one.
+
+    Parameters
+    ----------
+    default
+        Prototype of the types that have none; None for `BondGPR` as it comes. Prototypes never learn.
+    models
+        Prototypes by type, such as ``{"Zr-Cu": BondGPR(theta=1.0)}``.
+    feature
+        The feature that tells the type. It isn't handed on.
+    most
+        Highest number of types: beyond it a bond of a new type is refused, so that a feature full of different values
+        doesn't fill the memory.
+
+    Raises
+    ------
+    ValueError
+        From the methods, if a bond has no type, if it isn't a string, or if there are too many.
+
+    Examples
+    --------
+    >>> from tailrace.estimators import BondGPR, ByBondType
+
+    >>> model = ByBondType(BondGPR(components=0), {"Zr-Cu": BondGPR(theta=0.5, components=0)})
+    >>> for i in range(100):
+    ...     model.learn_one({"bond": ("Zr-Cu", "Cu-Cu")[i % 2], "distance": 2.5 + i / 100}, 1.0 + i % 2)
+
+    >>> round(model.predict_one({"bond": "Zr-Cu", "distance": 3.0}), 1)
+    1.0
+    >>> round(model.predict_one({"bond": "Cu-Cu", "distance": 3.0}), 1)
+    2.0
+    >>> model.types
+    ['Cu-Cu', 'Zr-Cu']
+    """
+
+    def __init__(
+        self,
+        default: base.Regressor | None = None,
+        models: dict[str, base.Regressor] | None = None,
+        feature: str = "bond",
+        most: int = 32,
+    ) -> None:
+        if not 1 <= most <= 10_000:
+            raise ValueError(f"most is from 1 to 10000, got {most!r}")
+        self.default = default
+        self.models = models
+        self.feature = feature
+        self.most = most
+        self._learners: dict[str, Any] = {}
+
+    @property
+    def types(self) -> list[str]:
+        """The types that were learned, in alphabetical order."""
+        return sorted(self._learners)
+
+    def __getitem__(self, kind: str) -> Any:
+        """The estimator of a type that was learned; raises KeyError for any other."""
+        return self._learners[kind]
+
+    # One bond
+
+    def learn_one(self, x: dict[Any, Any], y: float) -> None:
+        """Learn the strength ``y`` (eV) of a bond."""
+        kind, rest = self._split(x)
+        learner = self._learners.get(kind)
+        if learner is not None:
+            learner.learn_one(rest, y)
+            return
+        learner = self._new(kind)
+        learner.learn_one(rest, y)  # a type counts only once a bond of it could be learned
+        self._learners[kind] = learner
+
+    def predict_one(self, x: dict[Any, Any]) -> Any:
+        """Return the expected strength in eV; for a type that wasn't learned yet, what its prototype says."""
+        kind, rest = self._split(x)
+        return self._ask(kind).predict_one(rest)
+
+    @property
+    def predict_std_one(self) -> Callable[[dict[Any, Any]], float]:
+        """``(x) -> standard deviation`` in eV; only where the default prototype knows one."""
+        self._require("predict_std_one")
+        return self._predict_std_one
+
+    @property
+    def predict_interval_one(self) -> Callable[..., tuple[float, float]]:
+        """``(x, level=0.95) -> (low, high)`` in eV; only where the default prototype has intervals."""
+        self._require("predict_interval_one")
+        return self._predict_interval_one
+
+    # Many bonds
+
+    def learn_many(self, X: pd.DataFrame, y: pd.Series) -> None:
+        """Learn one bond a row, types in the order of their first bond. All rows are learned, or none of a type."""
+        for kind, rows in self._groups(X).items():
+            learner = self._learners.get(kind)
+            learner = self._new(kind) if learner is None else learner
+            learner.learn_many(X.iloc[rows], y.iloc[rows])
+            self._learners[kind] = learner
+
+    def predict_many(self, X: pd.DataFrame) -> pd.Series:
+        """Return the expected strength of one bond a row, eV."""
+        return self._series(X, "predict_many")
+
+    def predict_std_many(self, X: pd.DataFrame) -> pd.Series:
+        """Return the standard deviation of one bond a row, eV."""
+        return self._series(X, "predict_std_many")
+
+    def predict_arrays(
+        self, kinds: list[str] | np.ndarray, distance: np.ndarray, soap: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Predict n bonds without a table, where all types are `BondGPR`.
+
+        Parameters
+        ----------
+        kinds
+            Type of each.
+        distance
+            Å, shape (n,).
+        soap
+            ``s0, s1, …`` of each, shape (n, P).
+
+        Returns
+        -------
+        mean, spread
+            Expected strength and standard deviation in eV, shape (n,) each; nan for types that were not learned.
+        """
+        names = np.asarray(kinds)
+        mean, spread = np.full(len(names), np.nan), np.full(len(names), np.nan)
+        for kind, learner in self._learners.items():
+            rows = names == kind
+            if rows.any():
+                mean[rows], spread[rows] = learner.predict_arrays(np.asarray(distance)[rows], np.asarray(soap)[rows])
+        return mean, spread
+
+    # Parts
+
+    def _require(self, method: str) -> None:
+        if not hasattr(self._prototype(None), method):
+            raise AttributeError(f"{type(self.default).__name__} has no {method}")
+
+    def _predict_std_one(self, x: dict[Any, Any]) -> float:
+        kind, rest = self._split(x)
+        return self._ask(kind).predict_std_one(rest)
+
+    def _predict_interval_one(self, x: dict[Any, Any], level: float = 0.95) -> tuple[float, float]:
+        kind, rest = self._split(x)
+        return self._ask(kind).predict_interval_one(rest, level)
+
+    def _split(self, x: dict[Any, Any]) -> tuple[str, dict[Any, Any]]:
+        kind = x.get(self.feature)
+        if type(kind) is not str:
+            raise ValueError(f"{self.feature} is a type of bond such as 'Zr-Cu'; got {kind!r}")
+        rest = x.copy()
+        del rest[self.feature]
+        return kind, rest
+
+    def _prototype(self, kind: str | None) -> Any:
+        found = self.default if kind is None else (self.models or {}).get(kind, self.default)
+        return BondGPR() if found is None else found
+
+    def _new(self, kind: str) -> Any:
+        if len(self._learners) >= self.most:
+            raise ValueError(
+                f"{self.feature} {kind!r} would be type number {self.most + 1}: at most {self.most} are kept"
+            )
+        return self._prototype(kind).clone()
+
+    def _ask(self, kind: str) -> Any:
+        learner = self._learners.get(kind)
+        return self._prototype(kind) if learner is None else learner
+
+    def _groups(self, X: pd.DataFrame) -> dict[str, np.ndarray]:
+        if self.feature not in X.columns:
+            raise ValueError(f"a bond has a type, but there is no column {self.feature}")
+        kinds = X[self.feature].to_numpy()
+        for kind in kinds.tolist():
+            if type(kind) is not str:
+                raise ValueError(f"{self.feature} is a type of bond such as 'Zr-Cu'; got {kind!r}")
+        return {kind: np.flatnonzero(kinds == kind) for kind in dict.fromkeys(kinds.tolist())}
+
+    def _series(self, X: pd.DataFrame, method: str) -> pd.Series:
+        import pandas as pd
+
+        values = np.full(len(X), np.nan)
+        for kind, rows in self._groups(X).items():
+            values[rows] = getattr(self._ask(kind), method)(X.iloc[rows]).to_numpy()
+        return pd.Series(values, index=X.index)

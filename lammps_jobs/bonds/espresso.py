@@ -1,0 +1,75 @@
+"""Whether a Quantum ESPRESSO output (``pw.x``) tells of a calculation that converged and finished."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from lammps_jobs.bonds.errors import Refused
+
+__all__ = ["check_output"]
+
+_START = re.compile(r"\s*Program PWSCF v\.?(\S+)")
+_ATOMS = re.compile(r"\s*number of atoms/cell\s*=\s*(\d+)")
+_ITERATION = re.compile(r"\s*iteration #\s*(\d+)")
+_ACHIEVED = re.compile(r"\s*convergence has been achieved")
+_NOT_ACHIEVED = re.compile(r"\s*convergence NOT achieved")
+_ERROR = re.compile(r"\s*Error in routine\s+(.*\S)")
+_BANDS = re.compile(r"\s*End of band structure calculation")
+_DONE = re.compile(r"\s*JOB DONE\.")
+
+
+def check_output(path: Path, atoms: int) -> str:
+    """Refuse a calculation that stopped with an error, did not converge, or was ended before it was done.
+
+    Parameters
+    ----------
+    path
+        What ``pw.x`` printed. Where it was started more than once into one file, the last start counts.
+    atoms
+        How many atoms the structure has.
+
+    Returns
+    -------
+    str
+        The version that it says, such as ``6.2``.
+
+    Raises
+    ------
+    Refused
+        With the line and what happened there.
+    OSError
+        If it can't be read.
+    """
+    version, number, iteration, stands, converged, done, listed = "", 0, 0, 0, False, False, atoms
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            if (found := _START.match(line)) is not None:
+                version, iteration, converged, done, listed = found[1], 0, False, False, atoms
+            elif (found := _ITERATION.match(line)) is not None:
+                iteration, stands, converged = int(found[1]), number, False
+            elif (found := _ERROR.match(line)) is not None:
+                raise Refused(f"Quantum ESPRESSO stopped with an error in routine {found[1]}", path, number)
+            elif _NOT_ACHIEVED.match(line):
+                raise Refused(f"Quantum ESPRESSO did not converge: {line.strip()}", path, number)
+            elif (found := _ATOMS.match(line)) is not None:
+                listed = int(found[1])
+            elif _ACHIEVED.match(line) or _BANDS.match(line):
+                converged = True
+            elif _DONE.match(line):
+                done = True
+    if not version:
+        raise Refused("this is no output of Quantum ESPRESSO: no line says 'Program PWSCF'", path)
+    if listed != atoms:
+        raise Refused(f"Quantum ESPRESSO calculated {listed} atoms, the structure has {atoms}", path)
+    if not converged:
+        where = f"it stops in iteration {iteration}" if iteration else "it stops before the first iteration"
+        raise Refused(
+            f"Quantum ESPRESSO did not converge: {where} of the self-consistent field, and no line after it says "
+            "'convergence has been achieved'",
+            path,
+            stands or number,
+        )
+    if not done:
+        raise Refused("Quantum ESPRESSO did not finish: the output ends without 'JOB DONE.'", path, number)
+    return version

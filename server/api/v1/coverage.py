@@ -1,0 +1,41 @@
+"""How well a model knows each type of bond and each composition, over the native API."""
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from server.api import caller
+from server.api.coverage import Coverage
+from server.api.v1 import query
+from server.api.v1.databases import reached
+from server.api.v1.openapi import documented, in_query, one_of_path
+from server.api.v1.view import View
+
+
+class ModelCoverage(View):
+    """Errors, uncertainty and distances, by type, composition and cell."""
+
+    query = ("database",)
+
+    @documented(
+        "getCoverage",
+        "How well a model knows each type and composition: errors, uncertainty, and the distance from what it learned",
+        "By type (the stream's segment feature), by type and composition, and by cell of the database. "
+        "`prequential_rmse` is over what the model predicted at the time, before it learned the observation; `rmse` and "
+        "`std` (the mean of the predictive standard deviation) are what it says of the database's observations now. "
+        "`distance` is the mean of the Euclidean distances of the database's vectors (the features s0, s1 … where the "
+        "stream has a descriptor, else all numbers) from the nearest learned vector of the same type in another cell, "
+        "`farthest` the largest of them. `reach` is the distance within which 95 % of the learned vectors have their own "
+        "nearest, and `covered` the share of the database's vectors that lie within it. Only observations of cells count, "
+        "without retracted ones. What can't be said is null.",
+        parameters=[
+            one_of_path("name", "The model"),
+            in_query("database", "The database of interactions that it is tested on; none: no test"),
+        ],
+        answers={200: "Coverage"},
+        errors=(404, 409),
+    )
+    def get(self, request: Request, name: str) -> Response:
+        asked = request._request
+        caller.check_model(asked, name)
+        database = query.text(asked, "database")
+        return Response(Coverage(name, None if database is None else reached(asked, database)).shown())

@@ -8,6 +8,7 @@ from bench import (
     rows_bonds,
     rows_bulk,
     rows_client,
+    rows_ingest_bonds,
     rows_labels,
     rows_log,
     rows_long,
@@ -68,6 +69,7 @@ GROUPS = (
         lambda c, n: 3,
     ),
     Group(("bonds-learn-one", "bonds-learn-many"), rows_bonds.learning, lambda c, n: _rounds(c)),
+    Group(("bonds-ingest",), rows_ingest_bonds.ingesting, lambda c, n: _rounds(c)),
     Group(("labels",), rows_labels.labels, lambda c, n: 1),
     Group(
         ("bonds-predict", "bonds-predict-memory", "bonds-predict-linear", "bonds-predict-loop"),

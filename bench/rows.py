@@ -137,6 +137,13 @@ SPECS = {
         Spec("bonds-learn-one", "bond-gpr, learn_one at 384 features", "µs", 250, "less"),
         Spec("bonds-learn-many", "bond-gpr, learn_many of a cell's bonds, by one after the other", "×", 3),
         Spec(
+            "bonds-ingest",
+            "bonds ingest of a labeled 100-atom cell, 3 models on the stream: read to acknowledged",
+            "s",
+            1.5,
+            "less",
+        ),
+        Spec(
             "labels",
             "GFN1-xTB labels against DFT's, one reference cell: correlation, least of all bond types",
             "r",

@@ -1,16 +1,15 @@
 """What active learning decides by: of each type of bond and each composition, how well a model knows it."""
 
-import math
-import re
 from collections import defaultdict
 from typing import Any
 
 import numpy as np
 
-from server.cells import databases, exporting, selection
+from server.api.tally import Tally
+from server.cells import databases, exporting, reference
 from server.cells.exporting import Labeled
 from server.cells.models import Database
-from server.cells.nearest import MOST, Learned, matrix
+from server.cells.nearest import Learned, matrix
 from server.cells.selection import Selected
 from server.learning import evaluation
 from server.learning.models import Model
@@ -19,40 +18,6 @@ from server.streams.models import Stream
 
 MOST_TESTED = 20_000
 """Observations of a database that one call asks the model about."""
-EVER = 2**62
-"""Later than any retraction."""
-
-_OF_DESCRIPTOR = re.compile(r"s[0-9]+\Z")
-
-
-class Tally:
-    """One row: sums over observations of a type, a composition or a cell."""
-
-    def __init__(self) -> None:
-        self.learned = self.scored = self.tested = self.refused = self.with_std = self.covered = 0
-        self.squares = self.test_squares = self.stds = 0.0
-        self.distances: list[float] = []
-        self.has_reach = True
-
-    def shown(self) -> dict[str, Any]:
-        answered = self.tested - self.refused
-        has_distance = bool(self.distances) and all(map(math.isfinite, self.distances))
-        return {
-            "learned": self.learned,
-            "scored": self.scored,
-            "prequential_rmse": _root(self.squares, self.scored),
-            "tested": self.tested,
-            "refused": self.refused,
-            "rmse": _root(self.test_squares, answered),
-            "std": self.stds / self.with_std if self.with_std else None,
-            "distance": math.fsum(self.distances) / len(self.distances) if has_distance else None,
-            "farthest": max(self.distances) if has_distance else None,
-            "covered": self.covered / self.tested if self.tested and self.has_reach else None,
-        }
-
-
-def _root(squares: float, n: int) -> float | None:
-    return math.sqrt(squares / n) if n else None
 
 
 class Coverage:
@@ -82,17 +47,14 @@ class Coverage:
     def _learned(self, model: Model) -> dict[str, list[Selected]]:
         """What the model has learned, by type, with its errors at the time tallied."""
         errors = evaluation.prequential_errors(model, self.asked.at)
-        learned: dict[str, list[Selected]] = defaultdict(list)
-        for bonds in selection.candidates(model.stream_id, self.asked.at, EVER):
-            for number, kind in zip(bonds.numbers, bonds.types, strict=True):
-                if number <= self.asked.since:
-                    continue
-                learned[kind].append(Selected(number, bonds.cell, bonds.composition, kind))
-                for tally in (self.types[kind], self.compositions[kind, bonds.composition]):
+        learned = reference.learned(model.stream_id, self.asked.since, self.asked.at)
+        for kind, some in learned.items():
+            for one in some:
+                for tally in (self.types[kind], self.compositions[kind, one.composition]):
                     tally.learned += 1
-                    if not np.isnan(errors[number]):
+                    if not np.isnan(errors[one.number]):
                         tally.scored += 1
-                        tally.squares += errors[number] ** 2
+                        tally.squares += errors[one.number] ** 2
         return learned
 
     def _test(self, stream: Stream, database: Database, learned: dict[str, list[Selected]]) -> None:
@@ -104,19 +66,15 @@ class Coverage:
                 field="database",
                 code="too_many",
             )
-        by_type: dict[str, list[Labeled]] = defaultdict(list)
-        for some in exporting.read(database.stream_id, selected):
-            for labeled in some:
-                by_type[labeled.one.type].append(labeled)
-        reference = _drawn(learned, set(by_type))
-        known = _by_type(exporting.read(stream.pk, sorted(one for some in reference.values() for one in some)))
+        by_type = reference.by_type(exporting.read(database.stream_id, selected))
+        known = reference.drawn(stream.pk, learned, set(by_type))
         for kind, tested in sorted(by_type.items()):
             self._test_type(stream, database, kind, tested, known.get(kind, []))
 
     def _test_type(
         self, stream: Stream, database: Database, kind: str, tested: list[Labeled], known: list[Labeled]
     ) -> None:
-        names = _vector_names(stream, [*tested, *known])
+        names = reference.vector_names(stream, [one.x for one in (*tested, *known)])
         learned = Learned(matrix([one.x for one in known], names), [(stream.pk, one.one.cell) for one in known])
         self.reaches[kind] = learned.reach
         cells = [(database.stream_id, one.one.cell) for one in tested]
@@ -125,18 +83,8 @@ class Coverage:
             one = labeled.one
             opinion = self.asked.about(labeled.x)
             for tally in (self.types[kind], self.compositions[kind, one.composition], self.cells[one.cell]):
-                tally.tested += 1
-                tally.distances.append(distance)
-                # Nothing learned: nothing is covered. One cell learned: nobody can say how far it reaches.
-                tally.has_reach &= learned.reach is not None or not known
-                tally.covered += learned.reach is not None and distance <= learned.reach
-                if opinion is None:
-                    tally.refused += 1
-                    continue
-                tally.test_squares += (opinion.prediction - labeled.y) ** 2
-                if opinion.std is not None:
-                    tally.with_std += 1
-                    tally.stds += opinion.std
+                tally.place(distance, learned.reach, is_known=bool(known))
+                tally.judge(opinion, labeled.y)
 
     def shown(self) -> dict[str, Any]:
         """As the API shows it."""
@@ -163,34 +111,3 @@ def _check_kind(stream: Stream, database: Database) -> None:
                 f"{stream.name} has {own}, and so they can't be compared",
                 field="database",
             )
-
-
-def _drawn(learned: dict[str, list[Selected]], kinds: set[str]) -> dict[str, list[Selected]]:
-    """At most :data:`MOST` of each type, by lot, the same every time."""
-    found = {}
-    for kind in kinds & set(learned):
-        some = learned[kind]
-        if len(some) > MOST:
-            some = selection.drawn(iter(some), defaultdict(int), MOST, "coverage")
-        found[kind] = some
-    return found
-
-
-def _by_type(batches: Any) -> dict[str, list[Labeled]]:
-    found: dict[str, list[Labeled]] = defaultdict(list)
-    for some in batches:
-        for labeled in some:
-            found[labeled.one.type].append(labeled)
-    return found
-
-
-def _vector_names(stream: Stream, some: list[Labeled]) -> list[str]:
-    """The features that distances are between: ``s0``, ``s1`` … of a descriptor; else all that are numbers."""
-    names = sorted({name for labeled in some for name in labeled.x})
-    if stream.descriptor is not None:
-        return [name for name in names if _OF_DESCRIPTOR.match(name)]
-    return [
-        name
-        for name in names
-        if name != stream.segment and all(isinstance(one.x.get(name, 0), (int, float)) for one in some)
-    ]

@@ -96,7 +96,7 @@ MATRIX: dict[str, Address] = {
     "api/v1/databases/": at(get=READ_ALL, post=CREATE({"name": "new", "stream": "s"})),
     "api/v1/databases/<str:name>/": at("b", get=READ),
     "api/v1/databases/<str:name>/observations/": at("b", get=READ),
-    "api/v1/models/<str:name>/coverage/": at("m", get=READ),
+    "api/v1/models/<str:name>/coverage/": at("m", get=READ, post=READ({"xs": [{"a": 1.0}]})),
     "api/v1/events/": at(get=READ_ALL),
     "api/v1/me/": at(get=ANYONE),
     "api/v1/me/password/": at(post=Rule(takes="person", body={"old": PASSWORD, "new": NEW_PASSWORD})),

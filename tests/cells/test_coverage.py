@@ -9,6 +9,7 @@ from river import linear_model
 from tailrace.estimators import BondGPR
 
 from server.api import coverage
+from server.cells import reference
 from server.cells.nearest import Learned
 from server.learning import evaluation, inspection
 from server.learning import registry as models
@@ -190,6 +191,14 @@ def test_points_that_the_model_refuses_are_counted_and_spoil_nothing(held, work)
     assert found["cells"]["near"] == covered(held, "gpr")["cells"]["near"]
 
 
+def test_a_word_in_the_place_of_a_number_is_no_part_of_a_vector(held):
+    odd = points("Zr-Cu", [5.25])
+    odd[0]["x"]["s1"] = "far"
+    hold(held, "odd", odd)
+    define(held, "with-odd", stream="held")
+    assert covered(held, database="with-odd")["cells"]["odd"]["distance"] == 0.25
+
+
 def test_asking_teaches_the_model_nothing(held):
     before = held.api.ok("/api/v1/models/avg/"), held.api.get("/api/v1/models/avg/download/").content
     covered(held)
@@ -232,7 +241,7 @@ def test_streams_without_a_descriptor_are_compared_by_all_their_numbers(api):
 
 
 def test_more_vectors_than_are_compared_are_drawn_the_same_every_time(held, monkeypatch):
-    monkeypatch.setattr(coverage, "MOST", 7)
+    monkeypatch.setattr(reference, "MOST", 7)
     first = covered(held)
     assert first == covered(held)
     assert first["types"]["Zr-Cu"]["learned"] == 20

@@ -75,6 +75,54 @@ def test_a_table_is_learned_as_its_rows():
     assert np.allclose(at_once.predict_std_many(pd.DataFrame(asked)), [by_row.predict_std_one(x) for x in asked])
 
 
+def _by_kind(points):
+    """Kind to the table and the strengths of its rows."""
+    frame, strength = pd.DataFrame([x for x, _ in points]), pd.Series([y for _, y in points])
+    return {
+        kind: (frame[frame["bond"] == kind].drop(columns="bond"), strength[frame["bond"] == kind]) for kind in KINDS
+    }
+
+
+def test_a_types_rows_are_learned_to_the_last_bit_as_without_the_others():
+    points = _points(300)
+    prototypes = {"Zr-Cu": BondGPR(components=3), "Cu-Cu": BondGPR(components=0)}
+    together = ByBondType(BondGPR(), prototypes)
+    for half in (points[:150], points[150:]):
+        together.learn_many(pd.DataFrame([x for x, _ in half]), pd.Series([y for _, y in half]))
+    asked = pd.DataFrame([x for x, _ in _points(30, seed=1)]).drop(columns="bond")
+    for kind in KINDS:
+        alone = prototypes.get(kind, BondGPR()).clone()
+        for half in (points[:150], points[150:]):
+            alone.learn_many(*_by_kind(half)[kind])
+        assert together[kind].predict_many(asked).tolist() == alone.predict_many(asked).tolist()
+        assert together[kind].predict_std_many(asked).tolist() == alone.predict_std_many(asked).tolist()
+
+
+def test_estimators_of_other_kinds_learn_their_rows_of_a_table_in_their_own_way():
+    points = _points(90)
+    model = ByBondType(linear_model.LinearRegression(), {"Zr-Cu": BondGPR()})
+    model.learn_many(pd.DataFrame([x for x, _ in points]), pd.Series([y for _, y in points]))
+    alone = linear_model.LinearRegression()
+    alone.learn_many(*_by_kind(points)["Cu-Cu"])
+    assert model["Cu-Cu"].weights == alone.weights
+    assert isinstance(model["Zr-Cu"], BondGPR)
+    rest, _ = _by_kind(points)["Cu-Cu"]
+    asked = model.predict_many(pd.DataFrame([x for x, _ in points]))
+    assert asked[rest.index].tolist() == alone.predict_many(rest).tolist()
+
+
+def test_a_value_that_is_no_number_refuses_its_type_and_later_ones():
+    points = _points(30)
+    points[5][0]["s1"] = "far"  # an Al-Al
+    model = ByBondType(None, {"Zr-Cu": BondGPR(components=0)})
+    with pytest.raises(ValueError, match="far"):
+        model.learn_many(pd.DataFrame([x for x, _ in points]), pd.Series([y for _, y in points]))
+    assert "Al-Al" not in model.types
+    points[5][0]["s1"] = float("nan")
+    with pytest.raises(ValueError, match="finite numbers throughout"):
+        ByBondType().learn_many(pd.DataFrame([x for x, _ in points]), pd.Series([y for _, y in points]))
+
+
 def test_arrays_are_predicted_as_rows_and_an_unseen_type_is_not_a_number():
     model = _taught()
     asked = [x for x, _ in _points(30, seed=1)]

@@ -55,9 +55,9 @@ class Posterior:
         self.gram = np.zeros((size, size), order="F")
         self.moment = np.zeros(size)
         self.coefficients = np.zeros(size)
-        # The covariance, or until it is asked for after a solution, the Cholesky factor of its inverse.
-        self.matrix = np.zeros((size, size), order="F")
-        self.matrix[np.diag_indices(size)] = 1.0 / noise
+        # The covariance, or until it is asked for after a solution, the Cholesky factor of its inverse. None is the
+        # prior's: many that are learned at once never need it.
+        self.matrix: np.ndarray | None = None
         self.inverted = True
 
     @property
@@ -110,9 +110,10 @@ class Posterior:
         self.residual += float(y.dot(y)) + before - float(self.coefficients.dot(self.moment))
 
     def _solve(self) -> None:
-        precision = self.gram.copy(order="F")
-        diagonal = np.diag_indices(len(precision))
-        precision[diagonal] += max(self.noise, _LEAST * float(precision[diagonal].max()))
+        precision = np.empty_like(self.gram) if self.matrix is None else self.matrix  # whose memory is at hand
+        np.copyto(precision, self.gram)
+        diagonal = np.einsum("ii->i", precision)
+        diagonal += max(self.noise, _LEAST * float(diagonal.max()))
         self.matrix, failed = lapack.dpotrf(precision, lower=1, overwrite_a=1, clean=0)
         if failed:
             raise ArithmeticError("the sums of squares of this model have overflowed: rebuild it from its observations")
@@ -120,7 +121,10 @@ class Posterior:
         self.inverted = False
 
     def _covariance(self) -> np.ndarray:
-        if not self.inverted:
+        if self.matrix is None:
+            self.matrix = np.zeros_like(self.gram)
+            np.einsum("ii->i", self.matrix)[:] = 1.0 / self.noise
+        elif not self.inverted:
             self.matrix, _ = lapack.dpotri(self.matrix, lower=1, overwrite_c=1)
             self.inverted = True
         return self.matrix

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from river import base
 
+from ._bond_features import bonds_of
 from .bond_gpr import BondGPR
 
 if TYPE_CHECKING:
@@ -113,10 +114,11 @@ class ByBondType(base.Regressor):
 
     def learn_many(self, X: pd.DataFrame, y: pd.Series) -> None:
         """Learn one bond a row, types in the order of their first bond. All rows are learned, or none of a type."""
+        table = _Table(X, y, self.feature)
         for kind, rows in self._groups(X).items():
             learner = self._learners.get(kind)
             learner = self._new(kind) if learner is None else learner
-            learner.learn_many(X.iloc[rows], y.iloc[rows])
+            table.teach(learner, rows)
             self._learners[kind] = learner
 
     def predict_many(self, X: pd.DataFrame) -> pd.Series:
@@ -194,16 +196,34 @@ class ByBondType(base.Regressor):
     def _groups(self, X: pd.DataFrame) -> dict[str, np.ndarray]:
         if self.feature not in X.columns:
             raise ValueError(f"a bond has a type, but there is no column {self.feature}")
-        kinds = X[self.feature].to_numpy()
-        for kind in kinds.tolist():
+        groups: dict[str, list[int]] = {}
+        for row, kind in enumerate(X[self.feature].tolist()):
             if type(kind) is not str:
                 raise ValueError(f"{self.feature} is a type of bond such as 'Zr-Cu'; got {kind!r}")
-        return {kind: np.flatnonzero(kinds == kind) for kind in dict.fromkeys(kinds.tolist())}
+            groups.setdefault(kind, []).append(row)
+        return {kind: np.array(rows) for kind, rows in groups.items()}
 
     def _series(self, X: pd.DataFrame, method: str) -> pd.Series:
         import pandas as pd
 
-        values = np.full(len(X), np.nan)
-        for kind, rows in self._groups(X).items():
-            values[rows] = getattr(self._ask(kind), method)(X.iloc[rows]).to_numpy()
+        values, groups, rest = np.full(len(X), np.nan), self._groups(X), X.drop(columns=self.feature)
+        for kind, rows in groups.items():
+            values[rows] = getattr(self._ask(kind), method)(rest.iloc[rows]).to_numpy()
         return pd.Series(values, index=X.index)
+
+
+class _Table:
+    """Bonds with their strengths, of which each estimator learns some rows; taken apart once for all `BondGPR`."""
+
+    def __init__(self, X: pd.DataFrame, y: pd.Series, feature: str) -> None:
+        self._frame, self._series, self._feature = X, y, feature
+        self._arrays: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+
+    def teach(self, learner: Any, rows: np.ndarray) -> None:
+        if not isinstance(learner, BondGPR):
+            learner.learn_many(self._frame.iloc[rows].drop(columns=self._feature), self._series.iloc[rows])
+            return
+        most = learner.components
+        if most not in self._arrays:
+            self._arrays[most] = (*bonds_of(self._frame, most), np.asarray(self._series, dtype=float))
+        learner.learn_arrays(*(column[rows] for column in self._arrays[most]))

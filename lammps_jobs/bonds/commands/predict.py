@@ -2,7 +2,8 @@
 
 The model comes from a server, by name, or from a file that `tailrace download NAME --to FILE` or
 `tailrace.Client().model(NAME).download(FILE)` saved. It is a pickle, and reading one runs what it says: use only what
-comes from a server that you trust.
+comes from a server that you trust. Bonds are described as the model's stream on the server has it; for a model from a
+file, by --definition.
 
 OUTPUT is read by what reads LOBSTER's bond lists; OUTPUT.sd.csv beside it has each bond's standard deviation.
 """
@@ -11,7 +12,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lammps_jobs.bonds.definition import Definition
 
 SUMMARY = "predict the bond strengths of a structure or dump, in LOBSTER's format"
 
@@ -24,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--model-file", type=Path, metavar="FILE", help="a downloaded model")
     parser.add_argument("--server", metavar="URL", help="the server (default: TAILRACE_URL)")
     parser.add_argument(
-        "--definition", type=Path, metavar="FILE", help="JSON of the descriptor that the model learned (default: ours)"
+        "--definition",
+        type=Path,
+        metavar="FILE",
+        help="JSON of the descriptor that a model from a file learned (default: ours); the server knows it of its models",
     )
     parser.add_argument("--types", nargs="+", metavar="EL", help="elements of LAMMPS's atom types 1, 2, …")
     parser.add_argument("--frame", type=int, default=-1, metavar="N", help="of a file with several (default: the last)")
@@ -45,7 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from lammps_jobs.bonds import structures
-    from lammps_jobs.bonds.definition import DEFAULT, Definition
     from lammps_jobs.bonds.errors import Refused
     from lammps_jobs.bonds.predict import predict
     from lammps_jobs.bonds.progress import bar
@@ -56,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise Refused(f"--{name} {value}: expected at least 1")
-    definition = Definition.from_json(options.definition.read_bytes()) if options.definition else DEFAULT
+    definition = _definition(options)
     estimator = _estimator(options)
     structure = structures.read(options.structure, types=options.types, frame=options.frame)
     with bar("Predicting", len(structure), "atoms") as progress:
@@ -78,6 +84,24 @@ def run(options: argparse.Namespace) -> int:
     left = f"; left out: {', '.join(f'{count:,} {kind}' for kind, count in skipped.items())}" if skipped else ""
     print(f"{len(found):,} bonds of {len(structure):,} atoms in {options.output}, uncertainties in {beside}{left}.")
     return 0
+
+
+def _definition(options: argparse.Namespace) -> Definition:
+    from tailrace.server import Server
+
+    from lammps_jobs.bonds.definition import DEFAULT, Definition
+    from lammps_jobs.bonds.errors import Refused
+    from lammps_jobs.bonds.served_definition import definition_of_model
+
+    chosen = None
+    if options.definition is not None:
+        try:
+            chosen = Definition.from_json(options.definition.read_bytes())
+        except Refused as refused:
+            raise Refused(refused.reason, refused.path or options.definition) from refused
+    if options.model is not None:
+        return definition_of_model(Server(options.server), options.model, chosen)
+    return DEFAULT if chosen is None else chosen
 
 
 def _estimator(options: argparse.Namespace) -> Any:

@@ -4,6 +4,7 @@ from server.api.v1.openapi import Spec, ref
 from server.api.v1.schemas import (
     COUNT,
     DESCRIPTOR,
+    FEATURES,
     MAYBE_NUMBER,
     MAYBE_TEXT,
     NAME,
@@ -146,6 +147,17 @@ COVERAGE = record(
         "cells": {"type": "object", "additionalProperties": record(_ROW)},
     }
 )
+_CANDIDATE_ROW = {
+    name: _ROW[name] for name in ("learned", "tested", "refused", "std", "distance", "farthest", "covered")
+} | {"tested": {**COUNT, "description": "Bonds that were asked about"}}
+CANDIDATE_COVERAGE = record(
+    {
+        "model": TEXT,
+        "at": {**COUNT, "description": "The last observation that the model had learned"},
+        "types": {"type": "object", "additionalProperties": record({**_CANDIDATE_ROW, "reach": MAYBE_NUMBER})},
+        "all": record(_CANDIDATE_ROW),
+    }
+)
 
 SCHEMAS: dict[str, Spec] = {
     "NewDescriptor": record(
@@ -178,5 +190,11 @@ SCHEMAS: dict[str, Spec] = {
     ),
     "DatabaseList": listing("databases", "Database"),
     "Coverage": COVERAGE,
+    "Candidate": record(
+        {"xs": {"type": "array", "items": FEATURES, "minItems": 1}},
+        {"descriptor": DESCRIPTOR},
+        closed=True,
+    ),
+    "CandidateCoverage": CANDIDATE_COVERAGE,
     "CellPage": record({"stream": TEXT, "next": MAYBE_TEXT, "cells": {"type": "array", "items": ref("CellSummary")}}),
 }

@@ -4,8 +4,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from server.api import caller
+from server.api.candidate import Candidate
+from server.api.codec import only
 from server.api.coverage import Coverage
-from server.api.v1 import query
+from server.api.v1 import hot, query
 from server.api.v1.databases import reached
 from server.api.v1.openapi import documented, in_query, one_of_path
 from server.api.v1.view import View
@@ -39,3 +41,24 @@ class ModelCoverage(View):
         caller.check_model(asked, name)
         database = query.text(asked, "database")
         return Response(Coverage(name, None if database is None else reached(asked, database)).shown())
+
+    @documented(
+        "getCoverageOfCell",
+        "How far the bonds of a cell without labels lie from what a model learned, and how unsure it is of them",
+        "For `xs`, the features of each bond as an observation would have them, by type and of all together. Nothing of it "
+        "is stored or learned. `distance`, `farthest`, `reach`, `covered` and `std` are those of `getCoverage`, and no cell "
+        "is left out. Where the stream has a descriptor, the request names it, and each vector has just the numbers that "
+        "the learned ones have.",
+        parameters=[one_of_path("name", "The model")],
+        body="Candidate",
+        answers={200: "CandidateCoverage"},
+        errors=(404, 409),
+    )
+    def post(self, request: Request, name: str) -> Response:
+        asked = request._request
+        query.only(asked, ())
+        caller.check_model(asked, name)
+        payload = self.payload(request)
+        only(payload, "xs", "descriptor", required=("xs",))
+        descriptor = hot.named_descriptor(payload)
+        return Response(Candidate(name, payload["xs"], descriptor).shown())

@@ -38,7 +38,7 @@ urlpatterns = [
     path("databases/", allow(Databases.as_view(), get="read", post="create")),
     path("databases/<str:name>/", allow(OneDatabase.as_view(), get="read")),
     path("databases/<str:name>/observations/", allow(DatabaseObservations.as_view(), get="read")),
-    path("models/<str:name>/coverage/", allow(ModelCoverage.as_view(), get="read")),
+    path("models/<str:name>/coverage/", allow(ModelCoverage.as_view(), get="read", post="read")),
     path("events/", allow(Events.as_view(), get="read")),
     # What SIGNED_IN lets in is looked at by the view: their own tokens and sign-ins, by scope, and admins everybody's.
     path("me/", allow(Me.as_view(), get=SIGNED_IN)),

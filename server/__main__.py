@@ -1,10 +1,10 @@
-"""``python -m server``: migrate, then serve with gunicorn or granian as the settings say."""
+"""``python -m server``: wait for the database, migrate, then serve with gunicorn or granian as the settings say."""
 
 import os
 import sys
 from importlib.util import find_spec
 
-from server import config, database
+from server import config, logs
 
 MOST_CONNECTIONS = 1000
 """granian: connections of a worker, idle ones among them; gunicorn's default."""
@@ -23,6 +23,7 @@ def command(settings: config.Config) -> list[str]:
             sys.executable, "-m", "granian", "--interface", "wsgi",
             "--host", host.strip("[]"), "--port", port,
             "--workers", str(settings.workers), "--blocking-threads", str(settings.threads),
+            "--respawn-failed-workers",
             "--backpressure", str(MOST_CONNECTIONS),
             "--http", "1", "--no-ws", "--http1-buffer-size", str(MOST_HEADERS),
             "--http1-header-read-timeout", str(round(settings.request_seconds * 1000)),
@@ -47,33 +48,41 @@ def main() -> None:
         sys.exit(f"tailrace: {exc.filename}: {exc.strerror}; set TAILRACE_VAR_DIR to a directory that can be written")
     if find_spec(settings.server) is None:
         sys.exit(f"tailrace: TAILRACE_SERVER={settings.server} is not installed: run `make setup`")
+    if settings.traces and find_spec("opentelemetry") is None:
+        sys.exit(
+            "tailrace: an endpoint for traces is set, and OpenTelemetry is not installed: "
+            "run `pip install -r requirements/tracing.txt`, or unset TAILRACE_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_ENDPOINT"
+        )
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "server.settings")
-    migrate(settings)
-    print(
+    prepare(settings)
+    serves = (
         f"Tailrace serves on http://{settings.bind}/ with {settings.server}, {settings.workers} × {settings.threads} threads, "
-        f"{'open to all' if settings.auth == 'open' else 'tokens required'}; docs at http://{settings.bind}/api/v1/docs/",
-        flush=True,
+        f"{'open to all' if settings.auth == 'open' else 'tokens required'}; docs at http://{settings.bind}/api/v1/docs/"
     )
+    print(logs.line(serves), flush=True)
     argv = command(settings)
     os.execv(argv[0], argv)
 
 
-def migrate(settings: config.Config) -> None:
-    """Bring the database's tables up to date, and say so if nobody could come in."""
+def prepare(settings: config.Config) -> None:
+    """Have the database ready, and say so if nobody could come in."""
     import django
     from django.db import DatabaseError
 
     django.setup()
     from django.contrib.auth.models import User
 
+    from server import startup
+
     try:
-        with database.alone(settings):
-            database.migrate()
+        startup.prepare(settings)
         nobody = settings.auth == "required" and not settings.oidc_issuer and not User.objects.exists()
+    except startup.CannotStart as exc:
+        sys.exit(f"tailrace: {exc}")
     except DatabaseError as exc:
-        sys.exit(f"tailrace: the database can't be reached: {' '.join(str(exc).split())}; check TAILRACE_DATABASE_URL")
+        sys.exit(f"tailrace: the database can't be used: {' '.join(str(exc).split())}; check TAILRACE_DATABASE_URL")
     if nobody:
-        print("tailrace: nobody can come in yet: `manage.py init` makes the first admin", file=sys.stderr, flush=True)
+        startup.say("nobody can come in yet: `manage.py init` makes the first admin")
 
 
 if __name__ == "__main__":

@@ -10,13 +10,16 @@ import os
 import secrets
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 PREFIX = "TAILRACE_"
 ROOT = Path(__file__).resolve().parent.parent
+
+STANDARD_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""OpenTelemetry's own names for where traces are sent."""
 
 ROLES = ("viewer", "researcher", "moderator", "admin")
 """As :mod:`server.accounts.roles` has them, which needs a configured Django."""
@@ -39,6 +42,9 @@ class Config(BaseModel):
     _mask_wrapped: ClassVar[bool] = True
 
     database_url: str = Field("", description="Database; empty means SQLite in `VAR_DIR`")
+    database_wait_seconds: float = Field(
+        60, ge=0, le=3600, description="How long a start waits for a database that can't be reached or can't store, s"
+    )
     var_dir: Path = Field(ROOT / "var", description="Directory for the SQLite database and run-time files")
     bind: str = Field("127.0.0.1:8080", description="Address and port to listen on")
     server: Literal["gunicorn", "granian"] = Field("gunicorn", description="WSGI server")
@@ -107,6 +113,24 @@ class Config(BaseModel):
     event_streams_per_caller: int = Field(4, ge=1, description="Event streams of one token or person in one process")
     admin_user: str = Field("", description="`manage.py init`: name of the first admin")
     admin_password_file: Path | None = Field(None, description="`manage.py init`: file that holds their password")
+    frozen_model: Path | None = Field(
+        None, description="File of a frozen model (`manage.py freeze`), which is all that this server predicts with"
+    )
+    invocations_model: str = Field(
+        "", description="SageMaker's contract: model that `POST /invocations` asks; empty: the frozen one, if any"
+    )
+    stuck_seconds: float = Field(
+        120, ge=2, description="A process in which nothing moves for so long, s, is stuck; after as long again it ends"
+    )
+    metrics: Literal["token", "open", "off"] = Field(
+        "token", description="Who may read `/metrics`: whoever shows a token to `read`, everybody, nobody"
+    )
+    metrics_models: int = Field(1_000, ge=0, description="Most models, and most streams, with metrics of their own")
+    otlp_endpoint: str = Field(
+        "", description="Where OpenTelemetry traces are sent by OTLP over HTTP; empty: as `OTEL_EXPORTER_OTLP_…` say"
+    )
+    access_log: bool = Field(False, description="Log a line for every request")
+    log_format: Literal["text", "json"] = Field("text", description="What log lines are")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged")
 
     @field_validator("bind")
@@ -155,6 +179,14 @@ class Config(BaseModel):
             raise ValueError("expected the https:// address that the issuer calls itself, without a query")
         return value
 
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_an_endpoint(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and not (parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)):
+            raise ValueError("expected the http:// or https:// address of a collector, such as http://127.0.0.1:4318")
+        return value
+
     @field_validator("oidc_scopes")
     @classmethod
     def _has_openid(cls, value: str) -> str:
@@ -170,6 +202,12 @@ class Config(BaseModel):
             if not equals or not group or role not in ROLES:
                 raise ValueError(f"{entry.strip()!r} isn't GROUP=ROLE with a role of {', '.join(ROLES)}")
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keeps_nothing_that_is_frozen(cls, values: Any) -> Any:
+        """By itself a frozen server keeps no predictions until labels come that it would refuse."""
+        return {"generate_identifiers": False, **values} if values.get("frozen_model") else values
 
     @model_validator(mode="after")
     def _can_sign_people_in(self) -> "Config":
@@ -237,6 +275,11 @@ class Config(BaseModel):
     @property
     def event_stream_limit(self) -> int:
         return self.event_streams or max(1, self.threads // 2)
+
+    @property
+    def traces(self) -> bool:
+        """Whether an endpoint for traces is set, by our name or by OpenTelemetry's own."""
+        return bool(self.otlp_endpoint) or any(os.environ.get(name) for name in STANDARD_ENDPOINTS)
 
     @property
     def trusted(self) -> tuple[str, ...]:

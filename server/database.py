@@ -24,12 +24,15 @@ def alone(settings: Config) -> Iterator[None]:
     with open(settings.var_dir / "migrate.lock", "w") as file, connection.cursor() as cursor:
         fcntl.flock(file, fcntl.LOCK_EX)
         if connection.vendor == "postgresql":
+            # However long the others take, and then what the tables' users do.
+            cursor.execute("SET lock_timeout = 0")
             cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         try:
             yield
         finally:
             if connection.vendor == "postgresql":
                 cursor.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
+                cursor.execute("RESET lock_timeout")
 
 
 def migrate() -> None:

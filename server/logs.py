@@ -2,11 +2,15 @@
 taken out as the line is written.
 """
 
+import json
 import logging
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from gunicorn import glogging
+
+from server import config
 
 _CREDENTIALS = [
     (re.compile(r"\b(tr[cr]_)\w{8,}"), r"\1…"),  # tokens, refresh tokens
@@ -32,8 +36,56 @@ class Line(logging.Formatter):
         return scrubbed(super().format(record))
 
 
+class JsonLine(logging.Formatter):
+    """One log line as a JSON object, whatever is in it; each of its strings is scrubbed before it is encoded."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "process": record.process,
+            "thread": record.threadName,
+            "request_id": getattr(record, "request_id", None),
+            **getattr(record, "said", {}),
+        }
+        if record.exc_info:
+            said["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            said["stack"] = self.formatStack(record.stack_info)
+        clean = {
+            name: scrubbed(value) if isinstance(value, str) else value
+            for name, value in said.items()
+            if value is not None
+        }
+        return json.dumps(clean, ensure_ascii=False, default=str)
+
+
+class OfRequest(logging.Filter):
+    """Gives each line the id of the request that its thread answers, if it answers one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        from server.accounts import actor  # gunicorn and granian read this module before there is a Django
+
+        request = actor.request.get()
+        record.request_id = None if request is None else getattr(request, "request_id", None)
+        return True
+
+
+def formatter(fmt: str | None = None, datefmt: str | None = None) -> logging.Formatter:
+    """What writes lines as ``TAILRACE_LOG_FORMAT`` says; ``fmt`` and ``datefmt`` are for text."""
+    return JsonLine() if config.load().log_format == "json" else Line(fmt, datefmt)
+
+
+def line(message: str) -> str:
+    """A message as a log line, for what is said before there is a log."""
+    record = logging.LogRecord("server", logging.INFO, "", 0, message, None, None)
+    return formatter("%(message)s").format(record)
+
+
 class GunicornLogger(glogging.Logger):
-    """gunicorn's own lines, in its own form, scrubbed."""
+    """gunicorn's own lines, in its own form or as JSON, scrubbed."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -41,4 +93,4 @@ class GunicornLogger(glogging.Logger):
             for handler in log.handlers:
                 form = handler.formatter
                 if form is not None:
-                    handler.setFormatter(Line(form._fmt, form.datefmt))
+                    handler.setFormatter(formatter(form._fmt, form.datefmt))

@@ -1,5 +1,6 @@
 """What a server process does to itself once it has loaded everything: measured choices, each worth a part of the rate."""
 
+import errno
 import fcntl
 import gc
 import os
@@ -9,7 +10,10 @@ import time
 import zlib
 from pathlib import Path
 
-_held: list[int] = []
+MOST_ON_ONE_CPU = 16
+"""Servers of one machine that share a CPU before the kernel had better say who runs where."""
+
+_held: list[tuple[int, socket.socket]] = []
 """Locks that are held for as long as the process lives."""
 
 
@@ -77,16 +81,29 @@ def _prepare_listeners(seconds: float) -> int:
 
 
 def _take_one_of(cpus: list[int], directory: Path) -> None:
-    first = zlib.crc32(str(directory).encode())  # another server on this machine starts elsewhere
-    for number in range(len(cpus)):
-        cpu = cpus[(first + number) % len(cpus)]
-        descriptor = os.open(directory / f"cpu-{cpu}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    """Of the CPUs that no other worker of this server has, one that the fewest servers of this machine keep busy."""
+    # A server in another container can't be seen from here, but begins its search elsewhere.
+    first = zlib.crc32(f"{socket.gethostname()} {directory}".encode())
+    turned = [cpus[(first + number) % len(cpus)] for number in range(len(cpus))]
+    for others in range(MOST_ON_ONE_CPU):
+        for cpu in turned:
+            if _take(cpu, others, directory):
+                for task in os.listdir("/proc/self/task"):  # granian's threads are there already
+                    os.sched_setaffinity(int(task), {cpu})
+                return
+
+
+def _take(cpu: int, others: int, directory: Path) -> bool:
+    """Whether this process is now the one of its server, and of this machine the one after so many others, on the CPU."""
+    descriptor = os.open(directory / f"cpu-{cpu}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    place = socket.socket(socket.AF_UNIX)  # its name is gone with the process, as a lock is
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        place.bind(f"\0tailrace-cpu-{cpu}-{others}")
+    except OSError as exc:
+        if exc.errno in (errno.EWOULDBLOCK, errno.EADDRINUSE):
             os.close(descriptor)
-            continue
-        _held.append(descriptor)
-        for task in os.listdir("/proc/self/task"):  # granian's threads are there already
-            os.sched_setaffinity(int(task), {cpu})
-        return
+            place.close()
+            return False
+    _held.append((descriptor, place))
+    return True

@@ -6,6 +6,7 @@ from datetime import timedelta
 import dj_database_url
 
 from server import config
+from server.probes import PROBES
 
 try:
     TAILRACE = config.load()
@@ -48,9 +49,14 @@ INSTALLED_APPS = [
     "server.cells",
     "server.api",
     "server.dashboard.apps.Dashboard",
+    "server.operations",
 ]
 
 MIDDLEWARE = [
+    # These watch; each is there only where it is asked for.
+    "server.operations.traces.Tracing",
+    "server.operations.counting.Counting",
+    "server.operations.access_log.AccessLog",
     "server.api.middleware.Envelope",
     # For pages alone: calls of the API go from the envelope straight to the guard.
     "django.middleware.security.SecurityMiddleware",
@@ -94,7 +100,23 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         # FULL: a commit is on disk before it is acknowledged. A large cache and mmap keep reads off the disk.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-65536;",
     }
-elif DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
+elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    # Neither side waits for ever for the other where the network or a machine between them is gone, as their kernels would
+    # for hours; meanwhile a dead pod's transaction would keep its stream from all others. `?options=…` in the address takes
+    # the place of the server's part; a blank, for a pooler that takes none.
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
+        "options": "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+        " -c tcp_user_timeout=20s -c lock_timeout=60s",
+        **DATABASES["default"].get("OPTIONS", {}),
+    }
+    if not DATABASES["default"]["OPTIONS"]["options"].strip():
+        del DATABASES["default"]["OPTIONS"]["options"]
+else:
     sys.exit(f"tailrace: TAILRACE_DATABASE_URL: expected sqlite or postgresql, got {_url.partition(':')[0]}")
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -143,7 +165,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 SECURE_SSL_REDIRECT = TAILRACE.behind_tls
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_REDIRECT_EXEMPT = [rf"^{path[1:]}$" for path in PROBES]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if TAILRACE.behind_tls else 0
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
@@ -176,8 +198,9 @@ SPECTACULAR_SETTINGS = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "server.logs.Line", "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"of_request": {"()": "server.logs.OfRequest"}},
+    "formatters": {"line": {"()": "server.logs.formatter", "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["of_request"]}},
     "root": {"handlers": ["stderr"], "level": TAILRACE.log_level},
     "loggers": {
         "django.request": {"level": "ERROR"},

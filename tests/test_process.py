@@ -1,11 +1,16 @@
 """What a server process does to itself: each worker on a CPU of its own."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
+from collections import Counter
 
 import psutil
 import pytest
+
+from tests.serving import ROOT
 
 pytestmark = pytest.mark.one_database
 
@@ -26,6 +31,41 @@ def test_each_worker_has_a_cpu_of_its_own(serve, kind):
     while len(own()) < 2 and time.monotonic() < deadline:
         threading.Event().wait(0.05)
     assert len(set(own())) == len(own()) == 2
+
+
+SETTLE = """
+import os, signal, sys
+from pathlib import Path
+from server import process
+settled = []
+for directory in sys.argv[1:]:
+    reading, writing = os.pipe()
+    settled.append(os.fork())
+    if settled[-1] == 0:
+        process.settle(Path(directory), pin=True, workers=1)
+        os.write(writing, " ".join(map(str, os.sched_getaffinity(0))).encode())
+        signal.pause()
+    print(os.read(reading, 1000).decode())
+for number in settled:
+    os.kill(number, signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU leaves nothing to choose")
+def test_servers_of_one_machine_spread_over_its_cpus(tmp_path):
+    cpus = os.sched_getaffinity(0)
+    directories = [tmp_path / str(number) for number in range(2 * len(cpus))]
+    for directory in directories:
+        directory.mkdir()
+    alone = ("unshare", "--map-root-user", "--net")  # no other test's servers are seen from there
+    done = subprocess.run(
+        [*alone, sys.executable, "-c", SETTLE, *map(str, directories)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Counter(done.stdout.split()) == dict.fromkeys(map(str, cpus), 2)
 
 
 @pytest.mark.parametrize("settings", [{"pin_workers": "false", "workers": 1}, {"workers": os.cpu_count() + 1}])

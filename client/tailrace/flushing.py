@@ -26,6 +26,9 @@ PER_REQUEST = 500
 
 BYTES_PER_REQUEST = 4 * 2**20
 BYTES_AT_ONCE = 64 * 2**20
+LATE = "X-Tailrace-Spooled"
+"""Header that tells the server, which counts it, how many seconds the oldest observation of a request waited here."""
+
 OF_ONE_STREAM = (403, 404)
 """Statuses by which a server refuses a stream and says nothing of the others."""
 
@@ -41,6 +44,7 @@ class _Waiting(NamedTuple):
     path: str
     observation: dict[str, Any]
     size: int
+    since: float
 
 
 class _Spoiled(Exception):
@@ -111,8 +115,9 @@ def _deliver(spool: Spool, server: Server, stream: str, batch: list[_Waiting], e
     while parts and (left := ends - time.monotonic()) > 0:
         part = parts.pop(0)
         body = {"observations": [one.observation for one in part]} if len(part) > 1 else part[0].observation
+        headers = {LATE: str(max(0, int(time.time() - min(one.since for one in part))))}
         try:
-            answer = server.request("POST", observations_path(stream), body, deadline=left)
+            answer = server.request("POST", observations_path(stream), body, deadline=left, headers=headers)
         except Refused as error:
             if not error.for_good:
                 raise
@@ -140,6 +145,7 @@ def _apart(part: list[_Waiting], field: str | None) -> list[list[_Waiting]]:
 def _read(path: str) -> tuple[str, _Waiting]:
     with open(path, "rb") as file:
         data = file.read()
+        since = os.fstat(file.fileno()).st_mtime
     try:
         content = json.loads(data)
         stream, observation = content["stream"], content["observation"]
@@ -147,7 +153,7 @@ def _read(path: str) -> tuple[str, _Waiting]:
         raise _Spoiled(path) from None
     if not (isinstance(stream, str) and isinstance(observation, dict) and observation.get("key")):
         raise _Spoiled(path)
-    return stream, _Waiting(path, observation, len(data))
+    return stream, _Waiting(path, observation, len(data), since)
 
 
 def _remove(path: str) -> None:

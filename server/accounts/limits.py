@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from server.accounts import addresses
 from server.accounts.identity import Identity
 from server.config import Config
+from server.probes import PROBES
 from server.streams.errors import TooMany
 
 clock = time.monotonic
@@ -61,9 +62,6 @@ CALLERS = Window(1)
 
 STRANGERS = Window(60)
 """Requests a minute without a credential that holds, by address and by what was asked for or shown."""
-
-HEALTH = "/healthz"
-"""Where probes come as often as they like: it costs nothing and tells nothing."""
 
 _room = threading.BoundedSemaphore()
 """For the strangers that may be sending something at the same time."""
@@ -112,7 +110,7 @@ def admit_stranger(request: HttpRequest) -> None:
     TooMany
         As :func:`count_stranger`, or if so many are at it already.
     """
-    if not STRANGERS.most or request.path_info == HEALTH:
+    if not STRANGERS.most or request.path_info in PROBES:
         return
     count_stranger(request, getattr(request.resolver_match, "route", ""))
     if request.method in ("GET", "HEAD", "OPTIONS"):

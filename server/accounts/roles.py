@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission, User
-from django.db import connection
+from django.db import connection, transaction
 
 ROLES: dict[str, tuple[str, ...]] = {
     "viewer": ("read",),
@@ -51,6 +51,13 @@ def give(user: User, role: str) -> None:
         user.groups.add(Group.objects.get(name=role))
 
 
+def are_made() -> bool:
+    """Whether the groups are there, and every permission that there is."""
+    own = Permission.objects.filter(content_type__app_label="accounts", codename__in=ALL)
+    return own.count() == len(ALL) and Group.objects.filter(name__in=ROLES).count() == len(ROLES)
+
+
+@transaction.atomic
 def make_groups(sender: Any, using: str = "default", **kwargs: Any) -> None:
     """Make the groups after a migration, and give those that are new their permissions."""
     create_permissions(sender, verbosity=0, using=using)

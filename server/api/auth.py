@@ -7,19 +7,23 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from server.accounts import actor, callers, jwt, limits, tokens, uses
-from server.accounts.access import PUBLIC, SIGNED_IN
+from server.accounts import callers, jwt, limits, tokens, uses
+from server.accounts.access import FOR_PROGRAMS, PUBLIC, SIGNED_IN
 from server.accounts.identity import Identity
 from server.api.errors import request_id, respond
-from server.streams.errors import Forbidden, Unauthenticated
+from server.streams.errors import Conflict, Forbidden, Unauthenticated
+from server.streams.locks import give_up
 
 logger = logging.getLogger(__name__)
 
-GUARDED = "/api/"
+GUARDED = FOR_PROGRAMS
 HANDSHAKE = "/api/auth/token/"
+CHANGES = frozenset(("learn", "create", "change_own", "change_any", "retract"))
+"""Permissions for what a server with a frozen model does for nobody."""
 
 
 class Challenge(Unauthenticated):
@@ -46,6 +50,7 @@ class Guard:
         self.get_response = get_response
         Guard.shortcut = staticmethod(get_response)  # type: ignore[assignment]
         self.is_open = settings.TAILRACE.auth == "open"  # read once: each look at Django's settings takes 2 µs
+        self.is_frozen = settings.TAILRACE.frozen_model is not None
         limits.begin(settings.TAILRACE)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -54,11 +59,15 @@ class Guard:
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
         """Let the request pass (None), or answer it in the view's place."""
         request.identity = None  # type: ignore[attr-defined]
-        actor.request.set(request)
         if not request.path_info.startswith(GUARDED):
             return None
         try:
             needed = needs(request, view)
+            if self.is_frozen and needed in CHANGES:
+                raise Conflict(
+                    "this server has a frozen copy of a model: it predicts, and neither learns nor changes anything",
+                    code="frozen",
+                )
             if needed is PUBLIC:
                 if request.path_info != HANDSHAKE:  # which counts those alone whose credential doesn't hold
                     limits.admit_stranger(request)
@@ -66,7 +75,9 @@ class Guard:
                 check_origin(request)
             else:
                 request.needed = needed  # type: ignore[attr-defined]
-                identity = admit(request, needed, may_be_stale=view.is_hot and request.method == "POST")
+                identity = admit(
+                    request, needed, may_be_stale=view.is_hot and request.method == "POST", watches=view.watches
+                )
                 request.identity = identity  # type: ignore[attr-defined]
                 limits.count_caller(identity)
         except Exception as exc:  # process_exception hears of views alone
@@ -104,13 +115,15 @@ def needs(request: HttpRequest, view: Any) -> str:
     return access.get("GET" if method == "HEAD" else method, SIGNED_IN)  # the view says which methods it takes
 
 
-def admit(request: HttpRequest, needed: str, *, may_be_stale: bool = False) -> Identity:
+def admit(request: HttpRequest, needed: str, *, may_be_stale: bool = False, watches: bool = False) -> Identity:
     """Who is calling, if they may.
 
     Parameters
     ----------
     may_be_stale
         Take what this process remembers of the caller: the view will hold it against the present generation.
+    watches
+        Take it where the database can't say.
 
     Raises
     ------
@@ -128,7 +141,13 @@ def admit(request: HttpRequest, needed: str, *, may_be_stale: bool = False) -> I
         identity = callers.remembered(credential)
         if identity is not None and needed in identity.permissions:
             return identity
-    identity = callers.verified(credential)
+    try:
+        identity = callers.verified(credential)
+    except (DatabaseError, InterfaceError) as exc:
+        identity = callers.remembered(credential) if watches else None
+        if identity is None:
+            raise
+        give_up(exc)
     if identity is None:
         raise refusal(request)
     uses.note(identity)

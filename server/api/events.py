@@ -24,6 +24,7 @@ from server.accounts.identity import Identity
 from server.api import caller
 from server.api.errors import request_id
 from server.api.event_log import Position, Reader, Row, now
+from server.stopping import STOPPING
 from server.streams.codec import dumps
 from server.streams.errors import TooMany, Unavailable
 from server.streams.locks import give_up
@@ -38,9 +39,6 @@ HEARTBEAT = 15.0
 """Seconds after which something is sent in any case, so that a client that has gone is noticed."""
 
 COMMENT = b":\n\n"
-
-STOPPING = threading.Event()
-"""Set when this process is to end: its event streams end too, and their clients come back to another."""
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 
@@ -237,7 +235,7 @@ def end_with_process() -> None:
     """End all event streams when this process is told to stop, whichever server handles its signals.
 
     Python writes the number of every signal to a pipe, if nobody else wanted it to (gunicorn does: its worker class
-    calls :data:`STOPPING` by itself).
+    sets :data:`STOPPING` by itself).
     """
     if threading.current_thread() is not threading.main_thread():
         return

@@ -1,18 +1,12 @@
-"""The door: health, a page that says where things are, and errors that no view answers."""
+"""The door: a page that says where things are, and errors that no view answers."""
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import Resolver404, resolve
 
-from server.api.codec import answer
 from server.api.errors import InternalError, respond
 from server.streams.errors import NotFound
-
-
-def healthz(request: HttpRequest) -> HttpResponse:
-    """GET /healthz: this process answers."""
-    return answer({"status": "ok"})
 
 
 def home(request: HttpRequest) -> HttpResponse:

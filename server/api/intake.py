@@ -13,11 +13,11 @@ from django.http.response import HttpResponseBase
 
 from server.api.codec import too_large
 from server.api.errors import respond
+from server.probes import PROBES
 from server.streams.errors import Invalid, TailraceError
 
 MOST_REMEMBERED = 64
-HEALTH = "/healthz"
-"""Whoever probes a server's health does so by its address."""
+METRICS = "/metrics"
 
 
 class LengthRequired(TailraceError):
@@ -37,6 +37,9 @@ class Intake:
     def __init__(self) -> None:
         self._most: int = settings.TAILRACE.max_body_bytes
         self._hosts: set[str] = set()
+        # Prometheus finds pods by their addresses; and where callers must show who they are, no browser does so for a page.
+        asks = settings.TAILRACE.auth == "required"
+        self._by_address = PROBES | {METRICS} if asks else PROBES
 
     def refusal(self, request: HttpRequest) -> HttpResponseBase | None:
         """The answer to a request that isn't to be served, after which its connection ends; None for all others."""
@@ -63,7 +66,7 @@ class Intake:
         if int(request.META.get("CONTENT_LENGTH") or 0) > self._most:
             raise too_large(request)
         host = request.META.get("HTTP_HOST", "")
-        if request.path_info == HEALTH:
+        if request.path_info in self._by_address:  # whoever probes a server does so by its address
             return
         try:
             request.get_host()

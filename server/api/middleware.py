@@ -55,6 +55,7 @@ class Envelope:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         given = request.META.get("HTTP_X_REQUEST_ID", "")
         request.request_id = given if given and _ID.match(given) else self.ids.next()  # type: ignore[attr-defined]
+        actor.request.set(request)
         if self.renew is not None:
             self.renew()
         if self.has_proxies:

@@ -10,12 +10,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.http.response import HttpResponseBase
 
 from server.accounts import limits, roles, sessions
-from server.accounts.access import PUBLIC, SIGNED_IN
+from server.accounts.access import FOR_PROGRAMS, PUBLIC, SIGNED_IN
 from server.dashboard import errors
 from server.streams.errors import Forbidden
-
-API = "/api/"
-"""What another guard stands before."""
 
 
 class Gate:
@@ -33,7 +30,7 @@ class Gate:
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
         """Let the request pass (None), or answer it in the view's place."""
-        if request.path_info.startswith(API):
+        if request.path_info.startswith(FOR_PROGRAMS):
             return None
         try:
             return admit(request, getattr(view, "access", None) or {})
@@ -42,7 +39,7 @@ class Gate:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """The page that says what went wrong in a view."""
-        return None if request.path_info.startswith(API) else errors.respond(exception, request)
+        return None if request.path_info.startswith(FOR_PROGRAMS) else errors.respond(exception, request)
 
 
 def admit(request: HttpRequest, access: dict[str, str]) -> HttpResponse | None:

@@ -18,6 +18,7 @@ from server.streams.codec import loads, text
 from server.streams.errors import Conflict, Gone, Invalid, NotFound
 from server.streams.log import Note, Point
 from server.streams.reading import OneRow
+from server.streams.tracing import Steps, Tracing
 from server.streams.validation import Checker, check_text, shown
 
 _find = OneRow(
@@ -106,7 +107,7 @@ def current(replicas: ReplicaSet, place: Place) -> Replica:
         raise
     replica = replicas.replicas.get(place.model_id)
     if replica is None:
-        raise NotFound("the model was deleted")
+        raise replicas.lost.get(place.model_id) or NotFound("the model was deleted")
     return replica
 
 
@@ -142,6 +143,7 @@ def predict(
     NotFound, Conflict, Invalid, Unavailable
         As :func:`find` does; Invalid also for features that can't be, and for what the estimator raises.
     """
+    steps = None if Tracing.tracer is None else Steps()
     place = place or find(name)
     replicas = SETS.of(place.stream_id)
     if identifier is not None:
@@ -151,7 +153,11 @@ def predict(
     predictions: list[Any] = []
     intervals: list[tuple[float, float] | None] = []
     with replicas.lock:
+        if steps is not None:
+            steps.end("wait")
         replica = current(replicas, place)
+        if steps is not None:
+            steps.end("catch_up")
         check: Checker = replicas.checker
         for x, field in zip(xs, fields, strict=True):
             check.x(x, field)
@@ -167,6 +173,9 @@ def predict(
                     f"model {name} can't predict {field}: {reason(exc)}", field=field, code="refused"
                 ) from exc
         at = replica.n
+    if steps is not None and Tracing.tracer is not None:
+        steps.end("estimate")
+        Tracing.tracer.note("predict", steps.began, steps.all, {"tailrace.model": name, "tailrace.points": len(xs)})
     has_intervals = any(interval is not None for interval in intervals)
     if keep or identifier is not None:
         return _keep(place, at, identifier, xs[0], predictions[0], intervals[0] if has_intervals else None)
@@ -285,6 +294,8 @@ def label(
     receipt = writing.learn(stream.pk, [Point(loads(found.x), y, note)], descriptor=descriptor)
     if receipt.duplicates:
         for span in log.spans(stream.pk, receipt.seqs[0] - 1, receipt.seqs[0]):
+            if span.xs[0] is None:  # thinned out
+                continue
             if span.ys[0] != y or isinstance(span.ys[0], bool) is not isinstance(y, bool):
                 raise Conflict(
                     f"prediction {shown(found.identifier)} has the label {shown(span.ys[0])} already, "

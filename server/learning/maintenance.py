@@ -20,6 +20,7 @@ from server.learning import asking, pickles, replay, snapshots
 from server.learning.models import Model, Snapshot
 from server.learning.replica import FATAL, Replica, reason
 from server.learning.replicaset import SETS
+from server.streams import instruments
 from server.streams.errors import Unavailable
 from server.streams.locks import lock_stream, transaction_for_writing
 from server.streams.models import Retraction, Stream
@@ -35,6 +36,20 @@ SPACING = 1.0
 LEASE = timedelta(seconds=30)
 CLOSE_ENOUGH = 500
 """A fold this near to the head is finished under the stream's lock."""
+
+
+_moves = 0
+
+
+def moved() -> None:
+    """Note that the thread comes on: called between pieces of work, and within those that can take long."""
+    global _moves
+    _moves += 1
+
+
+def last_move() -> int:
+    """A number that changes for as long as the thread of this process comes on."""
+    return _moves
 
 
 class LeaseLost(Exception):
@@ -65,15 +80,20 @@ class Maintenance(threading.Thread):
             write_due_snapshots, rebuild_after_retractions, work_on_backfills, evict, self._purge,
         )  # fmt: skip
         for work in (*own, *self._more):
+            moved()
             try:
                 work()
             except FATAL:
                 raise
             except (DatabaseError, InterfaceError, Unavailable) as exc:
+                instruments.maintenance_failures.of().add()
+                if not isinstance(exc, Unavailable):  # which was counted where it was raised
+                    instruments.database_errors.of(type(exc).__name__).add()
                 logger.warning("maintenance waits for the database: %s", exc)
                 connection.close()
                 self._stopping.wait(2)
             except BaseException:
+                instruments.maintenance_failures.of().add()
                 logger.exception("maintenance failed and goes on")
                 self._stopping.wait(2)
 
@@ -126,14 +146,16 @@ def write_due_snapshots(*, all_changed: bool = False) -> int:
                             replica.name, replica.n, reason(exc),
                         )  # fmt: skip
         for replica, n, state in due:
+            moved()
             replica.size = len(state)
             latest = Snapshot.objects.filter(model_id=replica.model_id, generation=replica.generation).aggregate(
                 last=Max("seq")
             )["last"]
             if latest is None or latest < n:
                 snapshots.store(replica.model_id, replica.generation, n, state)
+                instruments.snapshots.of().add()
                 written += 1
-            replica.snapshot_n = n
+            replica.snapshot_n, replica.snapshot_at = n, datetime.now(UTC)
     return written
 
 
@@ -234,7 +256,9 @@ def rebuild(models: list[Model], retraction: int) -> None:
         model.retraction = retraction
         retracted = replay.left_out(model)
         model.live_since = stream.head + 2**62  # what was logged was of another fold
-        replica = snapshots.load(_before(model, retracted), stream.segment, min(retracted) - 1)
+        # What was retracted before a part of the log went is left out of the snapshot that stands for that part.
+        start = max(min(retracted) - 1, stream.whole_after)
+        replica = snapshots.load(_before(model, retracted), stream.segment, start)
         replica.generation = model.generation
         built.append((model, replica, retracted))
     while True:
@@ -259,6 +283,9 @@ def rebuild(models: list[Model], retraction: int) -> None:
             )
             if not done:
                 raise LeaseLost
+            if stream.whole_after:
+                kept = Snapshot.objects.filter(model_id=model.pk, seq=stream.whole_after)
+                kept.filter(generation=model.generation - 1).update(generation=model.generation)
             Snapshot.objects.filter(model_id=model.pk).exclude(generation=model.generation).delete()
             snapshots.add(model.pk, model.generation, head, pickles.dump_state(replica.state()))
         Stream.objects.filter(pk=stream.pk).update(epoch=F("epoch") + 1)
@@ -275,7 +302,9 @@ def _before(model: Model, retracted: dict[int, str]) -> Model:
 
 
 def _unleased() -> Q:
-    return Q(leased_until=None) | Q(leased_until__lt=datetime.now(UTC))
+    now = datetime.now(UTC)
+    # None lasts for so long: it was taken before a clock was set back, and who took it would be waited for until then.
+    return Q(leased_until=None) | Q(leased_until__lt=now) | Q(leased_until__gt=now + 2 * LEASE)
 
 
 def _lease(work: "QuerySet[Model]", count: int, **changes: Any) -> bool:
@@ -295,6 +324,7 @@ class _Ticker:
         self.last = time.monotonic()
 
     def __call__(self, n: int) -> None:
+        moved()
         time.sleep(0)
         if time.monotonic() - self.last < 0.5:
             return

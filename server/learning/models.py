@@ -59,3 +59,20 @@ class Prediction(models.Model):
     expires_at = models.DateTimeField(db_index=True)
     seq = models.BigIntegerField(null=True, help_text="The observation that its label became")
     xid = models.BigIntegerField(null=True, db_index=True)
+
+
+class Standing(models.Model):
+    """How well a model does, as whoever watches the server reads it: written beside the requests, lost without harm."""
+
+    model = models.OneToOneField(Model, on_delete=models.CASCADE, primary_key=True)
+    generation = models.IntegerField()
+    n = models.BigIntegerField(help_text="The last observation that the model had learned")
+    scored = models.BigIntegerField(help_text="Observations that the metrics are over")
+    skipped = models.BigIntegerField(help_text="Observations that the model passed over")
+    metric = models.CharField(max_length=20, help_text="Name of the flavor's main metric; empty where it has none")
+    value = models.FloatField(null=True)
+    rolling = models.FloatField(null=True, help_text="The same over the rolling window")
+    drift_at = models.BigIntegerField(null=True, help_text="How many had been scored when drift was found last")
+    snapshot_n = models.BigIntegerField(help_text="The last observation in the newest snapshot")
+    snapshot_at = models.DateTimeField(null=True, help_text="When that was written; null where there is none")
+    at = models.DateTimeField()

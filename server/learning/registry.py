@@ -78,7 +78,7 @@ def create(
     NotFound
         If the stream was named and isn't there.
     Conflict
-        If the name is taken.
+        If the name is taken, or the stream's history isn't all kept and was to be learned.
     """
     flavor = flavors.get(flavor_name)
     flavor.check(estimator)
@@ -103,9 +103,17 @@ def create(
     try:
         with transaction_for_writing():
             lock_stream(stream.pk)
-            head = Stream.objects.values_list("head", flat=True).filter(pk=stream.pk).first()
-            if head is None:
+            found = Stream.objects.values_list("head", "whole_after").filter(pk=stream.pk).first()
+            if found is None:
                 raise NotFound(f"no stream named {shown(stream_name)}", field="stream")
+            head, whole_after = found
+            if backfill and whole_after:
+                raise Conflict(
+                    f"observations 1 to {whole_after} of stream {stream.name} are no longer all kept, so that a new model can't "
+                    "learn its history: make it with backfill false, and it learns from now on",
+                    field="backfill",
+                    code="not_kept",
+                )
             since = 0 if backfill else head
             retraction = Retraction.objects.filter(stream=stream).aggregate(last=Max("pk"))["last"] or 0
             model = Model.objects.create(

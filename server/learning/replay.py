@@ -8,9 +8,9 @@ from django.conf import settings
 from server.learning import flavors, pickles
 from server.learning.models import Model
 from server.learning.replica import Broken, Replica
-from server.streams import log
+from server.streams import log, retention
 from server.streams.log import Span
-from server.streams.models import Retraction
+from server.streams.models import Retraction, Stream
 
 CHUNK = 2048
 """Points folded between two looks at whether to go on."""
@@ -59,8 +59,13 @@ def feed(
         Called with the number reached after every chunk.
     seen
         Called with every chunk of the log and what was predicted for it.
+
+    Raises
+    ------
+    Gone
+        If an observation on the way isn't kept any more.
     """
-    for span in merged(log.spans(model.stream_id, replica.n, upto), CHUNK):
+    for span in merged(whole(model.stream_id, replica.n, upto), CHUNK):
         given, skip = known(span, model, retracted)
         predictions, _ = advance(replica, span.first, span.xs, span.ys, given, skip)
         if seen is not None:
@@ -80,6 +85,22 @@ def known(span: Span, model: Model, retracted: dict[int, str]) -> tuple[dict[int
         if span.first <= seq <= span.last:
             skip[seq - span.first] = why
     return given, skip
+
+
+def whole(stream_id: int, after: int, upto: int) -> Iterator[Span]:
+    """The observations after number ``after`` up to ``upto``, every one of them.
+
+    Raises
+    ------
+    Gone
+        Where one isn't kept any more.
+    """
+    for span in log.spans(stream_id, after, upto):
+        if span.first != after + 1 or None in span.xs:
+            name, kept_after = Stream.objects.values_list("name", "whole_after").get(pk=stream_id)
+            raise retention.gone(name, kept_after, f"nothing can be replayed from {after + 1} on")
+        after = span.last
+        yield span
 
 
 def merged(spans: Iterator[Span], size: int) -> Iterator[Span]:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,7 @@ class Replica:
         self.scores: Scores = flavor.scores(window, with_history=True)
         self.segments: dict[str, Scores] = {}
         self.snapshot_n = n
+        self.snapshot_at: datetime | None = None
         self.changed_at: float | None = None
         self.size = 10_000
         self.changes_when_asked = determinism.changes_when_asked(estimator)

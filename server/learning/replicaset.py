@@ -1,17 +1,20 @@
 """A stream's replicas in this process, and how they follow the log."""
 
+import logging
 import threading
 import time
 
 from server.learning import replay, snapshots
 from server.learning.models import Model
 from server.learning.replica import Broken, Replica
-from server.streams import log
-from server.streams.errors import NotFound
+from server.streams import instruments, log
+from server.streams.errors import Gone, NotFound
 from server.streams.models import Stream
 from server.streams.reading import OneRow
 from server.streams.validation import Checker
 
+_catch_up_observations, _catch_up_seconds = instruments.catch_up_observations.of(), instruments.catch_up_seconds.of()
+logger = logging.getLogger(__name__)
 _position = OneRow("SELECT head, epoch FROM streams_stream WHERE id = %s")
 
 
@@ -31,6 +34,8 @@ class ReplicaSet:
         self.replicas: dict[int, Replica] = {}
         self.models: dict[int, Model] = {}
         self.retracted: dict[int, dict[int, str]] = {}
+        self.lost: dict[int, Gone] = {}
+        """Models that can't be had, and why."""
         self.used = 0.0
 
     def position(self) -> tuple[int, int]:
@@ -53,10 +58,18 @@ class ReplicaSet:
         behind = [replica for replica in self.replicas.values() if replica.n < head]
         if not behind:
             return
+        began = time.perf_counter()
         start = min(replica.n for replica in behind)
-        for span in replay.merged(log.spans(self.stream_id, start, head), replay.CHUNK):
+        try:
+            for span in replay.merged(replay.whole(self.stream_id, start, head), replay.CHUNK):
+                for replica in behind:
+                    self._fold(replica, span, head)
+        except Gone:
+            # What these replicas had not learned yet isn't kept: they go on from the snapshot that stands for it.
             for replica in behind:
-                self._fold(replica, span, head)
+                self.rebuild(replica.model_id, head)
+        _catch_up_observations.observe(head - start)
+        _catch_up_seconds.observe(time.perf_counter() - began)
 
     def _fold(self, replica: Replica, span: log.Span, head: int) -> None:
         if replica.n >= span.last or self.replicas.get(replica.model_id) is not replica:
@@ -78,11 +91,18 @@ class ReplicaSet:
         live = Model.objects.filter(stream=stream, status__in=(Model.READY, Model.REBUILDING)).order_by("pk")
         models = {model.pk: model for model in live}
         replicas = {}
+        self.lost = {}
         for pk, model in models.items():
             replica = self.replicas.get(pk)
             if replica is None or replica.generation != model.generation:
-                replica = snapshots.load(model, stream.segment, head)
+                try:
+                    replica = snapshots.load(model, stream.segment, head)
+                except Gone as exc:  # the others learn on without it
+                    logger.error("%s", exc)
+                    self.lost[pk] = exc
+                    continue
             replicas[pk] = replica
+        models = {pk: models[pk] for pk in replicas}
         self.segment, self.descriptor = stream.segment, stream.descriptor
         self.checker = Checker(stream.features, stream.target_kind)
         self.models, self.replicas = models, replicas

@@ -8,11 +8,14 @@ import numpy
 import river
 from django.conf import settings
 from django.db import IntegrityError
+from django.db.models import F
 
 from server.learning import pickles, replay
 from server.learning.models import Model, Snapshot
 from server.learning.replica import Replica
+from server.streams import retention
 from server.streams.locks import transaction_for_writing
+from server.streams.models import Stream
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +29,20 @@ VERSIONS = (
 
 
 def load(model: Model, segment: str | None, upto: int) -> Replica:
-    """The newest readable replica of ``model`` at or before observation ``upto``; the initial state if none is."""
+    """The newest readable replica of ``model`` at or before observation ``upto``; the initial state if none is.
+
+    Raises
+    ------
+    Gone
+        If the log isn't whole from there on, so that nothing could be made of the initial state.
+    """
     trusted = settings.TAILRACE.trusted if model.flavor == "custom" else ()
-    stored = Snapshot.objects.filter(model=model, generation=model.generation, seq__lte=upto).order_by("-seq")
+    name, whole_after = Stream.objects.values_list("name", "whole_after").get(pk=model.stream_id)
+    least = whole_after if model.since < whole_after else 0
+    if upto < least:
+        raise retention.gone(name, whole_after, f"model {model.name} can't be had as of {upto}, but from {least} on")
+    stored = Snapshot.objects.filter(model=model, generation=model.generation, seq__lte=upto, seq__gte=least)
+    stored = stored.order_by("-seq")
     for pk in list(stored.values_list("pk", flat=True)):
         snapshot = Snapshot.objects.filter(pk=pk).first()
         if snapshot is None:
@@ -42,8 +56,15 @@ def load(model: Model, segment: str | None, upto: int) -> Replica:
                 model.name, snapshot.seq, snapshot.versions, type(exc).__name__, exc,
             )  # fmt: skip
             continue
-        replica.size = len(snapshot.state)
+        replica.size, replica.snapshot_at = len(snapshot.state), snapshot.at
         return replica
+    if least:
+        raise retention.gone(
+            name,
+            whole_after,
+            f"model {model.name} needs its snapshot at {least}, which can't be read: serve with the version that wrote it, or "
+            "restore a backup",
+        )
     return replay.fresh(model, segment)
 
 
@@ -63,9 +84,9 @@ def add(model_id: int, generation: int, seq: int, state: bytes) -> None:
     Snapshot.objects.update_or_create(
         model_id=model_id, generation=generation, seq=seq, defaults={"state": state, "versions": VERSIONS}
     )
-    seqs = list(
-        Snapshot.objects.filter(model_id=model_id, generation=generation).order_by("seq").values_list("seq", flat=True)
-    )
+    stored = Snapshot.objects.filter(model_id=model_id, generation=generation)
+    # The one that stands for what isn't kept of the log is kept for ever.
+    seqs = list(stored.exclude(seq=F("model__stream__whole_after")).order_by("seq").values_list("seq", flat=True))
     Snapshot.objects.filter(model_id=model_id, generation=generation, seq__in=superfluous(seqs)).delete()
 
 

@@ -5,7 +5,6 @@ processes; whoever is asked adds up all files. Counting outlives a crash (the pa
 a new process goes on in the file of one that is gone, so that there are never more files than processes at a time.
 """
 
-import fcntl
 import logging
 import mmap
 import os
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.conf import settings
+
+from server.streams.owned_files import claimed
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +38,7 @@ class Counter:
         self._size = ROWS
         self._file: BinaryIO | None = None
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            self._file = _abandoned(directory) or _locked(directory / f"{os.getpid()}-{os.urandom(4).hex()}.stats")
+            self._file = claimed(directory, "stats")
         except OSError as exc:
             logger.warning("no file for statistics in %s: %s", directory, exc)
         if self._file is not None:
@@ -83,30 +83,17 @@ class Counter:
         return offset
 
 
-def _locked(path: Path) -> BinaryIO | None:
-    """The file, made if need be, for as long as it is open; None if it is another process's."""
-    file = open(path, "a+b")  # noqa: SIM115 - it stays open
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
-
-
-def _abandoned(directory: Path) -> BinaryIO | None:
-    """The file of a process that is gone, if there is one."""
-    return next((file for path in sorted(directory.glob("*.stats")) if (file := _locked(path)) is not None), None)
-
-
 _counter: Counter | None = None
 _counter_pid = 0
+_first = threading.Lock()
 
 
 def _own() -> Counter:
     global _counter, _counter_pid
     if _counter is None or _counter_pid != os.getpid():
-        _counter, _counter_pid = Counter(directory()), os.getpid()
+        with _first:
+            if _counter is None or _counter_pid != os.getpid():
+                _counter, _counter_pid = Counter(directory()), os.getpid()
     return _counter
 
 

@@ -28,14 +28,16 @@ def verify(model: Model, progress: Callable[[int], None] | None = None) -> dict[
     Returns
     -------
     dict
-        ``{"observations", "predictions", "metrics"}``: how much was compared.
+        ``{"observations", "predictions", "metrics"}``: how much was compared; ``after``: the observation whose snapshot it
+        began with, 0 for the initial state.
 
     Raises
     ------
     Differs
         At the first difference.
     """
-    head = Stream.objects.values_list("head", flat=True).get(pk=model.stream_id)
+    head, whole_after = Stream.objects.values_list("head", "whole_after").get(pk=model.stream_id)
+    after = whole_after if model.since < whole_after else 0
     retracted = replay.left_out(model)
     first_retracted = min(retracted, default=head + 1)
     compared = 0
@@ -55,12 +57,14 @@ def verify(model: Model, progress: Callable[[int], None] | None = None) -> dict[
                 raise Differs(f"observation {seq}: the log has the prediction {text(was)}, the replay {text(now)}")
             compared += 1
 
-    replayed = replay.fresh(model, model.stream.segment)
+    segment = model.stream.segment
+    replayed = snapshots.load(model, segment, after) if after else replay.fresh(model, segment)
     replay.feed(replayed, model, retracted, head, progress=progress, seen=compare)
     served = snapshots.load(model, model.stream.segment, head)
     replay.feed(served, model, retracted, head)
     values = _compare_metrics(replayed, served)
-    return {"observations": head - model.since, "predictions": compared, "metrics": values}
+    begun = max(model.since, after)
+    return {"observations": head - begun, "predictions": compared, "metrics": values, "after": after}
 
 
 def _compare_metrics(replayed: Replica, served: Replica) -> int:

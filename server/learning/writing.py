@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from time import perf_counter_ns
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connection
@@ -17,12 +18,17 @@ from server.learning import replay
 from server.learning.companions import Companion, check_keys_are_new, other_descriptor
 from server.learning.replica import FATAL, Broken, Replica, reason
 from server.learning.replicaset import SETS, ReplicaSet
-from server.streams import locks, log
+from server.streams import instruments, locks, log
 from server.streams.errors import Conflict, Invalid, TailraceError
 from server.streams.log import Point, Points
+from server.streams.tracing import Step, Steps, Tracer, Tracing
 from server.streams.validation import shown
 
 MOST_POINTS_IN_GROUP = 5_000
+
+_phase_seconds = {name: instruments.commit_seconds.of(name) for name in ("lock", "catch_up", "fold", "commit")}
+_commit_requests, _commit_observations = instruments.commit_requests.of(), instruments.commit_observations.of()
+_observations, _duplicates = instruments.observations.of(), instruments.duplicates.of()
 
 
 @dataclass
@@ -67,6 +73,8 @@ class Submission:
     error: Exception | None = None
     names: dict[int, str] = field(default_factory=dict)
     """The models at the time, by id."""
+    steps: Steps | None = None
+    """What the group's transaction was made of."""
     turn: Any = field(default_factory=_held)
     """Released when the submission is done, or its thread is to commit the next group."""
 
@@ -161,7 +169,10 @@ def learn(
     points = points if isinstance(points, Points) else Points.of(points)
     submission = Submission(SETS.of(stream_id), points, descriptor, companion)
     combiner = _everyone if locks.is_sqlite() else _by_stream.setdefault(stream_id, Combiner())
+    began = perf_counter_ns()
     combiner.submit(submission)
+    if Tracing.tracer is not None:
+        _trace(Tracing.tracer, began, submission)
     if submission.error is not None:
         raise submission.error
     assert submission.receipt is not None
@@ -170,7 +181,16 @@ def learn(
     return submission.receipt
 
 
+def _trace(tracer: Tracer, began: int, submission: Submission) -> None:
+    steps = submission.steps
+    made_of: list[Step] = [] if steps is None else [("wait", began, steps.began), *steps.all]
+    tracer.note("learn", began, made_of, {"tailrace.observations": len(submission.points.xs)})
+
+
 def _commit(group: list[Submission]) -> None:
+    steps = Steps()
+    for submission in group:
+        submission.steps = steps
     by_stream: dict[int, list[Submission]] = {}
     for submission in group:
         by_stream.setdefault(submission.replicas.stream_id, []).append(submission)
@@ -178,18 +198,23 @@ def _commit(group: list[Submission]) -> None:
     for replicas in sets:
         replicas.lock.acquire()
     done: list[tuple[Submission, Receipt]] = []
+    taken = 0
     try:
         with locks.transaction_for_writing():
             for replicas in sets:
                 turn = _Turn(replicas)
                 try:
-                    turn.begin()
+                    turn.begin(steps)
                 except TailraceError as exc:
                     _refuse(by_stream[replicas.stream_id], exc)
                 else:
                     done += turn.take(by_stream[replicas.stream_id])
+                    taken += len(turn.taken.xs)
+                    steps.end("fold")
+        steps.end("commit")
         for submission, receipt in done:
             submission.receipt = receipt
+        _count(steps, done, len(group), taken)
     except BaseException as exc:
         for replicas in sets:
             replicas.drop()
@@ -199,6 +224,18 @@ def _commit(group: list[Submission]) -> None:
     finally:
         for replicas in sets:
             replicas.lock.release()
+
+
+def _count(steps: Steps, done: list[tuple[Submission, Receipt]], requests: int, taken: int) -> None:
+    """Count a group that was committed."""
+    for phase, began, ended in steps.all:
+        _phase_seconds[phase].observe((ended - began) / 1e9)
+    _commit_requests.observe(requests)
+    _commit_observations.observe(taken)
+    _observations.add(taken)
+    duplicates = sum(receipt.duplicates for _, receipt in done)
+    if duplicates:
+        _duplicates.add(duplicates)
 
 
 def _refuse(submissions: list[Submission], exc: Exception) -> None:
@@ -217,11 +254,13 @@ class _Turn:
         self.skipped: dict[int, dict[int, str]] = {}
         self.head = 0
 
-    def begin(self) -> None:
+    def begin(self, steps: Steps) -> None:
         """Get the stream's lock, and the replicas to the head of its log. Nothing is changed yet."""
         locks.lock_stream(self.replicas.stream_id)
         self.head, epoch = self.replicas.position()
+        steps.end("lock")
         self.replicas.follow(self.head, epoch)
+        steps.end("catch_up")
 
     def take(self, submissions: list[Submission]) -> list[tuple[Submission, Receipt]]:
         replicas = self.replicas

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
 
+from server.streams import instruments
 from server.streams.errors import Unavailable
 
 _local = threading.local()
@@ -50,6 +51,7 @@ def transaction_for_writing() -> Iterator[None]:
 
 def give_up(exc: Exception) -> Unavailable:
     """Drop a connection that failed, and say so to the caller."""
+    instruments.database_errors.of(type(exc).__name__).add()  # a handful of classes: Django's own
     if not connection.in_atomic_block:
         connection.close()
     return Unavailable(

@@ -79,7 +79,10 @@ class Points(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Consecutive observations as they were committed, ``first`` to ``first + len(xs) - 1``."""
+    """Consecutive observations as they were committed, ``first`` to ``first + len(xs) - 1``.
+
+    One that was thinned out (:mod:`server.streams.retention`) has None in place of its features.
+    """
 
     first: int
     at: datetime

@@ -21,6 +21,12 @@ class Stream(models.Model):
         max_length=200, null=True, help_text="Name of the definition that every observation's features are made by"
     )
     head = models.BigIntegerField(default=0, help_text="Number of the last observation")
+    whole_after = models.BigIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Observations up to this one aren't all there any more: no fold begins before it",
+    )
+    dropped = models.BigIntegerField(default=0, db_default=0, help_text="Observations up to this one are gone")
     epoch = models.BigIntegerField(default=0, help_text="Grows when the models or retractions change")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.CharField(max_length=150, default="", blank=True)
@@ -34,7 +40,7 @@ class Batch(models.Model):
     """The observations ``last - count + 1 … last`` of a stream, as they were committed.
 
     The text columns are JSON in the API's own codec, so that what was received is what is stored:
-    ``xs`` and ``ys`` are lists of ``count``; ``notes`` maps an offset to what only some points have
+    ``xs`` and ``ys`` are lists of ``count``, with null for the features of a point that was thinned out; ``notes`` maps an offset to what only some points have
     (key, source, identifier, given predictions); ``predictions`` maps a model's id to the list of what it
     predicted before it learned; ``skipped`` maps a model's id to {offset: reason}.
     """

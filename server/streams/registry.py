@@ -5,7 +5,7 @@ from typing import Any
 from django.db import IntegrityError
 from django.db.models import F
 
-from server.streams import changes
+from server.streams import changes, retention
 from server.streams.errors import Conflict, Invalid, NotFound
 from server.streams.locks import lock_stream, transaction_for_writing
 from server.streams.models import Retraction, Stream
@@ -193,6 +193,8 @@ def retract(stream: Stream, seq: int, reason: Any, by: str = "") -> bool:
     ------
     NotFound
         If the log holds no such observation.
+    Gone
+        If it is one of those that aren't all kept: no model can be rebuilt without it.
     Invalid
         If no reason is given.
     """
@@ -201,9 +203,11 @@ def retract(stream: Stream, seq: int, reason: Any, by: str = "") -> bool:
         raise Invalid("reason is empty: expected why the observation is wrong", field="reason")
     with transaction_for_writing():
         lock_stream(stream.pk)
-        head = Stream.objects.values_list("head", flat=True).get(pk=stream.pk)
+        head, whole_after = Stream.objects.values_list("head", "whole_after").get(pk=stream.pk)
         if not 1 <= seq <= head:
             raise NotFound(f"stream {stream.name} has no observation {seq}: its last is {head}", field="seq")
+        if seq <= whole_after and not Retraction.objects.filter(stream=stream, seq=seq).exists():
+            raise retention.gone(stream.name, whole_after, f"what models learned from {seq} can't be taken back")
         _, created = Retraction.objects.get_or_create(stream=stream, seq=seq, defaults={"reason": reason, "by": by})
         if created:
             Stream.objects.filter(pk=stream.pk).update(epoch=F("epoch") + 1)

@@ -38,6 +38,11 @@ MATRIX: dict[str, Address] = {
     # pages
     "": at(get=PUBLIC),
     "healthz": at(get=PUBLIC),
+    "readyz": at(get=PUBLIC),
+    "ping": at(get=PUBLIC),
+    "invocations": at(post=PREDICT({"instances": [{"a": 1.0}]})),
+    "invocations/<str:name>": at("m", post=PREDICT({"instances": [{"a": 1.0}]})),
+    "metrics": at(get=READ(elsewhere="403", narrow="403")),
     "login/": at(get=PUBLIC, post=PUBLIC(form={"username": "somebody", "password": PASSWORD})),
     "login/oidc/": at(get=PUBLIC(known="404")),  # not set up here
     "login/oidc/callback/": at(get=PUBLIC(known="404")),

@@ -18,6 +18,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from river import linear_model
 
 from server.accounts import callers, jwt, signins, tokens
+from server.accounts.access import FOR_PROGRAMS
 from server.accounts.models import SignIn, Token
 from server.cells import databases, descriptors, posting
 from server.learning import asking, writing
@@ -48,13 +49,13 @@ def patterns(found: Any = None, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def is_page(pattern: str) -> bool:
-    return not pattern.startswith("api/")
+    return not f"/{pattern}".startswith(FOR_PROGRAMS)
 
 
 def takes_head(pattern: str) -> bool:
     """Whether it answers HEAD where it answers GET: riverapi has no such call, and the end of events is never reached."""
     no_head = ("api/v1/events/", "login/oidc/callback/")
-    return pattern not in no_head and (is_page(pattern) or pattern.startswith("api/v1/"))
+    return pattern not in no_head and (is_page(pattern) or pattern.startswith(("api/v1/", "metrics")))
 
 
 def lines() -> Iterator[tuple[str, str, str, Rule]]:
@@ -140,7 +141,8 @@ class World:
 
 
 @pytest.fixture
-def world(required: None, quick_passwords: None) -> World:
+def world(required: None, quick_passwords: None, settings: Any) -> World:
+    settings.TAILRACE = settings.TAILRACE.model_copy(update={"invocations_model": "m"})
     return World()
 
 

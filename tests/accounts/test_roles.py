@@ -89,3 +89,13 @@ def test_groups_are_made_again_where_they_are_missing_and_others_keep_what_they_
     assert set(Group.objects.get(name="viewer").permissions.values_list("codename", flat=True)) == {"read"}
     assert Group.objects.get(name="researcher").permissions.count() == len(roles.permissions_of_role("researcher"))
     assert not extra.permissions.exists()
+
+
+def test_a_start_that_was_killed_before_the_roles_were_made_is_noticed():
+    assert roles.are_made()
+    Group.objects.get(name="moderator").delete()
+    assert not roles.are_made()
+    roles.make_groups(apps.get_app_config("accounts"))
+    assert roles.are_made()
+    Permission.objects.get(codename="retract").delete()
+    assert not roles.are_made()

@@ -11,6 +11,7 @@ from tests.serving import ROOT
 pytestmark = pytest.mark.one_database
 
 DOCKERFILE = (ROOT / "Dockerfile.client").read_text()
+SERVER = (ROOT / "Dockerfile").read_text()
 DEFINITION = (ROOT / "lammps_jobs" / "tailrace.def").read_text()
 SCRIPT = (ROOT / "lammps_jobs" / "image.sh").read_text()
 
@@ -24,10 +25,12 @@ def test_what_is_put_in_is_what_the_tests_run():
 
 
 def test_both_kinds_of_image_are_made_by_one_script_on_one_base():
-    assert "RUN /tmp/image.sh /tmp/jobs.txt" in DOCKERFILE
+    assert " /tmp/image.sh /tmp/jobs.txt\n" in DOCKERFILE
     assert "lammps_jobs/image.sh /tmp/jobs.txt" in DEFINITION
-    bases = set(re.findall(r"(?:^FROM docker\.io/library/|^From: )(\S+)", DOCKERFILE + DEFINITION, re.M))
+    bases = set(re.findall(r"(?:^ARG BASE=docker\.io/library/|^From: )(\S+)", DOCKERFILE + SERVER + DEFINITION, re.M))
     assert bases == {"python:3.11-slim-bookworm"}
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.M)) == {"${BASE}"}
+    assert set(re.findall(r"^FROM (\S+)", SERVER, re.M)) == {"${BASE}", "system", "scratch"}
 
 
 def test_it_runs_as_nobody_special_and_holds_no_server():
@@ -37,8 +40,14 @@ def test_it_runs_as_nobody_special_and_holds_no_server():
 
 
 @pytest.mark.parametrize(
-    "script", [*sorted((ROOT / "lammps_jobs" / "epilogues").glob("*.sh")), ROOT / "lammps_jobs" / "image.sh"], ids=lambda path: path.name
-)  # fmt: skip
+    "script",
+    [
+        *sorted((ROOT / "lammps_jobs" / "epilogues").glob("*.sh")),
+        *sorted((ROOT / "images").glob("*.sh")),
+        ROOT / "lammps_jobs" / "image.sh",
+    ],
+    ids=lambda path: path.name,
+)
 def test_every_script_is_for_any_shell_and_says_how_it_is_used(script):
     subprocess.run(["sh", "-n", str(script)], check=True, timeout=60)
     lines = script.read_text().splitlines()

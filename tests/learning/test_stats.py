@@ -4,10 +4,13 @@ import errno
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from server.learning import stats
+from server.streams import owned_files
 from tests.serving import ROOT
 
 COUNT_IN_A_PROCESS = """
@@ -50,6 +53,35 @@ def test_two_processes_at_a_time_have_a_file_each(directory):
     counter.count(1, stats.LEARN, 1000)
     assert len(list(directory.iterdir())) == 2
     assert (learned(1), learned(2)) == (3, 1)
+
+
+def at_once(work, threads=8):
+    """What each of some threads comes to, that begin together."""
+    together = threading.Barrier(threads)
+
+    def begin(_):
+        together.wait(60)
+        return work()
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(begin, range(threads)))
+
+
+def test_the_first_calls_of_a_process_are_counted_whichever_threads_make_them(tmp_path, settings, monkeypatch):
+    for n in range(20):
+        settings.TAILRACE = settings.TAILRACE.model_copy(update={"var_dir": tmp_path / str(n)})
+        monkeypatch.setattr(stats, "_counter", None)
+        at_once(lambda: stats.learned(1, 1000))
+        assert learned(1) == 8
+        assert len(list(stats.directory().iterdir())) == 1
+
+
+def test_a_new_file_that_another_process_locked_first_is_left_to_it(tmp_path, monkeypatch):
+    """Whoever looks for a file left behind sees a new one before its maker has locked it."""
+    names = iter([b"the same", b"the same", b"of its own"])
+    monkeypatch.setattr(owned_files.os, "urandom", lambda size: next(names))
+    with owned_files.claimed(tmp_path, "stats") as others, owned_files.claimed(tmp_path, "stats") as own:
+        assert own.name != others.name
 
 
 def test_it_counts_more_models_than_a_file_was_made_for(directory):

@@ -33,8 +33,8 @@ def stream_metrics(request: HttpRequest) -> StreamingHttpResponse:
 def _told(row: Learned) -> Iterator[tuple[int, int, Position]]:
     """Offset, model and position of each event of a batch: one for each model that learned the observation."""
     models = sorted(row.span.predictions)
-    for offset in range(len(row.span.xs)):
-        for model in models:
+    for offset, x in enumerate(row.span.xs):
+        for model in models if x is not None else ():  # a thinned-out one
             if row.untold(offset, model) and offset not in row.span.skipped.get(model, {}):
                 yield offset, model, Position(*row.position[:3], offset, model)
 

@@ -28,9 +28,9 @@ class RunningMetrics:
         return {model.pk: model for model in found}
 
     def after(self, model: Model, row: Learned, offset: int) -> dict[str, Any] | None:
-        """The metrics after one observation, or None if it comes before the first that the model learns."""
+        """The metrics after one observation, or None if it comes before the first that the model learns, or is replayed."""
         seq = row.span.first + offset
-        if seq <= model.since:
+        if seq <= max(model.since, model.stream.whole_after):
             return None
         replica, retracted = self._at(model, seq - 1)
         given, skip = replay.known(row.span, model, retracted)

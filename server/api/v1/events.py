@@ -110,7 +110,7 @@ class _Teller:
         for offset, (x, y) in enumerate(zip(span.xs, span.ys, strict=True)):
             note = span.notes.get(offset, {})
             kind = "label" if "identifier" in note else "learn"
-            if not row.untold(offset) or (self._kind is not None and kind != self._kind):
+            if x is None or not row.untold(offset) or (self._kind is not None and kind != self._kind):
                 continue
             data: dict[str, Any] = {"stream": stream, "seq": span.first + offset, "at": span.at, "x": x, "y": y}
             data |= {field: note[field] for field in ("key", "source", "identifier") if field in note}

@@ -42,7 +42,7 @@ def observations(stream: Stream, after: int, upto: int) -> Iterator[list[dict[st
     retractions = _Retractions(stream)
     for span in log.spans(stream.pk, after, upto):
         retracted = retractions.of(span)
-        yield [_observation(span, offset, names, retracted) for offset in range(len(span.xs))]
+        yield [_observation(span, offset, names, retracted) for offset, x in enumerate(span.xs) if x is not None]
 
 
 def _observation(
@@ -100,7 +100,7 @@ def csv_columns(stream: Stream, after: int, upto: int) -> list[str]:
     found: dict[str, None] = {}
     for span in log.spans(stream.pk, after, upto):
         for x in span.xs:
-            found.update(dict.fromkeys(x))
+            found.update(dict.fromkeys(x or ()))
         if len(found) > MOST_COLUMNS:
             raise Invalid(
                 f"stream {stream.name} has more than {MOST_COLUMNS} different features, too many for the columns of a "
@@ -120,6 +120,8 @@ def table(stream: Stream, features: list[str], after: int, upto: int) -> Iterato
         retracted = retractions.of(span)
         at = span.at.isoformat()
         for offset, (x, y) in enumerate(zip(span.xs, span.ys, strict=True)):
+            if x is None:  # thinned out
+                continue
             seq, note = span.first + offset, span.notes.get(offset, {})
             source = note.get("source")
             writer.writerow(

@@ -12,7 +12,7 @@ from server.api import caller, hot
 from server.api.codec import answer, body, json_object, only
 from server.learning import asking, stats, writing
 from server.learning.replicaset import SETS
-from server.streams import registry
+from server.streams import instruments, registry
 from server.streams.errors import Conflict, Invalid, TooLarge
 from server.streams.log import Note, Points
 from server.streams.validation import Checker, check_text, shown
@@ -46,10 +46,20 @@ def observe(request: HttpRequest, name: str) -> HttpResponse:
     if not kind:
         points = _points(raw, single, check)
     receipt = writing.learn(stream_id, points, descriptor=descriptor)
+    late = request.META.get("HTTP_X_TAILRACE_SPOOLED")
+    if late is not None:
+        _count_late(late, len(points.xs))
     duration = perf_counter_ns() - started
     for model_id in list(replicas.models):
         stats.learned(model_id, duration)
     return answer(_receipt(receipt, single, told=caller.may(request, "predict")), 201)
+
+
+def _count_late(said: str, points: int) -> None:
+    """Count points that a client had kept on disk for so many seconds, as it says; what is no number tells nothing."""
+    if said.isascii() and said.isdecimal() and len(said) <= 10:
+        instruments.spooled.of().add(points)
+        instruments.spooled_seconds.of().observe(float(said))
 
 
 def checked_points(raw: list[Any], check: Checker) -> Points:

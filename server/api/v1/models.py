@@ -119,7 +119,7 @@ class OneModel(View):
         "Look at a model: hyperparameters, progress and metrics, now or as of an observation",
         parameters=[NAME, AT],
         answers={200: "Model"},
-        errors=(404, 409),
+        errors=(404, 409, 410),
     )
     def get(self, request: Request, name: str) -> Response:
         caller.check_model(request._request, name)
@@ -148,7 +148,7 @@ class Download(View):
         "Download the estimator, as a pickle that loads where river is installed",
         parameters=[NAME, AT],
         answers={200: {"application/octet-stream": {"type": "string", "format": "binary"}}},
-        errors=(404, 409),
+        errors=(404, 409, 410),
     )
     def get(self, request: Request, name: str) -> HttpResponse:
         at = query.integer(request._request, "at")
@@ -171,7 +171,7 @@ class Metrics(View):
         "Prequential metrics: overall, over the rolling window, and by segment",
         parameters=[NAME, in_query("segment", "Only this value of the stream's segment feature"), AT],
         answers={200: "Metrics"},
-        errors=(404, 409),
+        errors=(404, 409, 410),
     )
     def get(self, request: Request, name: str) -> Response:
         asked = request._request

@@ -11,6 +11,7 @@ from server.api import caller
 from server.api.v1 import export, hot, query
 from server.api.v1.openapi import documented, in_query, one_of_path
 from server.api.v1.view import View
+from server.streams import retention
 from server.streams.models import Stream
 
 PAGE = 100
@@ -30,7 +31,8 @@ class Observations(View):
         "As JSON, a page at a time: `next` is the `after` of the next page, or null at the end. As NDJSON or CSV "
         "(by the Accept header or `?format=`), all of it in one streamed answer. CSV has the columns seq, at, y, key, "
         "source (as JSON), retracted (the reason), and x.<feature> for every declared feature; where none are declared, "
-        "for every feature that occurs, in the order of its first use. What a point lacks is empty.",
+        "for every feature that occurs, in the order of its first use. What a point lacks is empty. Observations that aren't "
+        "kept any more (see `retention` of the stream) are left out where some between them are, and else answered with 410.",
         parameters=[
             one_of_path("name", "The stream"),
             in_query(
@@ -44,7 +46,7 @@ class Observations(View):
             in_query("format", "Instead of the Accept header", {"type": "string", "enum": list(TYPES)}),
         ],
         answers={200: {JSON: "ObservationPage", NDJSON: {"type": "string"}, CSV: {"type": "string"}}},
-        errors=(404,),
+        errors=(404, 410),
     )
     def get(self, request: Request, name: str) -> HttpResponseBase:
         asked = request._request
@@ -52,6 +54,8 @@ class Observations(View):
         after = query.integer(asked, "after") or 0
         limit = query.integer(asked, "limit", 1, LARGEST_PAGE if kind == JSON else query.LARGEST)
         stream = caller.stream(asked, name)
+        if after < stream.dropped:
+            raise retention.gone(stream.name, stream.dropped, f"read on from there, with after={stream.dropped}")
         if kind == JSON:
             return Response(_page(stream, after, limit or PAGE))
         upto = stream.head if limit is None else min(stream.head, after + limit)

@@ -106,6 +106,12 @@ STREAM = record(
         "segment": MAYBE_TEXT,
         "descriptor": MAYBE_TEXT,
         "head": {**COUNT, "description": "Number of the last observation"},
+        "retention": record(
+            {
+                "dropped": {**COUNT, "description": "Observations up to this one are not kept any more"},
+                "whole_after": {**COUNT, "description": "Every observation after this one is kept"},
+            }
+        ),
         "counts": record({"observations": COUNT, "retracted": COUNT, "models": COUNT}),
         "models": {
             "type": "array",

@@ -120,7 +120,7 @@ class Retract(View):
         ],
         body="NewRetraction",
         answers={202: "Retraction"},
-        errors=(404,),
+        errors=(404, 410),
     )
     def post(self, request: Request, name: str, seq: str) -> Response:
         if not (seq.isascii() and seq.isdigit() and len(seq) < 19):
@@ -156,6 +156,7 @@ def described(streams: Sequence[Stream] | Any) -> list[dict[str, Any]]:
             "segment": stream.segment,
             "descriptor": stream.descriptor,
             "head": stream.head,
+            "retention": {"dropped": stream.dropped, "whole_after": stream.whole_after},
             "counts": {
                 "observations": stream.head,
                 "retracted": retracted.get(stream.pk, 0),

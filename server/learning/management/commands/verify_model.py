@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from server.learning import registry
+from server.learning.models import Model
 from server.learning.verification import Differs, verify
 from server.streams.errors import NotFound
 
@@ -18,11 +19,18 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("models", nargs="+", metavar="NAME", help="model to verify")
+        parser.add_argument("models", nargs="*", metavar="NAME", help="model to verify")
+        parser.add_argument("--all", action="store_true", help="every model that serves")
 
     def handle(self, *args: Any, **options: Any) -> None:
         failed = False
-        for name in options["models"]:
+        names = options["models"]
+        if bool(names) is options["all"]:
+            raise CommandError("expected names of models, or --all")
+        if options["all"]:
+            serving = Model.objects.filter(status__in=(Model.READY, Model.REBUILDING))
+            names = list(serving.order_by("name").values_list("name", flat=True))
+        for name in names:
             try:
                 model = registry.find(name)
             except NotFound as exc:
@@ -34,8 +42,9 @@ class Command(BaseCommand):
                 failed = True
                 self.stdout.write(f"{name}: DIFFERS at {exc}")
                 continue
+            begun = f" from the snapshot at {found['after']}, before which not all are kept" if found["after"] else ""
             self.stdout.write(
-                f"{name}: verified: {found['observations']} observations replayed, {found['predictions']} logged "
+                f"{name}: verified: {found['observations']} observations replayed{begun}, {found['predictions']} logged "
                 f"predictions and {found['metrics']} metrics equal bit for bit ({time.monotonic() - started:.1f} s)"
             )
         if failed:

@@ -1,0 +1,106 @@
+"""Numbers that a database gives: those of rows, which are never given twice, and those by which events are ordered.
+
+Events (:mod:`server.api.event_log`) are ordered on PostgreSQL by the number of the transaction that wrote them, and on SQLite
+by the batch's own. A backup has one number for both, in the column ``xid``: what it was where the backup was made.
+PostgreSQL tells events of transactions that are over, so a restored number has to be smaller than that of the next one.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from server.operations.backup.tables import Table
+
+BATCHES, PREDICTIONS = "streams_batch", "learning_prediction"
+ORDERED = (BATCHES, PREDICTIONS)
+
+
+def last_given(connection: BaseDatabaseWrapper, tables: Sequence[Table]) -> dict[str, int]:
+    """The last number that each table gave to a row, also if that row is gone; 0 where it gave none."""
+    found: dict[str, int] = {}
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT name, seq FROM sqlite_sequence")
+            known = dict(cursor.fetchall())
+            return {table.name: known[table.name] for table in tables if known.get(table.name)}
+        for table in tables:
+            cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", [f'"{table.name}"', table.key])
+            (sequence,) = cursor.fetchone()
+            if sequence is not None:
+                cursor.execute(f"SELECT last_value, is_called FROM {sequence}")
+                last, called = cursor.fetchone()
+                if called:
+                    found[table.name] = last
+    return found
+
+
+def go_on_after(connection: BaseDatabaseWrapper, tables: Sequence[Table], last: dict[str, int]) -> None:
+    """Have each table give greater numbers from now on."""
+    with connection.cursor() as cursor:
+        for table in tables:
+            if table.name not in last:
+                continue
+            if connection.vendor == "sqlite":
+                cursor.execute("DELETE FROM sqlite_sequence WHERE name = %s", [table.name])
+                cursor.execute(
+                    "INSERT INTO sqlite_sequence (name, seq) VALUES (%s, %s)", [table.name, last[table.name]]
+                )
+                continue
+            cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", [f'"{table.name}"', table.key])
+            (sequence,) = cursor.fetchone()
+            if sequence is not None:
+                cursor.execute("SELECT setval(%s::regclass, %s)", [sequence, last[table.name]])
+
+
+def selected(table: Table, column: str, vendor: str) -> str | None:
+    """What a backup has in ``xid`` where the column itself doesn't hold it."""
+    return '"id"' if (table.name, column, vendor) == (BATCHES, "xid", "sqlite") else None
+
+
+def greatest(connection: BaseDatabaseWrapper, tables: Sequence[Table]) -> int:
+    """The greatest number of an event."""
+    if not {table.name for table in tables} >= set(ORDERED):
+        return 0
+    batch = "id" if connection.vendor == "sqlite" else "xid"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT (SELECT COALESCE(MAX({batch}), 0) FROM {BATCHES}),"
+            f" (SELECT COALESCE(MAX(xid), 0) FROM {PREDICTIONS})"
+        )
+        return max(cursor.fetchone())
+
+
+class Renumbered:
+    """Events' numbers as PostgreSQL can take them: as they are if they all lie in its past; else drawn together.
+
+    The order stays but for events that get the same number, and a prediction stays before its label.
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper, greatest: int) -> None:
+        self._greatest = greatest
+        self._room: int | None = None
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+                (ours,) = cursor.fetchone()
+            if greatest >= ours:
+                self._room = ours - 2
+
+    def __call__(self, table: str, rows: list[list[Any]], column: int) -> None:
+        """Change the numbers in the rows' ``column``."""
+        if self._room is None:
+            return
+        shift = 1 if table == BATCHES else 0
+        for row in rows:
+            if row[column] is not None:
+                row[column] = row[column] * self._room // (self._greatest + 1) + shift
+
+
+def by_batches(connection: BaseDatabaseWrapper) -> None:
+    """On SQLite, where events of a PostgreSQL were restored: number predictions by the last batch before each."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {PREDICTIONS} SET xid = COALESCE((SELECT b.id FROM {BATCHES} b WHERE b.xid <= {PREDICTIONS}.xid"
+            " ORDER BY b.xid DESC, b.id DESC LIMIT 1), 0)"
+        )

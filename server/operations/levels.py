@@ -1,0 +1,33 @@
+"""What this process is at the moment, said every second for whichever process is asked for the metrics."""
+
+import os
+import time
+from pathlib import Path
+
+from server.learning.replicaset import SETS
+from server.streams import instruments
+
+PAUSE = 1.0
+"""Seconds between two times that it is said."""
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_said = 0.0
+
+
+def say_due() -> None:
+    """Say it, if it is time. To be called again and again beside the requests."""
+    global _said
+    now = time.monotonic()
+    if now - _said >= PAUSE:
+        _said = now
+        say()
+
+
+def say() -> None:
+    """Say it now."""
+    held = [replica for replicas in SETS.all() for replica in list(replicas.replicas.values())]
+    instruments.replicas.level.set(len(held))
+    instruments.replica_bytes.level.set(sum(replica.size for replica in held))
+    instruments.resident_bytes.level.set(int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE)
+    instruments.processes.level.set(1)
+    instruments.alive_at.level.set(time.monotonic())

@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterator
 
 from bench import (
     rows_auth,
+    rows_backup,
     rows_bonds,
     rows_bulk,
     rows_client,
+    rows_container,
     rows_ingest_bonds,
+    rows_instances,
     rows_labels,
     rows_log,
     rows_long,
@@ -54,12 +57,14 @@ GROUPS = (
     Group(("auth-learn-gunicorn", "auth-learn-granian"), rows_auth.learn, lambda c, n: 2 * n * _rounds(c)),
     Group(("auth-predict-gunicorn", "auth-predict-granian"), rows_auth.predict, lambda c, n: 2 * n * _rounds(c)),
     Group(("latency-gunicorn", "latency-granian"), rows_requests.latency, lambda c, n: 2 * n * _rounds(c)),
+    Group(("two-servers",), rows_instances.two_servers, lambda c, n: 2 * _rounds(c)),
     Group(("bulk-sqlite", "bulk-postgresql"), rows_bulk.bulk_learning, lambda c, n: (1 + n) * _rounds(c)),
     Group(
         ("replay", "backfill", "long-learn", "long-bulk", "long-start"),
         rows_long.long_stream,
         lambda c, n: rows_long.steps(c),
     ),
+    Group(("backup", "restore", "backup-memory"), rows_backup.backups, lambda c, n: rows_backup.steps(c)),
     Group(("post", "post-bare", "post-refused"), rows_client.posting, lambda c, n: 1),
     Group(("flush",), rows_client.flushing, lambda c, n: min(3, c.rounds)),
     Group(("log", "log-memory"), rows_log.log, lambda c, n: c.rounds),
@@ -76,5 +81,6 @@ GROUPS = (
         rows_predict_bonds.predicting,
         lambda c, n: min(3, c.rounds) + 2,
     ),
-    Group(("models",), rows_memory.models, lambda c, n: 10),
+    Group(("container-start",), rows_container.starting, lambda c, n: c.rounds),
+    Group(("models", "scrape"), rows_memory.models, lambda c, n: 10),
 )

@@ -48,6 +48,43 @@ def require_wrk() -> None:
         raise BenchError("wrk, the load generator, is not installed: run `apt-get install wrk` (Debian, Ubuntu)")
 
 
+def wrk(
+    script: Path,
+    url: str,
+    arguments: Sequence[str],
+    *,
+    seconds: int,
+    connections: int = CONNECTIONS,
+    may_fail: bool = False,
+    environ: Mapping[str, str] | None = None,
+) -> Sample:
+    """Run the load generator once, with a script of ``bench/lua`` and arguments to it.
+
+    Raises
+    ------
+    BenchError
+        If it fails, or an answer does and ``may_fail`` doesn't allow for it.
+    """
+    command = [
+        "wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s",
+        "--timeout", "10s", "--script", str(script), url, "--", *arguments,
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, env=environ)
+    except subprocess.TimeoutExpired as exc:
+        raise BenchError(f"wrk did not end: {' '.join(command)}") from exc
+    result = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
+    if done.returncode or result is None:
+        raise BenchError(f"wrk exited with {done.returncode}: {(done.stderr or done.stdout).strip()[-500:]}")
+    seen = json.loads(result.removeprefix("RESULT "))
+    failures = sum(seen[name] for name in ("bad_status", "connect", "read", "write", "timeout"))
+    if failures and not may_fail:
+        raise BenchError(f"{failures} of {seen['requests']} requests to {url} failed: {result}")
+    if not seen["requests"]:
+        raise BenchError(f"no request to {url} was answered within {seconds} s")
+    return Sample(seen["requests"], seen["seconds"], seen["p50_ms"], seen["p90_ms"], seen["p99_ms"], failures)
+
+
 @dataclasses.dataclass
 class Load:
     """Random points of the riverapi protocol for one server; each call of it is one measurement.
@@ -88,29 +125,17 @@ class Load:
         BenchError
             If wrk fails, or an answer does.
         """
-        command = [
-            "wrk", "--threads", "1", "--connections", str(self.connections), "--duration", f"{self.seconds}s",
-            "--timeout", "10s", "--script", str(SCRIPT), f"{self.url}/api/{self.kind}/",
-            "--", self.kind, str(seed), *self.models,
-        ]  # fmt: skip
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=self.seconds + 60, env=self._environment()
-            )
-        except subprocess.TimeoutExpired as exc:
-            raise BenchError(f"wrk did not end: {' '.join(command)}") from exc
-        result = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
-        if done.returncode or result is None:
-            raise BenchError(f"wrk exited with {done.returncode}: {(done.stderr or done.stdout).strip()[-500:]}")
-        seen = json.loads(result.removeprefix("RESULT "))
-        failures = sum(seen[name] for name in ("bad_status", "connect", "read", "write", "timeout"))
-        if failures and not self.may_fail:
-            raise BenchError(f"{failures} of {seen['requests']} {self.kind} requests to {self.url} failed: {result}")
-        if not seen["requests"]:
-            raise BenchError(f"no {self.kind} request to {self.url} was answered within {self.seconds} s")
-        self.answered += seen["requests"]
-        latencies = (seen["p50_ms"], seen["p90_ms"], seen["p99_ms"])
-        return Sample(seen["requests"], seen["seconds"], *latencies, failures)
+        sample = wrk(
+            SCRIPT,
+            f"{self.url}/api/{self.kind}/",
+            [self.kind, str(seed), *self.models],
+            seconds=self.seconds,
+            connections=self.connections,
+            may_fail=self.may_fail,
+            environ=self._environment(),
+        )
+        self.answered += sample.requests
+        return sample
 
     def _environment(self) -> dict[str, str]:
         """Where the script finds the token: a command line can be read by others."""

@@ -105,6 +105,9 @@ SPECS = {
         Spec("long-learn", "learn, 1 point a request, at 1,000,000 observations by at 10,000", "%", 90),
         Spec("long-bulk", "learn, 500 points a request, at 1,000,000 observations by at 10,000", "%", 90),
         Spec("long-start", "first predict after a start, stream of 1,000,000", "s", 2, "less"),
+        Spec("backup", "backup of 1,000,000 observations, the slower of SQLite and PostgreSQL", "s", 60, "less"),
+        Spec("restore", "its restore, the slower of PostgreSQL and SQLite", "s", 120, "less"),
+        Spec("backup-memory", "peak memory of backup and restore by that for 10,000 observations", "×", 1.25, "less"),
         Spec("post", "tailrace post, cold process to exit, server on loopback", "ms", 150, "less"),
         Spec("post-bare", "the same by a bare Python process with http.client", "×", 2.5, "less"),
         Spec("post-refused", "the same with nobody listening: kept on disk", "ms", 250, "less"),
@@ -153,6 +156,9 @@ SPECS = {
         Spec("bonds-predict-memory", "its peak memory", "MB", 2000, "less"),
         Spec("bonds-predict-linear", "time an atom of 100,000 atoms by that of 10,000", "×", 1.2, "less"),
         Spec("bonds-predict-loop", "a Python loop over 600 training bonds for each bond, by it", "×", 100),
+        Spec("two-servers", "learn by 2 servers on one PostgreSQL, 8 streams, 4 to each, by 1 server", "×", 1.5),
         Spec("models", "resident memory of one process serving 1,000 small models", "MB", 400, "less"),
+        Spec("container-start", "container start to ready, its database migrated", "s", 3, "less"),
+        Spec("scrape", "GET /metrics of one process with 1,000 models, median", "ms", 100, "less"),
     )
 }

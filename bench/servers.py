@@ -122,11 +122,16 @@ class Server:
         if self._data is not None:
             shutil.rmtree(self._data, ignore_errors=True)
 
-    def workers(self) -> list[psutil.Process]:
-        """The processes that answer requests."""
+    @property
+    def pid(self) -> int:
+        """Of the process that was started, the parent of all others."""
         if self._process is None:
             raise BenchError(f"{self.name} does not run")
-        children = psutil.Process(self._process.pid).children(recursive=True)
+        return self._process.pid
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes that answer requests."""
+        children = psutil.Process(self.pid).children(recursive=True)
         # granian keeps Python's resource tracker beside its workers.
         return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
 
@@ -140,7 +145,7 @@ def tailrace(
 ) -> Server:
     """Ours, as ``make serve`` starts it: every setting its default, but for those given; on a new database."""
     name = name or f"tailrace-{server}-{workers}w"
-    var, bind = directory / name, _free_address()
+    var, bind = directory / name, free_address()
     shutil.rmtree(var, ignore_errors=True)
     environ = {
         "TAILRACE_AUTH": "open", "TAILRACE_SERVER": server, "TAILRACE_WORKERS": str(workers),
@@ -155,7 +160,7 @@ def bare(directory: Path, server: ServerName = "gunicorn", *, workers: int = 1) 
     from server import config
     from server.__main__ import command
 
-    var, bind = directory / f"bare-{server}", _free_address()
+    var, bind = directory / f"bare-{server}", free_address()
     var.mkdir(parents=True, exist_ok=True)
     environ = {"BENCH_BARE_DIR": str(var), "BENCH_BARE_WORKERS": str(workers)}
     ours = command(config.Config.model_validate({"bind": bind, "server": server, "workers": workers, "auth": "open"}))
@@ -165,7 +170,7 @@ def bare(directory: Path, server: ServerName = "gunicorn", *, workers: int = 1) 
 
 def peer(directory: Path, python: Path) -> Server:
     """django-river-ml as it is deployed: gunicorn, 1 worker × 8 threads, its shelve storage."""
-    var, bind = directory / "peer", _free_address()
+    var, bind = directory / "peer", free_address()
     shutil.rmtree(var, ignore_errors=True)
     var.mkdir(parents=True)
     argv = [
@@ -189,7 +194,8 @@ def running(*servers: Server) -> Iterator[None]:
             server.remove_data()
 
 
-def _free_address() -> str:
+def free_address() -> str:
+    """A loopback address that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{probe.getsockname()[1]}"

@@ -1,5 +1,5 @@
 -- Posts random points. Arguments after `--`: kind (learn | predict), seed, then the models to draw from.
--- Every body differs; wrk counts answers above 399 and socket errors, and `done` prints all as one JSON line.
+-- Every body differs; wrk counts answers above 399 and socket errors.
 
 local kind, models, threads = nil, {}, {}
 
@@ -31,11 +31,4 @@ function request()
    return wrk.format(nil, nil, nil, body)
 end
 
-function done(summary, latency)
-   local errors = summary.errors
-   print(string.format(
-      'RESULT {"requests":%d,"seconds":%.6f,"p50_ms":%.4f,"p90_ms":%.4f,"p99_ms":%.4f,'
-      .. '"bad_status":%d,"connect":%d,"read":%d,"write":%d,"timeout":%d}',
-      summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(90) / 1e3,
-      latency:percentile(99) / 1e3, errors.status, errors.connect, errors.read, errors.write, errors.timeout))
-end
+dofile(debug.getinfo(1, "S").source:match("^@(.*/)") .. "result.lua")

@@ -146,7 +146,9 @@ def walk(name: str, directory: Path, *, replace: Mapping[str, str] | None = None
             for old, new in stands_for.items():
                 text = text.replace(old, new)
             script.append(f'exec >"{said}/{number}.out" 2>"{said}/{number}.err"\n{text}')
-    variables = {key: value for key, value in os.environ.items() if not key.startswith(("TAILRACE_", "VIRTUAL_ENV"))}
+    variables = {
+        key: value for key, value in os.environ.items() if not key.startswith(("TAILRACE_", "VIRTUAL_ENV", "MAKE"))
+    }
     variables |= {"HOME": str(home), "TAILRACE_BIND": address, "TAILRACE_URL": f"http://{address}", **environment}
     # `make setup` finds its work done, however old the copies of the requirements look.
     variables["MAKEFLAGS"] = "--old-file=.venv/.installed"

@@ -138,3 +138,25 @@ def _until_nobody_is_let_in(port: int) -> None:
         while True:
             socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
             threading.Event().wait(0.02)
+
+
+def nothing_was_lost(
+    server: Stoppable, posters: list[Poster], acknowledged: dict[str, int], *, answers_all: bool
+) -> None:
+    """Start the server again, and hold its log against what the clients know.
+
+    Parameters
+    ----------
+    answers_all
+        Whether each request that was sent whole had to be answered. granian may close a kept connection at the instant when
+        the next request comes in on it: that client sends it again, with its key.
+    """
+    unanswered = {key for poster in posters for key in poster.unanswered}
+    assert not answers_all or not unanswered
+    assert [poster.refused for poster in posters] == [[]] * len(posters)
+    server.start()
+    assert {key: seq for key, seq in logged(server).items() if key not in unanswered} == acknowledged
+    for key in unanswered:
+        n = int(key.rpartition("-")[2])
+        assert server.request("POST", PATH, {"x": {"a": n}, "y": n, "key": key})[0] in (200, 201)
+    assert logged(server).keys() == acknowledged.keys() | unanswered

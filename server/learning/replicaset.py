@@ -10,12 +10,10 @@ from server.learning.replica import Broken, Replica
 from server.streams import instruments, log
 from server.streams.errors import Gone, NotFound
 from server.streams.models import Stream
-from server.streams.reading import OneRow
 from server.streams.validation import Checker
 
 _catch_up_observations, _catch_up_seconds = instruments.catch_up_observations.of(), instruments.catch_up_seconds.of()
 logger = logging.getLogger(__name__)
-_position = OneRow("SELECT head, epoch FROM streams_stream WHERE id = %s")
 
 
 class ReplicaSet:
@@ -37,19 +35,6 @@ class ReplicaSet:
         self.lost: dict[int, Gone] = {}
         """Models that can't be had, and why."""
         self.used = 0.0
-
-    def position(self) -> tuple[int, int]:
-        """The stream's head and epoch.
-
-        Raises
-        ------
-        NotFound
-            If the stream is gone.
-        """
-        row = _position(self.stream_id)
-        if row is None:
-            raise NotFound("the stream was deleted")
-        return row[0], row[1]
 
     def follow(self, head: int, epoch: int) -> None:
         """Bring every replica to observation ``head``, after a look at which models there are if that changed."""

@@ -18,7 +18,7 @@ from server.learning import replay
 from server.learning.companions import Companion, check_keys_are_new, other_descriptor
 from server.learning.replica import FATAL, Broken, Replica, reason
 from server.learning.replicaset import SETS, ReplicaSet
-from server.streams import instruments, locks, log
+from server.streams import instruments, locks, log, trips
 from server.streams.errors import Conflict, Invalid, TailraceError
 from server.streams.log import Point, Points
 from server.streams.tracing import Step, Steps, Tracer, Tracing
@@ -200,17 +200,21 @@ def _commit(group: list[Submission]) -> None:
     done: list[tuple[Submission, Receipt]] = []
     taken = 0
     try:
-        with locks.transaction_for_writing():
+        with trips.transaction():
+            turns = []
             for replicas in sets:
-                turn = _Turn(replicas)
+                turn = _Turn(replicas, by_stream[replicas.stream_id])
                 try:
                     turn.begin(steps)
                 except TailraceError as exc:
-                    _refuse(by_stream[replicas.stream_id], exc)
+                    _refuse(turn.submissions, exc)
                 else:
-                    done += turn.take(by_stream[replicas.stream_id])
+                    done += turn.take()
                     taken += len(turn.taken.xs)
+                    turns.append(turn)
                     steps.end("fold")
+            for turn in turns:
+                turn.store(last=len(sets) == 1)
         steps.end("commit")
         for submission, receipt in done:
             submission.receipt = receipt
@@ -247,8 +251,11 @@ def _refuse(submissions: list[Submission], exc: Exception) -> None:
 class _Turn:
     """One stream's part of one transaction."""
 
-    def __init__(self, replicas: ReplicaSet) -> None:
+    def __init__(self, replicas: ReplicaSet, submissions: list[Submission]) -> None:
         self.replicas = replicas
+        self.submissions = submissions
+        self.kept: list[Companion] = []
+        self.known: dict[str, int] = {}
         self.taken = Points([], [], {})
         self.predictions: dict[int, list[Any]] = {}
         self.skipped: dict[int, dict[int, str]] = {}
@@ -256,40 +263,44 @@ class _Turn:
 
     def begin(self, steps: Steps) -> None:
         """Get the stream's lock, and the replicas to the head of its log. Nothing is changed yet."""
-        locks.lock_stream(self.replicas.stream_id)
-        self.head, epoch = self.replicas.position()
+        notes = [note for submission in self.submissions for note in submission.points.notes.values()]
+        onces = [once for note in notes if (once := note.once) is not None]
+        self.head, epoch, self.known = log.look(self.replicas.stream_id, onces)
         steps.end("lock")
         self.replicas.follow(self.head, epoch)
         steps.end("catch_up")
 
-    def take(self, submissions: list[Submission]) -> list[tuple[Submission, Receipt]]:
+    def take(self) -> list[tuple[Submission, Receipt]]:
+        """Have every model predict and learn what is new, and companions keep what is theirs."""
         replicas = self.replicas
-        notes = [note for submission in submissions for note in submission.points.notes.values()]
-        onces = [once for note in notes if (once := note.once) is not None]
-        known = log.known_keys(replicas.stream_id, onces) if onces else {}
         names = {model.pk: model.name for model in replicas.models.values()}
         done = []
-        kept = []
-        for submission in submissions:
+        for submission in self.submissions:
             submission.names = names
             try:
                 if submission.descriptor != replicas.descriptor:
                     raise other_descriptor(replicas.descriptor, submission.descriptor)
-                receipt = self._with(submission.companion, submission.points, known)
+                receipt = self._with(submission.companion, submission.points, self.known)
             except (Invalid, Conflict) as exc:
                 submission.error = exc
                 continue
             if submission.companion is not None and not receipt.old:
                 submission.companion.keep(receipt.seqs)
-                kept.append(submission.companion)
+                self.kept.append(submission.companion)
             done.append((submission, receipt))
-        if self.taken.xs:
-            at = datetime.now(UTC)
-            log.append(replicas.stream_id, self.head, self.taken, at, self.predictions, self.skipped)
-            _resolve(self.taken, self.head)
-        for companion in kept:
-            companion.tell()
         return done
+
+    def store(self, *, last: bool) -> None:
+        """Append what was taken; ``last``: nobody has anything to store after this."""
+        if self.taken.xs:
+            now = datetime.now(UTC)
+            waiting = _waiting(self.taken, self.head)
+            last = last and not (waiting or self.kept)
+            log.append(self.replicas.stream_id, self.head, self.taken, now, self.predictions, self.skipped, last=last)
+            if waiting:
+                _resolve(waiting)
+        for companion in self.kept:
+            companion.tell()
 
     def _with(self, companion: Companion | None, points: Points, known: dict[str, int]) -> Receipt:
         if companion is not None:
@@ -416,12 +427,14 @@ def _check_given(replicas: list[Replica], points: Points) -> None:
                 )
 
 
-def _resolve(taken: Points, head: int) -> None:
-    """Note on the predictions that waited for these labels which observation they became."""
-    rows = [(head + n + 1, note.identifier) for n, note in taken.notes.items() if note.identifier is not None]
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.executemany("UPDATE learning_prediction SET seq = %s WHERE identifier = %s AND seq IS NULL", rows)
+def _waiting(taken: Points, head: int) -> list[tuple[int, str]]:
+    """The predictions that waited for these labels: which observation they became, and their identifiers."""
+    return [(head + n + 1, note.identifier) for n, note in taken.notes.items() if note.identifier is not None]
+
+
+def _resolve(waiting: list[tuple[int, str]]) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany("UPDATE learning_prediction SET seq = %s WHERE identifier = %s AND seq IS NULL", waiting)
 
 
 def _recall(receipt: Receipt, names: dict[int, str], stream_id: int) -> None:

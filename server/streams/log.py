@@ -6,7 +6,11 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from server.streams import trips
 from server.streams.codec import loads, text
+from server.streams.errors import NotFound
+from server.streams.locks import is_sqlite
+from server.streams.reading import OneRow
 
 BATCH_POINTS = 500
 """Points in one row: enough to make a row's cost small, few enough to keep reading at constant memory."""
@@ -170,6 +174,48 @@ def cut(span: Span, after: int, upto: int | None) -> Span:
     )
 
 
+class Look(NamedTuple):
+    """What a writer has to know of a log.
+
+    Parameters
+    ----------
+    head, epoch
+        The stream's.
+    known
+        Which of the keys asked for name an observation already, and which one.
+    """
+
+    head: int
+    epoch: int
+    known: dict[str, int]
+
+
+def look(stream_id: int, onces: list[str]) -> Look:
+    """Wait for the stream's lock, which is held to the end of the transaction, and look at its log.
+
+    Parameters
+    ----------
+    stream_id
+        The stream.
+    onces
+        Keys (:attr:`Note.once`).
+
+    Raises
+    ------
+    NotFound
+        If the stream is gone.
+    """
+    if is_sqlite():  # whose lock is the transaction
+        row = _position(stream_id)
+        if row is not None:
+            return Look(row[0], row[1], _known_keys(stream_id, onces))
+    else:
+        row = trips.say(("lock", (stream_id % 2**31,)), ("look", (stream_id, onces, stream_id)))
+        if row is not None:
+            return Look(row[0], row[1], row[2] or {})
+    raise NotFound("the stream was deleted")
+
+
 def append(
     stream_id: int,
     head: int,
@@ -177,46 +223,77 @@ def append(
     at: datetime,
     predictions: dict[int, list[Any]],
     skipped: dict[int, dict[int, str]],
+    *,
+    last: bool = False,
 ) -> None:
-    """Insert ``points`` as ``head + 1 …`` and move the head. Inside the caller's transaction and lock."""
-    insert = _INSERT["pg_current_xact_id()::text::bigint" if connection.vendor == "postgresql" else "NULL"]
+    """Insert ``points`` as ``head + 1 …`` and move the head. Inside the caller's transaction and lock.
+
+    Parameters
+    ----------
+    last
+        Whether it is the last of its transaction (:func:`server.streams.trips.transaction`), which may then be committed
+        with it.
+    """
     size = len(points.xs)
-    with connection.cursor() as cursor:
-        for low in range(0, size, BATCH_POINTS):
-            high = min(size, low + BATCH_POINTS)
-            notes = {n - low: note.stored() for n, note in points.notes.items() if low <= n < high}
-            own_skips = {
-                model: part
-                for model, by in skipped.items()
-                if (part := {n - low: why for n, why in by.items() if low <= n < high})
-            }
-            row = (
-                stream_id,
-                head + high,
-                high - low,
-                at,
-                text(points.xs[low:high]),
-                text(points.ys[low:high]),
-                text(notes) if notes else None,
-                text({model: by[low:high] for model, by in predictions.items()}) if predictions else None,
-                text(own_skips) if own_skips else None,
-            )
-            cursor.execute(insert, row)
-        keys = [(stream_id, once, head + n + 1) for n, note in points.notes.items() if (once := note.once) is not None]
-        if keys:
-            cursor.executemany("INSERT INTO streams_key (stream_id, key, seq) VALUES (%s, %s, %s)", keys)
-        cursor.execute("UPDATE streams_stream SET head = %s WHERE id = %s", (head + size, stream_id))
+    rows = (_row(stream_id, head, low, points, at, predictions, skipped) for low in range(0, size, BATCH_POINTS))
+    keys = [(once, head + n + 1) for n, note in points.notes.items() if (once := note.once) is not None]
+    if is_sqlite():
+        with connection.cursor() as cursor:
+            for row in rows:
+                cursor.execute(_INSERT, row)
+            if keys:
+                cursor.executemany(_INSERT_KEY, [(stream_id, once, seq) for once, seq in keys])
+            cursor.execute("UPDATE streams_stream SET head = %s WHERE id = %s", (head + size, stream_id))
+        return
+    said: list[trips.Said] = []
+    for row in rows:
+        if said:  # a trip for each of many: they are large
+            trips.say(*said)
+        said = [("batch", row)]
+    if keys:
+        said.append(("keys", (stream_id, *map(list, zip(*keys, strict=True)))))
+    trips.say(*said, ("head", (head + size, stream_id)), last=last)
 
 
-_COLUMNS = "stream_id, last, count, at, xs, ys, notes, predictions, skipped, xid"
-_INSERT = {
-    xid: f"INSERT INTO streams_batch ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, {xid})"
-    for xid in ("NULL", "pg_current_xact_id()::text::bigint")
-}
+def _row(
+    stream_id: int,
+    head: int,
+    low: int,
+    points: Points,
+    at: datetime,
+    predictions: dict[int, list[Any]],
+    skipped: dict[int, dict[int, str]],
+) -> tuple[Any, ...]:
+    """The batch of the points from offset ``low`` on."""
+    high = min(len(points.xs), low + BATCH_POINTS)
+    notes = {n - low: note.stored() for n, note in points.notes.items() if low <= n < high}
+    own_skips = {
+        model: part
+        for model, by in skipped.items()
+        if (part := {n - low: why for n, why in by.items() if low <= n < high})
+    }
+    return (
+        stream_id,
+        head + high,
+        high - low,
+        at,
+        text(points.xs[low:high]),
+        text(points.ys[low:high]),
+        text(notes) if notes else None,
+        text({model: by[low:high] for model, by in predictions.items()}) if predictions else None,
+        text(own_skips) if own_skips else None,
+    )
 
 
-def known_keys(stream_id: int, onces: list[str]) -> dict[str, int]:
-    """Which of these keys name an observation already, and which one."""
+_INSERT = (
+    "INSERT INTO streams_batch (stream_id, last, count, at, xs, ys, notes, predictions, skipped)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+)
+_INSERT_KEY = "INSERT INTO streams_key (stream_id, key, seq) VALUES (%s, %s, %s)"
+_position = OneRow("SELECT head, epoch FROM streams_stream WHERE id = %s")
+
+
+def _known_keys(stream_id: int, onces: list[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     with connection.cursor() as cursor:
         for low in range(0, len(onces), 500):

@@ -1,0 +1,117 @@
+"""A learn in two trips to PostgreSQL: what it asks for, and connections that a pooler shares."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from river import linear_model
+
+from server.learning import registry as models
+from server.learning import writing
+from server.streams import log, registry, trips
+from server.streams.errors import Unavailable
+from server.streams.models import Batch, Key
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture(autouse=True)
+def _as_new(monkeypatch):
+    monkeypatch.setattr(trips._Pooler, "found", False)
+    connection.close()
+
+
+@pytest.fixture
+def stream():
+    made = registry.create("s", target_name="t", target_unit="s")
+    models.create("m", "s", "regression", linear_model.LinearRegression())
+    return made
+
+
+def learn(stream, n, key=None):
+    note = log.Note(key=key or f"k{n}")
+    return writing.learn(stream.pk, [log.Point({"a": n}, 2.0 * n, note)])
+
+
+def stored():
+    return sorted(Batch.objects.values_list("last", flat=True)), sorted(Key.objects.values_list("key", "seq"))
+
+
+EXPECTED = [1, 2], [("k:k1", 1), ("k:k2", 2)]
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """What was sent, a trip each."""
+    said = []
+    send = trips._send
+
+    def listen(held, before, what=(), after=()):
+        said.append([*before, *(name for name, _ in what), *after])
+        return send(held, before, what, after)
+
+    monkeypatch.setattr(trips, "_send", listen)
+    return said
+
+
+def test_a_learn_is_two_trips(stream, sent):
+    learn(stream, 1)
+    sent.clear()
+    with CaptureQueriesContext(connection) as others:
+        learn(stream, 2)
+    assert {query["sql"] for query in others} == {"BEGIN", "COMMIT"}  # as Django notes them: its driver sends neither
+    assert sent == [["BEGIN", "lock", "look"], ["batch", "keys", "head", "COMMIT"]]
+    assert stored() == EXPECTED
+
+
+def test_a_duplicate_is_one_trip_and_its_end(stream, sent):
+    learn(stream, 1)
+    learn(stream, 2)
+    sent.clear()
+    assert learn(stream, 2).duplicates == 1
+    assert sent == [["BEGIN", "lock", "look"], ["COMMIT"]]
+    assert stored() == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    ["DEALLOCATE ALL", "DEALLOCATE ALL; PREPARE tailrace_batch AS SELECT 1"],
+    ids=["another's connection", "one that another prepared"],
+)
+def test_statements_that_a_pooler_mislaid_are_said_in_full(stream, meanwhile):
+    learn(stream, 1)
+    with connection.cursor() as cursor:
+        cursor.execute(meanwhile)
+    trips._local.prepared = trips._local.prepared if meanwhile == "DEALLOCATE ALL" else None
+    learn(stream, 2)
+    assert trips._Pooler.found
+    assert stored() == EXPECTED
+    assert learn(stream, 2).duplicates == 1
+
+
+def test_a_connection_that_ends_in_between_stores_nothing(stream, monkeypatch):
+    learn(stream, 1)
+    append = log.append
+
+    def cut_off(*arguments, **options):
+        with pytest.raises(Exception, match="terminat"), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        append(*arguments, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(Unavailable):
+        patch.setattr(log, "append", cut_off)
+        learn(stream, 2)
+    assert stored() == ([1], [("k:k1", 1)])
+    learn(stream, 2)
+    assert stored() == EXPECTED
+
+
+def test_what_fails_at_its_end_stores_nothing(stream):
+    """A row that is there already: the trip that would commit doesn't."""
+    learn(stream, 1)
+    Batch.objects.create(stream=stream, last=2, count=1, at=log.moment("2026-11-21T00:00:00+00:00"), xs="[]", ys="[]")
+    with pytest.raises(Exception, match="batch_stream_last"):
+        learn(stream, 2)
+    Batch.objects.filter(last=2).delete()
+    assert stored() == ([1], [("k:k1", 1)])
+    learn(stream, 2)
+    assert stored() == EXPECTED

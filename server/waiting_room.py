@@ -58,8 +58,7 @@ class WaitingRoom:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
+    daemon_threads = False  # who is being answered when it closes is answered to the end
 
     def server_bind(self) -> None:
         TCPServer.server_bind(self)  # its base asks the network what the address is called
@@ -73,7 +72,8 @@ class _IPv6Server(_Server):
 class _Handler(BaseHTTPRequestHandler):
     server_version = "Tailrace"
     sys_version = ""
-    timeout = 5
+    timeout = 1  # seconds that a start waits for who says nothing
+    wbufsize = -1  # an answer goes out whole
     state: Any
 
     def _answer(self) -> None:

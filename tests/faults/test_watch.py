@@ -2,10 +2,12 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import ThreadingHTTPServer
 
 import pytest
 from river import dummy, stats
 
+from server import waiting_room
 from server.database_state import NO_DATABASE, READY, State
 from server.learning import maintenance, registry, writing
 from server.learning.models import Model
@@ -152,3 +154,34 @@ def test_while_it_starts_probes_are_told_what_it_waits_for_and_others_to_try_aga
     finally:
         room.close()
     assert told(server) == (0, "")
+
+
+@pytest.mark.one_database
+def test_the_waiting_room_closes_when_everybody_in_it_is_answered(tmp_path, monkeypatch):
+    server = Server(tmp_path)
+    room = WaitingRoom(f"127.0.0.1:{server.port}")
+    asked, shut = threading.Event(), threading.Event()
+    order = []
+
+    class Slow:
+        reason = "slow"
+
+        def _asdict(self):
+            asked.set()
+            assert shut.wait(60)
+            order.append("answered")
+            return {"status": "starting"}
+
+    def shutdown(room):
+        ThreadingHTTPServer.shutdown(room)
+        shut.set()
+
+    monkeypatch.setattr(waiting_room._Server, "shutdown", shutdown)
+    room.open(Slow())
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(told, server)
+        assert asked.wait(60)
+        room.close()
+        order.append("closed")
+        assert answer.result(60) == (503, "starting")
+    assert order == ["answered", "closed"]

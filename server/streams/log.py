@@ -10,6 +10,7 @@ from server.streams import trips
 from server.streams.codec import loads, text
 from server.streams.errors import NotFound
 from server.streams.locks import is_sqlite
+from server.streams.prepared import Said
 from server.streams.reading import OneRow
 
 BATCH_POINTS = 500
@@ -210,7 +211,7 @@ def look(stream_id: int, onces: list[str]) -> Look:
         if row is not None:
             return Look(row[0], row[1], _known_keys(stream_id, onces))
     else:
-        row = trips.say(("lock", (stream_id % 2**31,)), ("look", (stream_id, onces, stream_id)))
+        row = trips.say(Said(trips.LOCK, (stream_id % 2**31,)), Said(trips.LOOK, (stream_id, onces, stream_id)))
         if row is not None:
             return Look(row[0], row[1], row[2] or {})
     raise NotFound("the stream was deleted")
@@ -245,14 +246,14 @@ def append(
                 cursor.executemany(_INSERT_KEY, [(stream_id, once, seq) for once, seq in keys])
             cursor.execute("UPDATE streams_stream SET head = %s WHERE id = %s", (head + size, stream_id))
         return
-    said: list[trips.Said] = []
+    said: list[Said] = []
     for row in rows:
         if said:  # a trip for each of many: they are large
             trips.say(*said)
-        said = [("batch", row)]
+        said = [Said(trips.BATCH, row)]
     if keys:
-        said.append(("keys", (stream_id, *map(list, zip(*keys, strict=True)))))
-    trips.say(*said, ("head", (head + size, stream_id)), last=last)
+        said.append(Said(trips.KEYS, (stream_id, *map(list, zip(*keys, strict=True)))))
+    trips.say(*said, Said(trips.HEAD, (head + size, stream_id)), last=last)
 
 
 def _row(

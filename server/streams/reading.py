@@ -1,8 +1,13 @@
 """One indexed row, as directly as the database's own driver gives it: Django's cursor costs as much as the read itself."""
 
+import itertools
 from typing import Any
 
 from django.db import connections
+
+from server.streams.prepared import Said, Statement, send
+
+_numbers = itertools.count()
 
 
 class OneRow:
@@ -15,7 +20,7 @@ class OneRow:
     """
 
     def __init__(self, sql: str) -> None:
-        self._pg = sql
+        self._pg = Statement(f"row_{next(_numbers)}", sql)
         self._sqlite = sql.replace("%s", "?")
 
     def __call__(self, *parameters: Any) -> tuple[Any, ...] | None:
@@ -34,7 +39,5 @@ class OneRow:
             if connection.vendor == "sqlite":
                 row = connection.connection.execute(self._sqlite, parameters).fetchone()
             else:
-                with connection.connection.cursor() as cursor:
-                    cursor.execute(self._pg, parameters)
-                    row = cursor.fetchone()
+                row = send(connection.connection, [Said(self._pg, parameters)])
         return row

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 logger = logging.getLogger(__name__)
@@ -15,25 +16,23 @@ NOT_PREPARED, PREPARED_BEFORE = "26000", "42P05"
 
 
 class Statement:
-    """A statement, and what it is called on a connection.
+    """A statement, and what it is called on a connection: after what it says, so that no name ever has two meanings.
 
     Parameters
     ----------
-    name
-        Of letters, digits and underscores; no other has it.
     sql
         Written for psycopg (``%s``).
     types
         Of its parameters, where PostgreSQL can't tell.
     """
 
-    def __init__(self, name: str, sql: str, types: str = "") -> None:
+    def __init__(self, sql: str, types: str = "") -> None:
         count = sql.count("%s")
+        text = f"{types and f'({types})'} AS {sql % tuple(f'${n + 1}' for n in range(count))}"
         self.sql = sql
-        self.prepare = (
-            f"PREPARE tailrace_{name}{types and f'({types})'} AS {sql % tuple(f'${n + 1}' for n in range(count))}"
-        )
-        self.execute = f"EXECUTE tailrace_{name}({', '.join(['%s'] * count)})"
+        self.name = f"tailrace_{sha256(text.encode()).hexdigest()[:16]}"
+        self.prepare = f"PREPARE {self.name}{text}"
+        self.execute = f"EXECUTE {self.name}({', '.join(['%s'] * count)})" if count else f"EXECUTE {self.name}"
 
 
 class Said(NamedTuple):

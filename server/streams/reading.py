@@ -1,13 +1,10 @@
 """One indexed row, as directly as the database's own driver gives it: Django's cursor costs as much as the read itself."""
 
-import itertools
 from typing import Any
 
 from django.db import connections
 
 from server.streams.prepared import Said, Statement, send
-
-_numbers = itertools.count()
 
 
 class OneRow:
@@ -20,7 +17,7 @@ class OneRow:
     """
 
     def __init__(self, sql: str) -> None:
-        self._pg = Statement(f"row_{next(_numbers)}", sql)
+        self._pg = Statement(sql)
         self._sqlite = sql.replace("%s", "?")
 
     def __call__(self, *parameters: Any) -> tuple[Any, ...] | None:

@@ -16,24 +16,21 @@ from server.streams import prepared
 from server.streams.locks import ADVISORY_SPACE, is_sqlite, transaction_for_writing
 from server.streams.prepared import Said, Statement
 
-LOCK = Statement("lock", f"SELECT pg_advisory_xact_lock({ADVISORY_SPACE}, %s)")
+LOCK = Statement(f"SELECT pg_advisory_xact_lock({ADVISORY_SPACE}, %s)")
 LOOK = Statement(
-    "look",
     "SELECT head, epoch, (SELECT json_object_agg(key, seq) FROM streams_key WHERE stream_id = %s AND key = ANY(%s))"
     " FROM streams_stream WHERE id = %s",
     "bigint, text[], bigint",
 )
 BATCH = Statement(
-    "batch",
     "INSERT INTO streams_batch (stream_id, last, count, at, xs, ys, notes, predictions, skipped, xid)"
     " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, pg_current_xact_id()::text::bigint)",
 )
 KEYS = Statement(
-    "keys",
     "INSERT INTO streams_key (stream_id, key, seq) SELECT %s, * FROM unnest(%s, %s)",
     "bigint, text[], bigint[]",
 )
-HEAD = Statement("head", "UPDATE streams_stream SET head = %s WHERE id = %s")
+HEAD = Statement("UPDATE streams_stream SET head = %s WHERE id = %s")
 
 
 class _Local(threading.local):

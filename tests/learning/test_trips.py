@@ -82,9 +82,9 @@ def test_statements_that_a_pooler_mislaid_are_said_in_full(stream):
     assert learn(stream, 2).duplicates == 1
 
 
-def test_one_that_another_prepared_on_a_shared_connection_costs_one_repetition(stream):
+def test_a_statement_that_another_prepared_on_a_shared_connection_costs_one_repetition(stream):
     with connection.cursor() as cursor:
-        cursor.execute("PREPARE tailrace_batch AS SELECT 1")
+        cursor.execute(trips.BATCH.prepare)
     with pytest.raises(Unavailable, match="already exists"):  # in the midst of a transaction
         learn(stream, 1)
     assert prepared.Pooler.found

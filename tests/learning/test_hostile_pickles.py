@@ -14,6 +14,8 @@ from server.learning.pickles import load_estimator
 from server.streams.errors import Invalid
 from tests.learning.hostile_payloads import BOMBS, CANARY, PAYLOADS, inside, number
 
+pytestmark = pytest.mark.one_database  # bytes in, a refusal out
+
 
 @pytest.fixture(autouse=True)
 def canary():

@@ -60,9 +60,12 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
                     server.stop()
 
 
-@pytest.fixture(params=["gunicorn", "granian"])
+@pytest.fixture(params=["gunicorn", pytest.param("granian", marks=pytest.mark.one_database)])
 def server(request: pytest.FixtureRequest, serve: Callable[..., Server]) -> Server:
-    """A real server with two workers, once with each WSGI server."""
+    """A real server with two workers, once with each WSGI server.
+
+    On PostgreSQL with gunicorn alone: which of them takes a request plays no part in what the database makes of it.
+    """
     return serve(server=request.param, workers=2, threads=8)
 
 

@@ -43,7 +43,7 @@ def required(settings: Any) -> None:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts a real server on an empty database; keyword arguments are settings. Stopped at the end."""
+    """Starts a real server on an empty database; keyword arguments are settings. Killed at the end: how one stops has tests."""
     servers: list[Server] = []
     with fresh_database("serve") as database:
 
@@ -57,7 +57,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         finally:
             for server in servers:
                 if server.process is not None and server.process.poll() is None:
-                    server.stop()
+                    server.kill()
 
 
 @pytest.fixture(params=["gunicorn", pytest.param("granian", marks=pytest.mark.one_database)])

@@ -43,7 +43,7 @@ def required(settings: Any) -> None:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts a real server on an empty database; keyword arguments are settings. Stopped at the end."""
+    """Starts a real server on an empty database; keyword arguments are settings. Killed at the end: how one stops has tests."""
     servers: list[Server] = []
     with fresh_database("serve") as database:
 
@@ -57,12 +57,15 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         finally:
             for server in servers:
                 if server.process is not None and server.process.poll() is None:
-                    server.stop()
+                    server.kill()
 
 
-@pytest.fixture(params=["gunicorn", "granian"])
+@pytest.fixture(params=["gunicorn", pytest.param("granian", marks=pytest.mark.one_database)])
 def server(request: pytest.FixtureRequest, serve: Callable[..., Server]) -> Server:
-    """A real server with two workers, once with each WSGI server."""
+    """A real server with two workers, once with each WSGI server.
+
+    On PostgreSQL with gunicorn alone: which of them takes a request plays no part in what the database makes of it.
+    """
     return serve(server=request.param, workers=2, threads=8)
 
 

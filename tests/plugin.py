@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -36,11 +37,40 @@ os.environ["TAILRACE_VAR_DIR"] = str(
 os.environ["TAILRACE_AUTH"] = "open"
 
 
+LONG = {
+    "test_walks": 40, "test_rolling_restart": 40, "test_instances": 20, "test_clock": 20, "test_kills": 20, "test_upgrade": 20,
+    "test_oidc_at_once": 20, "test_accounts_at_once": 15, "test_migrating_at_once": 15, "test_matrix": 10,
+}  # fmt: skip
+"""Seconds of each test in files that have few and long ones."""
+
+
+@pytest.hookimpl(trylast=True)  # once it is known which tests are run
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What only PostgreSQL can do is no test of SQLite: it is left out there, not skipped."""
-    if os.environ.get("TAILRACE_TEST_ON") == "postgresql":
-        return
-    left_out = [item for item in items if item.get_closest_marker("postgresql")]
-    if left_out:
-        items[:] = [item for item in items if not item.get_closest_marker("postgresql")]
-        config.hook.pytest_deselected(items=left_out)
+    """What only PostgreSQL can do is no test of SQLite: it is left out there, not skipped. What takes long begins first.
+
+    A file goes to one process as a whole: a long one that began last would leave the other processes with nothing to do.
+    """
+    if os.environ.get("TAILRACE_TEST_ON") != "postgresql":
+        left_out = [item for item in items if item.get_closest_marker("postgresql")]
+        if left_out:
+            items[:] = [item for item in items if not item.get_closest_marker("postgresql")]
+            config.hook.pytest_deselected(items=left_out)
+    seconds: Counter[Path] = Counter()
+    for item in items:
+        seconds[item.path] += _guess(item)
+    items.sort(key=lambda item: (-seconds[item.path], item.path))
+
+
+def _guess(item: pytest.Item) -> float:
+    """How many seconds a test takes, more or less: it may start a server, or another process, or none."""
+    if item.path.stem in LONG:
+        return LONG[item.path.stem]
+    fixtures = set(getattr(item, "fixturenames", ()))
+    if "serve" in fixtures:
+        return 5
+    if not isinstance(item, pytest.Function) or item.get_closest_marker("django_db") or "db" in fixtures:
+        return 0.1
+    known = vars(item.module)
+    if getattr(known.get("Server"), "__module__", "") == "tests.serving":
+        return 5
+    return 2 if "subprocess" in known else 0.1

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.people import made_on
 from tests.serving import PATIENCE, Server
 
 TOGETHER = 12
@@ -30,11 +31,8 @@ class World:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.secrets = {}
-        for name in ("root", "ada", "grace"):
-            made = server.manage("create_token", name, "--create-user", "--role", "admin")
-            assert made.returncode == 0, made.stderr
-            self.secrets[name] = made.stdout.strip()
+        admins = made_on(server, root="admin", ada="admin", grace="admin")
+        self.secrets = {name: secret for name, (_, secret) in admins.items()}
         made = self.call("POST", "/api/v1/users/", {"user": "vera", "password": PASSWORD}, "root")
         assert made.status == 201, made.data
 

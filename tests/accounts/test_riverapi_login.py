@@ -1,29 +1,65 @@
 """The published riverapi client against a real server that requires tokens."""
 
 import pickle
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 import requests
 import riverapi.main
 from river import linear_model
 
+from tests.people import bearer, made_on
+from tests.serving import Server, fresh_database
+
+
+class Person(NamedTuple):
+    """A researcher, and the number and secret of their token."""
+
+    name: str
+    number: int
+    secret: str
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all: each test has a person of its own, and leaves no model."""
+    directory = tmp_path_factory.mktemp("riverapi") / "var"
+    with fresh_database("riverapi") as database:
+        server = Server(directory, database, auth="required", workers=2, threads=4, address_rate=0).start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def people(served: Server) -> dict[str, tuple[int, str]]:
+    return made_on(served, root="admin", **{f"ada{n}": "researcher" for n in range(5)})
+
+
+@pytest.fixture(scope="module")
+def admin(people: dict[str, tuple[int, str]]) -> dict[str, str]:
+    return bearer(people.pop("root")[1])
+
 
 @pytest.fixture
-def guarded(serve):
-    return serve(auth="required", workers=2, threads=4, address_rate=0)
+def guarded(served: Server, admin: dict[str, str]) -> Iterator[Server]:
+    yield served
+    for name in served.get("/api/models/", **admin)[1]["models"]:
+        assert served.request("DELETE", f"/api/v1/models/{name}/", headers=admin)[0] in (200, 204)
 
 
 @pytest.fixture
-def secret(guarded) -> str:
-    made = guarded.manage("create_token", "ada", "--create-user", "--name", "laptop")
-    assert made.returncode == 0, made.stderr
-    return made.stdout.strip()
+def ada(guarded: Server, people: dict[str, tuple[int, str]]) -> Person:
+    name, (number, secret) = people.popitem()
+    return Person(name, number, secret)
 
 
 @pytest.fixture
-def river_client(guarded, secret, monkeypatch):
-    monkeypatch.setenv("RIVER_ML_USER", "ada")
-    monkeypatch.setenv("RIVER_ML_TOKEN", secret)
+def river_client(guarded, ada, monkeypatch):
+    monkeypatch.setenv("RIVER_ML_USER", ada.name)
+    monkeypatch.setenv("RIVER_ML_TOKEN", ada.secret)
     return riverapi.main.Client(guarded.url, quiet=True)
 
 
@@ -80,17 +116,16 @@ def test_the_published_client_listens_once_it_is_signed_in(river_client):
         lines.close()
 
 
-def test_a_role_that_was_lowered_counts_for_an_access_token_that_is_out(guarded, river_client):
-    admin = guarded.manage("create_token", "root", "--create-user", "--role", "admin").stdout.strip()
+def test_a_role_that_was_lowered_counts_for_an_access_token_that_is_out(guarded, ada, admin, river_client):
     river_client.models()
-    lowered = guarded.request("PATCH", "/api/v1/users/ada/", {"role": "viewer"}, {"Authorization": f"Bearer {admin}"})
+    lowered = guarded.request("PATCH", f"/api/v1/users/{ada.name}/", {"role": "viewer"}, admin)
     assert lowered[0] == 200
     assert river_client.models() == {"models": []}
     with pytest.raises(SystemExit):
         river_client.upload_model(linear_model.LinearRegression(), "regression")
 
 
-def test_a_revocation_counts_at_once_on_every_worker_and_no_log_line_holds_a_credential(guarded, secret, river_client):
+def test_a_revocation_counts_at_once_on_every_worker_and_no_log_line_holds_a_credential(guarded, ada, river_client):
     river_client.models()
     access = river_client.headers["Authorization"].removeprefix("Bearer ")
 
@@ -98,17 +133,17 @@ def test_a_revocation_counts_at_once_on_every_worker_and_no_log_line_holds_a_cre
         # Each request has a connection of its own, so that both workers answer some.
         return {
             requests.get(f"{guarded.url}/api/models/", headers={"Authorization": f"Bearer {credential}"}).status_code
-            for credential in [secret, access] * 20
+            for credential in [ada.secret, access] * 20
         }
 
     assert statuses() == {200}
     listed = guarded.manage("revoke_token", "999").stderr
-    number = listed.partition(" (laptop of ada)")[0].rpartition(" ")[2]
-    revoked = guarded.manage("revoke_token", number)
+    assert f"{ada.number} (test of {ada.name})" in listed
+    revoked = guarded.manage("revoke_token", str(ada.number))
     assert revoked.returncode == 0, revoked.stderr
     assert statuses() == {401}
     with pytest.raises(SystemExit):
         river_client.models()
     log = guarded.log.read_text()
-    assert secret not in log
+    assert ada.secret not in log
     assert access not in log

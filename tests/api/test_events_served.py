@@ -70,6 +70,7 @@ def test_every_worker_tells_the_same_events_in_the_same_order(server):
         assert resumed.take(60) == told[0][60:]
 
 
+@pytest.mark.one_database  # in a cluster of PostgreSQL's any test's open transaction holds back events, which granian needs
 @pytest.mark.parametrize("kind", ["gunicorn", "granian"])
 def test_a_client_that_has_gone_makes_room_for_another(serve, kind):
     server = serve(server=kind, workers=1, threads=4, event_streams=1)
@@ -93,6 +94,7 @@ def opened(server: Server, send_meanwhile: bool) -> Wire:
     raise AssertionError("the place of a client that has gone is not given free")
 
 
+@pytest.mark.one_database  # it is about connections and processes
 @pytest.mark.parametrize("kind", ["gunicorn", "granian"])
 def test_a_server_with_listeners_stops_at_once(serve, kind):
     server = serve(server=kind, workers=1, threads=8)

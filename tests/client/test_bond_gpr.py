@@ -13,6 +13,8 @@ from tailrace.estimators import bond_gpr as bond_gpr_module
 from tailrace.estimators._bond_map import BondMap
 from tailrace.estimators._posterior import Posterior
 
+pytestmark = pytest.mark.one_database  # an estimator alone
+
 NUMBERS = 6
 
 

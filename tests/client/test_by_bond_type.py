@@ -10,6 +10,8 @@ from river import linear_model
 from tailrace.estimators import BondGPR, ByBondType, bond_features, bond_recipes, by_bond_type
 from tailrace.estimators.description import build, describe
 
+pytestmark = pytest.mark.one_database  # an estimator alone
+
 KINDS = ("Zr-Cu", "Cu-Cu", "Al-Al")
 
 

@@ -9,6 +9,8 @@ from river import base, compose, drift, linear_model, metrics, neighbors, optim,
 from tailrace.estimators import description
 from tailrace.estimators.description import DescriptionError, build, classes, describe
 
+pytestmark = pytest.mark.one_database  # estimators alone
+
 LINEAR = {"class": "linear_model.LinearRegression"}
 
 NEEDED = {

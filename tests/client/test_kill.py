@@ -12,6 +12,8 @@ from tests import serving
 from tests.client.listeners import listening, silent
 from tests.client.running import NOBODY, PYTHON, environment, logged
 
+pytestmark = pytest.mark.one_database  # it is the client that is killed
+
 # Kills itself when the nth thing happens that others can see: a file or a socket is touched.
 KILLED_AT = """
 import os, signal, sys

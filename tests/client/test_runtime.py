@@ -16,6 +16,8 @@ from tailrace.estimators import RuntimeRegressor
 from tailrace.estimators import runtime as runtime_module
 from tailrace.estimators._runtime_terms import RuntimeTerms
 
+pytestmark = pytest.mark.one_database  # an estimator alone
+
 ROOT = Path(__file__).resolve().parents[2]
 REAL = ROOT.parent / "shared" / "data" / "lammps_hns_timings.csv"
 

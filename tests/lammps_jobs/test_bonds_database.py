@@ -7,15 +7,29 @@ from pyarrow import parquet
 
 from lammps_jobs.bonds.command import main
 from tests.cells.conftest import DEFINITION, bond, new_cell
+from tests.serving import Server, fresh_database
 
 CELLS = "/api/v1/streams/bonds/cells/"
 
 
+@pytest.fixture(scope="module")
+def with_cells(tmp_path_factory):
+    """A server with three cells of two compositions, for tests that add none, and make databases of other names."""
+    with fresh_database("cells") as database:
+        server = Server(tmp_path_factory.mktemp("cells") / "var", database, workers=1).start()
+        try:
+            yield filled(server)
+        finally:
+            server.stop()
+
+
 @pytest.fixture
-def served(serve, monkeypatch):
-    """A server with three cells of two compositions."""
-    server = serve(workers=1)
-    monkeypatch.setenv("TAILRACE_URL", server.url)
+def served(with_cells, monkeypatch):
+    monkeypatch.setenv("TAILRACE_URL", with_cells.url)
+    return with_cells
+
+
+def filled(server):
     assert server.post("/api/v1/descriptors/", {"name": "soap", "content": DEFINITION})[0] == 201
     stream = {"name": "bonds", "target": {"name": "-ICOHP", "unit": "eV"}, "segment": "bond", "descriptor": "soap"}
     assert server.post("/api/v1/streams/", stream)[0] == 201
@@ -25,7 +39,9 @@ def served(serve, monkeypatch):
     return server
 
 
-def test_a_mixed_database_is_written_bit_for_bit_whatever_came_since(served, tmp_path, capsys):
+def test_a_mixed_database_is_written_bit_for_bit_whatever_came_since(serve, monkeypatch, tmp_path, capsys):
+    served = filled(serve(workers=1))
+    monkeypatch.setenv("TAILRACE_URL", served.url)
     chosen = ["--stream", "bonds", "--type", "Zr-Cu=20", "--type", "Cu-Cu", "--seed", "3"]
     assert main(["database", "mixed", *chosen, "-o", str(tmp_path / "one.parquet")]) == 0
     said = capsys.readouterr().out

@@ -18,6 +18,8 @@ from tests.lammps_jobs.crystals import crystal, labeled
 from tests.lammps_jobs.lobster_files import icohplist
 from tests.serving import Server, free_port
 
+pytestmark = pytest.mark.one_database  # its server has a SQLite database, whichever the others have
+
 
 @pytest.fixture(scope="module")
 def bond_server(tmp_path_factory: pytest.TempPathFactory) -> Any:

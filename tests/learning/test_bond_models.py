@@ -8,6 +8,8 @@ from tailrace.estimators.bond_recipes import RECIPES
 from server.learning import recipes
 from server.learning.pickles import dump_state, dumps, load_estimator, load_state
 
+pytestmark = pytest.mark.one_database  # of logs and replays on PostgreSQL tests/learning/test_determinism.py tells
+
 KINDS = ("Zr-Cu", "Cu-Cu", "Zr-Zr")
 
 

@@ -3,7 +3,11 @@
 import os
 import threading
 
+import pytest
+
 from server.streams import locks
+
+pytestmark = pytest.mark.one_database  # PostgreSQL has locks of its own
 
 
 def test_a_thread_that_ends_leaves_no_open_file(tmp_path):

@@ -31,6 +31,8 @@ from river import (
 from server.learning.pickles import dump_state, dumps, load_estimator, load_state
 from server.streams.errors import Invalid, TooLarge
 
+pytestmark = pytest.mark.one_database  # bytes in, an estimator out
+
 REFUSED = {
     "FuncTransformer": "it holds a function",
     "TargetTransformRegressor": "it holds two functions",

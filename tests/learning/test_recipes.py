@@ -9,6 +9,8 @@ from river import linear_model, preprocessing
 from server.learning import recipes
 from server.streams.errors import Invalid, NotFound
 
+pytestmark = pytest.mark.one_database  # estimators alone
+
 NAMES = [recipe["name"] for recipe in recipes.listing()]
 POINTS = [
     ({"x": float(1 + i % 7), "y": float(1 + i % 5), "z": float(1 + i % 3)}, float(10 + i % 11)) for i in range(80)

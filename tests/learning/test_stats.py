@@ -13,6 +13,8 @@ from server.learning import stats
 from server.streams import owned_files
 from tests.serving import ROOT
 
+pytestmark = pytest.mark.one_database  # counted in files of the server's directory
+
 COUNT_IN_A_PROCESS = """
 import sys
 from pathlib import Path

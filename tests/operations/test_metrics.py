@@ -41,6 +41,7 @@ def make(server: Server, name: str) -> None:
     assert server.post("/api/v1/models/", {"name": name, "stream": name, "recipe": "mean"})[0] == 201
 
 
+@pytest.mark.one_database  # the numbers are in files of the server's directory
 @pytest.mark.parametrize("kind", ["gunicorn", "granian"])
 def test_it_adds_up_what_all_processes_did_also_those_that_were_killed(serve, kind):
     server = serve(server=kind, workers=2, threads=4)

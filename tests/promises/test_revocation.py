@@ -2,17 +2,20 @@
 
 import base64
 import contextlib
+import functools
 import http.client
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import psutil
 import pytest
 
-from tests.serving import PATIENCE, Server
+from tests.people import bearer, made_on
+from tests.serving import PATIENCE, Server, fresh_database
 
 EACH = 3
 """Connections to each worker with each credential, at least."""
@@ -20,12 +23,13 @@ EACH = 3
 MOST = 40
 
 CALLS: dict[str, tuple[str, Any]] = {
-    "native learn": ("/api/v1/streams/s/observations/", {"x": {"a": 1.0}, "y": 2.0}),
-    "native predict": ("/api/v1/models/m/predict/", {"x": {"a": 1.0}}),
-    "riverapi learn": ("/api/learn/", {"model": "m", "features": {"a": 1.0}, "ground_truth": 2.0}),
-    "riverapi predict": ("/api/predict/", {"model": "m", "features": {"a": 1.0}}),
+    "native learn": ("/api/v1/streams/{own}/observations/", {"x": {"a": 1.0}, "y": 2.0}),
+    "native predict": ("/api/v1/models/{own}/predict/", {"x": {"a": 1.0}}),
+    "riverapi learn": ("/api/learn/", {"features": {"a": 1.0}, "ground_truth": 2.0}),
+    "riverapi predict": ("/api/predict/", {"features": {"a": 1.0}}),
     "a call that is wrong anyway": ("/api/learn/", {"model": 3}),
 }
+"""Each of the caller's own stream and model."""
 
 
 LEARNS = ("native learn", "riverapi learn")
@@ -34,7 +38,8 @@ LEARNS = ("native learn", "riverapi learn")
 class Line:
     """One connection that is kept open, and so belongs to one worker."""
 
-    def __init__(self, server: Server, secret: str) -> None:
+    def __init__(self, server: Server, own: str, secret: str) -> None:
+        self._own = own
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
         self._headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
         self.learned = 0
@@ -47,19 +52,18 @@ class Line:
     def call(self, name: str) -> int:
         """The status of one call."""
         path, body = CALLS[name]
+        content = json.dumps(
+            {"model": self._own, **body} if path.startswith(("/api/learn/", "/api/predict/")) else body
+        )
         with contextlib.suppress(BrokenPipeError):  # a refusal may be there before the body is sent
-            self._connection.request("POST", path, json.dumps(body), self._headers)
+            self._connection.request("POST", path.format(own=self._own), content, self._headers)
         answer = self._connection.getresponse()
         answer.read()
         self.learned += name in LEARNS and answer.status == 201
         return answer.status
 
-
-def token(server: Server, user: str, *options: str) -> tuple[str, str]:
-    """The number and the secret of a new token."""
-    made = server.manage("create_token", user, "--create-user", *options)
-    assert made.returncode == 0, made.stderr
-    return made.stderr.split()[1], made.stdout.strip()
+    def close(self) -> None:
+        self._connection.close()
 
 
 def access_token(server: Server, user: str, secret: str) -> str:
@@ -69,7 +73,7 @@ def access_token(server: Server, user: str, secret: str) -> str:
     return issued["token"]
 
 
-def lines_to_both_workers(server: Server, secret: str) -> list[Line]:
+def lines_to_both_workers(server: Server, own: str, secret: str) -> list[Line]:
     """Connections, some to each worker, over each of which every call was made."""
     assert server.process is not None
     children = psutil.Process(server.process.pid).children(recursive=True)
@@ -84,7 +88,7 @@ def lines_to_both_workers(server: Server, secret: str) -> list[Line]:
         if server.environment["TAILRACE_SERVER"] == "gunicorn":  # granian's spread by themselves
             other.suspend()
         try:
-            lines.append(Line(server, secret))
+            lines.append(Line(server, own, secret))
         finally:
             other.resume()
     for line in lines:
@@ -92,39 +96,65 @@ def lines_to_both_workers(server: Server, secret: str) -> list[Line]:
     return lines
 
 
-@pytest.fixture
-def guarded(serve: Callable[..., Server], request: pytest.FixtureRequest) -> Server:
-    return serve(server=request.param, workers=2, threads=8, auth="required", address_rate=0)
+class Guarded(NamedTuple):
+    """A server whose people are made, each with a stream and a model of the same name."""
+
+    server: Server
+    admin: dict[str, str]
+    people: Iterator[tuple[str, str, str]]
+    """Name, number of the token and its secret: of somebody else for each test."""
+
+
+@contextlib.contextmanager
+def started(kind: str, directory: Path) -> Iterator[Guarded]:
+    settings = {"server": kind, "workers": 2, "threads": 8, "auth": "required", "address_rate": 0}
+    with fresh_database("revocation") as database:
+        server = Server(directory, database, **settings).start()
+        try:
+            made = made_on(server, root="admin", ada="researcher", eve="researcher", grace="researcher")
+            admin = bearer(made.pop("root")[1])
+            for name in made:
+                for path, body in (
+                    ("/api/v1/streams/", {"name": name, "target": {"name": "y", "unit": "s"}}),
+                    ("/api/v1/models/", {"name": name, "stream": name, "recipe": "mean"}),
+                ):
+                    assert server.post(path, body, **admin)[0] == 201
+            yield Guarded(server, admin, iter([(name, str(number), secret) for name, (number, secret) in made.items()]))
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def of_each_kind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Guarded]]:
+    """One server of each kind for all tests, started when it is first asked for."""
+    with contextlib.ExitStack() as stack:
+        yield functools.cache(
+            lambda kind: stack.enter_context(started(kind, tmp_path_factory.mktemp("guarded") / "var"))
+        )
 
 
 @pytest.fixture
-def admin(guarded: Server) -> dict[str, str]:
-    _, secret = token(guarded, "root", "--role", "admin")
-    headers = {"Authorization": f"Bearer {secret}"}
-    for path, body in (
-        ("/api/v1/streams/", {"name": "s", "target": {"name": "y", "unit": "s"}}),
-        ("/api/v1/models/", {"name": "m", "stream": "s", "recipe": "mean"}),
-    ):
-        assert guarded.post(path, body, **headers)[0] == 201
-    return headers
+def guarded(request: pytest.FixtureRequest, of_each_kind: Callable[[str], Guarded]) -> Guarded:
+    return of_each_kind(request.param)
 
 
-End = Callable[[Server, dict[str, str], str], int]
+End = Callable[[Guarded, str, str], int]
 
 
-def revoke(server: Server, admin: dict[str, str], number: str) -> int:
-    done = server.manage("revoke_token", number)
+def revoke(guarded: Guarded, name: str, number: str) -> int:
+    done = guarded.server.manage("revoke_token", number)
     assert done.returncode == 0, done.stderr
     return 401
 
 
-def block(server: Server, admin: dict[str, str], number: str) -> int:
-    assert server.post("/api/v1/users/ada/block/", {}, **admin)[0] == 200
+def block(guarded: Guarded, name: str, number: str) -> int:
+    assert guarded.server.post(f"/api/v1/users/{name}/block/", {}, **guarded.admin)[0] == 200
     return 401
 
 
-def lower(server: Server, admin: dict[str, str], number: str) -> int:
-    assert server.request("PATCH", "/api/v1/users/ada/", {"role": "viewer"}, admin)[0] == 200
+def lower(guarded: Guarded, name: str, number: str) -> int:
+    path, body = f"/api/v1/users/{name}/", {"role": "viewer"}
+    assert guarded.server.request("PATCH", path, body, guarded.admin)[0] == 200
     return 403
 
 
@@ -133,45 +163,49 @@ def lower(server: Server, admin: dict[str, str], number: str) -> int:
     [("gunicorn", revoke), ("granian", revoke), ("gunicorn", block), ("granian", lower)],
     indirect=["guarded"],
 )
-def test_the_very_next_request_is_refused_on_every_worker_and_nothing_is_learned(guarded, admin, end: End):
-    number, secret = token(guarded, "ada")
-    shown = (secret, access_token(guarded, "ada", secret))
-    lines = [line for credential in shown for line in lines_to_both_workers(guarded, credential)]
+def test_the_very_next_request_is_refused_on_every_worker_and_nothing_is_learned(guarded, end: End):
+    server, admin = guarded.server, guarded.admin
+    name, number, secret = next(guarded.people)
+    shown = (secret, access_token(server, name, secret))
+    lines = [line for credential in shown for line in lines_to_both_workers(server, name, credential)]
     names = list(CALLS)
 
     with ThreadPoolExecutor(1) as another:
-        ended = another.submit(end, guarded, admin, number)
+        ended = another.submit(end, guarded, name, number)
         while not ended.done():  # the lines are in use all the while, so that no worker hangs up
             for line in lines:
                 line.call(names[line.learned % len(names)])
 
     orders = [names[turn % len(names) :] + names[: turn % len(names)] for turn in range(len(lines))]
-    answers = [[line.call(name) for name in order] for line, order in zip(lines, orders, strict=True)]
+    answers = [[line.call(call) for call in order] for line, order in zip(lines, orders, strict=True)]
     assert answers == [[ended.result()] * len(CALLS)] * len(lines)
     learned = sum(line.learned for line in lines)
-    assert guarded.get("/api/v1/streams/s/", **admin)[1]["head"] == learned
-    assert guarded.get("/api/v1/models/m/metrics/", **admin)[1]["at"] == learned
+    assert server.get(f"/api/v1/streams/{name}/", **admin)[1]["head"] == learned
+    assert server.get(f"/api/v1/models/{name}/metrics/", **admin)[1]["at"] == learned
+    for line in lines:
+        line.close()
 
 
 @pytest.mark.parametrize(
     "guarded, path", [("gunicorn", "/api/v1/events/"), ("granian", "/api/stream/events/")], indirect=["guarded"]
 )
-def test_whoever_listens_to_events_hears_of_nothing_that_came_after(guarded, admin, path):
-    number, secret = token(guarded, "ada")
-    listening = http.client.HTTPConnection("127.0.0.1", guarded.port, timeout=PATIENCE)
+def test_whoever_listens_to_events_hears_of_nothing_that_came_after(guarded, path):
+    server, admin = guarded.server, guarded.admin
+    name, number, secret = next(guarded.people)
+    listening = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     listening.request("GET", path, headers={"Authorization": f"Bearer {secret}"})
     events = listening.getresponse()
     assert events.status == 200
-    observations, body = "/api/v1/streams/s/observations/", {"x": {"a": 1.0}, "y": 1234.5}
-    assert guarded.post(observations, body, **admin)[0] == 201
+    observations, body = f"/api/v1/streams/{name}/observations/", {"x": {"a": 1.0}, "y": 1234.5}
+    assert server.post(observations, body, **admin)[0] == 201
     heard = b""
     while b"1234.5" not in heard:
         heard = events.readline()
         assert heard
 
-    revoke(guarded, admin, number)
+    revoke(guarded, name, number)
 
-    assert guarded.post(observations, {"x": {"a": 1.0}, "y": 5432.1}, **admin)[0] == 201
+    assert server.post(observations, {"x": {"a": 1.0}, "y": 5432.1}, **admin)[0] == 201
     rest = events.read()  # to its end, which comes at the next look
     assert b"5432.1" not in rest
     assert b"data:" not in rest

@@ -8,7 +8,9 @@ import gc
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -69,9 +71,10 @@ def main() -> None:
     )
     print(logs.line(serves), flush=True)
     load()
-    multiprocessing.set_start_method(
-        "fork", force=True
-    )  # granian's workers; else they load all anew from Python 3.14 on
+    if settings.server == "granian":
+        multiprocessing.set_start_method("fork", force=True)  # from Python 3.14 on its workers would load all anew
+        # Until a worker has its own handler it has its parent's, which ends nothing: 30 s later it would be killed.
+        os.register_at_fork(after_in_child=partial(signal.signal, signal.SIGTERM, signal.SIG_DFL))
     sys.argv = command(settings)[2:]
     runpy.run_module(settings.server, run_name="__main__", alter_sys=True)
 

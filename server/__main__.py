@@ -1,7 +1,17 @@
-"""``python -m server``: wait for the database, migrate, then serve with gunicorn or granian as the settings say."""
+"""``python -m server``: wait for the database, migrate, then serve with gunicorn or granian as the settings say.
 
+It becomes the WSGI server's parent process itself, with all that a worker needs loaded: a worker is ready as soon as it is
+forked, at the start and when it takes the place of one that died, and the workers share the memory.
+"""
+
+import gc
+import multiprocessing
 import os
+import runpy
+import signal
 import sys
+from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 
 from server import config, logs
@@ -60,8 +70,13 @@ def main() -> None:
         f"{'open to all' if settings.auth == 'open' else 'tokens required'}; docs at http://{settings.bind}/api/v1/docs/"
     )
     print(logs.line(serves), flush=True)
-    argv = command(settings)
-    os.execv(argv[0], argv)
+    load()
+    if settings.server == "granian":
+        multiprocessing.set_start_method("fork", force=True)  # from Python 3.14 on its workers would load all anew
+        # Until a worker has its own handler it has its parent's, which ends nothing: 30 s later it would be killed.
+        os.register_at_fork(after_in_child=partial(signal.signal, signal.SIGTERM, signal.SIG_DFL))
+    sys.argv = command(settings)[2:]
+    runpy.run_module(settings.server, run_name="__main__", alter_sys=True)
 
 
 def prepare(settings: config.Config) -> None:
@@ -83,6 +98,22 @@ def prepare(settings: config.Config) -> None:
         sys.exit(f"tailrace: the database can't be used: {' '.join(str(exc).split())}; check TAILRACE_DATABASE_URL")
     if nobody:
         startup.say("nobody can come in yet: `manage.py init` makes the first admin")
+
+
+def load() -> None:
+    """Import what answers requests. What runs (threads, connections, files) is begun in each worker (:mod:`server.wsgi`)."""
+    from django.conf import settings
+    from django.db import connections
+    from django.utils.module_loading import import_string
+
+    gc.disable()  # nearly all of it stays: looking for garbage meanwhile takes a quarter of the time
+    import_module(settings.ROOT_URLCONF)
+    for middleware in settings.MIDDLEWARE:
+        import_string(middleware)
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    connections.close_all()
 
 
 if __name__ == "__main__":

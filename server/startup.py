@@ -120,7 +120,9 @@ def _has_roles() -> bool:
 
 def _install(path: Path) -> None:
     """Have the frozen model in the database. The server's processes are told its name."""
-    from server import frozen
+    from django.conf import settings
+
+    from server import config, frozen
 
     try:
         found = frozen.read(path)
@@ -128,6 +130,7 @@ def _install(path: Path) -> None:
     except frozen.FrozenError as exc:
         raise CannotStart(f"TAILRACE_FROZEN_MODEL={path}: {exc}") from exc
     os.environ.setdefault("TAILRACE_INVOCATIONS_MODEL", found.name)
+    settings.TAILRACE = config.load()
     say(f"serves model {found.name} as it was after {found.at} observations, and learns nothing")
 
 

@@ -8,11 +8,10 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
-from server.operations import counted, kept, levels
+from server.operations import counted, exposition, kept, levels
 from server.streams.errors import Forbidden, TailraceError
 
 
@@ -24,16 +23,14 @@ class OnlyRead(TailraceError):
     headers = {"Allow": "GET, HEAD"}
 
 
-class Everything(Collector):
+def everything() -> Iterator[Metric]:
     """All metrics of this server, whichever of its processes is asked."""
-
-    def collect(self) -> Iterator[Metric]:
-        config = settings.TAILRACE
-        levels.say()
-        yield InfoMetricFamily("tailrace_build", "What serves", value=_build())
-        yield GaugeMetricFamily("tailrace_workers", "Server processes that there should be", value=config.workers)
-        yield from counted.families()
-        yield from kept.families()
+    config = settings.TAILRACE
+    levels.say()
+    yield InfoMetricFamily("tailrace_build", "What serves", value=_build())
+    yield GaugeMetricFamily("tailrace_workers", "Server processes that there should be", value=config.workers)
+    yield from counted.families()
+    yield from kept.families()
 
 
 def _build() -> dict[str, str]:
@@ -62,6 +59,6 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if identity is not None and identity.streams is not None:
         raise Forbidden("this token is for some streams only, and this is about the whole server", code="streams")
     # OpenMetrics, which Prometheus would rather have, takes twice as long to write, and has nothing more to say here.
-    response = HttpResponse(generate_latest(Everything()), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+    response = HttpResponse(exposition.text(everything()), content_type=CONTENT_TYPE_PLAIN_0_0_4)
     response["Cache-Control"] = "no-store"
     return response

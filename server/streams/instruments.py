@@ -1,6 +1,6 @@
 """What the server measures of itself: counters, histograms and gauges, each declared here once.
 
-Whoever learns or answers counts on these and knows nothing of who reads them (:mod:`server.operations.exposition`). Counting
+Whoever learns or answers counts on these and knows nothing of who reads them (:mod:`server.operations.counted`). Counting
 once costs a third of a microsecond; prometheus-client's own multi-process counters cost ten times that, leave a file behind
 with every process that ends, and die of a full disk.
 """

@@ -82,7 +82,7 @@ def interrupt_the_demo(demo: Demo) -> None:
 def kill_its_server(demo: Demo) -> None:
     """All of it, as `kill -9` of a process group does."""
     for process in demo.children:
-        if "gunicorn" in " ".join(process.cmdline()):
+        if "-m server" in " ".join(process.cmdline()):
             process.kill()
     assert demo.end() == 0
     assert "The server is gone: starting it again." in demo.text

@@ -1,5 +1,6 @@
 """What a server process does to itself once it has loaded everything: measured choices, each worth a part of the rate."""
 
+import contextlib
 import errno
 import fcntl
 import gc
@@ -8,6 +9,7 @@ import socket
 import threading
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 MOST_ON_ONE_CPU = 16
@@ -47,37 +49,45 @@ def drop_dead_clients(seconds: float) -> None:
     def prepare() -> None:
         # granian opens its own when the application is loaded.
         deadline = time.monotonic() + 60
-        while not _prepare_listeners(seconds) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        while not _prepare_sockets(seconds) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
-    if not _prepare_listeners(seconds):
+    if not _prepare_sockets(seconds):
         threading.Thread(target=prepare, name="listeners", daemon=True).start()
 
 
-def _prepare_listeners(seconds: float) -> int:
-    """How many sockets that accept connections there are, now that they are prepared."""
-    idle, prepared = max(1, round(seconds)), 0
+def _prepare_sockets(seconds: float) -> bool:
+    """Prepare the sockets that accept connections, and what they have accepted before; whether there are any."""
+    with contextlib.ExitStack() as stack:
+        every = [stack.enter_context(found) for found in _own_sockets()]
+        inet = [found for found in every if found.family in (socket.AF_INET, socket.AF_INET6)]
+        ports = {found.getsockname()[1] for found in inet if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)}
+        for found in inet:
+            with contextlib.suppress(OSError):  # ended meanwhile
+                if found.getsockname()[1] in ports:
+                    _prepare(found, seconds)
+    return bool(ports)
+
+
+def _own_sockets() -> Iterator[socket.socket]:
     for descriptor in os.listdir("/proc/self/fd"):
         try:
             own = os.dup(int(descriptor))
         except OSError:  # closed already
             continue
         try:
-            found = socket.socket(fileno=own)
+            yield socket.socket(fileno=own)
         except OSError:  # another kind of file
             os.close(own)
-            continue
-        with found:
-            if found.family in (socket.AF_INET, socket.AF_INET6) and found.getsockopt(
-                socket.SOL_SOCKET, socket.SO_ACCEPTCONN
-            ):
-                found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
-                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, idle // 3))
-                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
-                prepared += 1
-    return prepared
+
+
+def _prepare(found: socket.socket, seconds: float) -> None:
+    idle = max(1, round(seconds))
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, idle // 3))
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
 
 
 def _take_one_of(cpus: list[int], directory: Path) -> None:

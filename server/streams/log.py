@@ -211,7 +211,8 @@ def look(stream_id: int, onces: list[str]) -> Look:
         if row is not None:
             return Look(row[0], row[1], _known_keys(stream_id, onces))
     else:
-        row = trips.say(Said(trips.LOCK, (stream_id % 2**31,)), Said(trips.LOOK, (stream_id, onces, stream_id)))
+        asked = Said(trips.LOOK_WITH_KEYS, (stream_id, onces, stream_id)) if onces else Said(trips.LOOK, (stream_id,))
+        row = trips.say(Said(trips.LOCK, (stream_id % 2**31,)), asked)
         if row is not None:
             return Look(row[0], row[1], row[2] or {})
     raise NotFound("the stream was deleted")

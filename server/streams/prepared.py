@@ -24,14 +24,17 @@ class Statement:
         Written for psycopg (``%s``).
     types
         Of its parameters, where PostgreSQL can't tell.
+    anew
+        Not to prepare it: its plan depends on how large a table is, and would be kept while the table grows.
     """
 
-    def __init__(self, sql: str, types: str = "") -> None:
+    def __init__(self, sql: str, types: str = "", *, anew: bool = False) -> None:
         count = sql.count("%s")
         text = f"{types and f'({types})'} AS {sql % tuple(f'${n + 1}' for n in range(count))}"
         self.sql = sql
         self.name = f"tailrace_{sha256(text.encode()).hexdigest()[:16]}"
         self.prepare = f"PREPARE {self.name}{text}"
+        self.anew = anew
         self.execute = f"EXECUTE {self.name}({', '.join(['%s'] * count)})" if count else f"EXECUTE {self.name}"
 
 
@@ -100,7 +103,7 @@ def _send(held: Any, said: Sequence[Said], before: Sequence[str], after: Sequenc
     with held.cursor() as cursor:
         if not Pooler.found:
             _prepare(held, cursor, said)
-        words = [what.sql if Pooler.found else what.execute for what, _ in said]
+        words = [what.sql if what.anew or Pooler.found else what.execute for what, _ in said]
         cursor.execute("; ".join([*before, *words, *after]), [value for _, values in said for value in values])
         return cursor.fetchone() if cursor.description else None
 
@@ -109,7 +112,7 @@ def _prepare(held: Any, cursor: Any, said: Sequence[Said]) -> None:
     if _local.held is not held:
         _local.held, _local.done = held, set()
     for what, _ in said:
-        if what not in _local.done:
+        if not what.anew and what not in _local.done:
             cursor.execute(what.prepare)
             _local.done.add(what)
 

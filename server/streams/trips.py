@@ -1,7 +1,7 @@
 """What a learn says to PostgreSQL, in two trips.
 
 A statement on its own costs both sides as much in waking up, parsing and planning as in what it does. So ``BEGIN`` goes
-with the lock and the first look, ``COMMIT`` with the last insert, and all of them are prepared.
+with the lock and the first look, ``COMMIT`` with the last insert, and they are prepared.
 On SQLite, which is called and not talked to, statements go one by one.
 """
 
@@ -17,10 +17,11 @@ from server.streams.locks import ADVISORY_SPACE, is_sqlite, transaction_for_writ
 from server.streams.prepared import Said, Statement
 
 LOCK = Statement(f"SELECT pg_advisory_xact_lock({ADVISORY_SPACE}, %s)")
-LOOK = Statement(
+LOOK = Statement("SELECT head, epoch, NULL FROM streams_stream WHERE id = %s")
+LOOK_WITH_KEYS = Statement(
     "SELECT head, epoch, (SELECT json_object_agg(key, seq) FROM streams_key WHERE stream_id = %s AND key = ANY(%s))"
     " FROM streams_stream WHERE id = %s",
-    "bigint, text[], bigint",
+    anew=True,  # made on a first day with few keys, it would read all of them
 )
 BATCH = Statement(
     "INSERT INTO streams_batch (stream_id, last, count, at, xs, ys, notes, predictions, skipped, xid)"

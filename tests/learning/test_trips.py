@@ -59,7 +59,7 @@ def test_a_learn_is_two_trips(stream, sent):
     with CaptureQueriesContext(connection) as others:
         learn(stream, 2)
     assert {query["sql"] for query in others} == {"BEGIN", "COMMIT"}  # as Django notes them: its driver sends neither
-    assert sent == [["BEGIN", trips.LOCK, trips.LOOK], [trips.BATCH, trips.KEYS, trips.HEAD, "COMMIT"]]
+    assert sent == [["BEGIN", trips.LOCK, trips.LOOK_WITH_KEYS], [trips.BATCH, trips.KEYS, trips.HEAD, "COMMIT"]]
     assert stored() == EXPECTED
 
 
@@ -68,7 +68,7 @@ def test_a_duplicate_is_one_trip_and_its_end(stream, sent):
     learn(stream, 2)
     sent.clear()
     assert learn(stream, 2).duplicates == 1
-    assert sent == [["BEGIN", trips.LOCK, trips.LOOK], ["COMMIT"]]
+    assert sent == [["BEGIN", trips.LOCK, trips.LOOK_WITH_KEYS], ["COMMIT"]]
     assert stored() == EXPECTED
 
 

@@ -57,7 +57,7 @@ GROUPS = (
     Group(("auth-learn-gunicorn", "auth-learn-granian"), rows_auth.learn, lambda c, n: 2 * n * _rounds(c)),
     Group(("auth-predict-gunicorn", "auth-predict-granian"), rows_auth.predict, lambda c, n: 2 * n * _rounds(c)),
     Group(("latency-gunicorn", "latency-granian"), rows_requests.latency, lambda c, n: 2 * n * _rounds(c)),
-    Group(("two-servers",), rows_instances.two_servers, lambda c, n: 2 * _rounds(c)),
+    Group(("two-servers", "four-servers"), rows_instances.several_servers, lambda c, n: 3 * _rounds(c)),
     Group(("bulk-sqlite", "bulk-postgresql"), rows_bulk.bulk_learning, lambda c, n: (1 + n) * _rounds(c)),
     Group(
         ("replay", "backfill", "long-learn", "long-bulk", "long-start"),

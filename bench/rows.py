@@ -157,6 +157,7 @@ SPECS = {
         Spec("bonds-predict-linear", "time an atom of 100,000 atoms by that of 10,000", "×", 1.2, "less"),
         Spec("bonds-predict-loop", "a Python loop over 600 training bonds for each bond, by it", "×", 100),
         Spec("two-servers", "learn by 2 servers on one PostgreSQL, 8 streams, 4 to each, by 1 server", "×", 1.5),
+        Spec("four-servers", "learn by 4 servers, 2 streams to each, by 1 server", "×", 1.5),
         Spec("models", "resident memory of one process serving 1,000 small models", "MB", 400, "less"),
         Spec("container-start", "container start to ready, its database migrated", "s", 3, "less"),
         Spec("scrape", "GET /metrics of one process with 1,000 models, median", "ms", 100, "less"),

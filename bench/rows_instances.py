@@ -1,6 +1,6 @@
 """Several servers on one PostgreSQL, beside one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from bench import load
 from bench.cluster import Case, cluster
@@ -10,28 +10,33 @@ from bench.rows import SPECS, Row, median_ratio
 from bench.usage import LOAD, Usage, postmaster
 
 
-def two_servers(context: Context) -> Iterator[Row]:
-    """Two servers of one process each, eight streams, four to each; by one of them with eight streams of its own."""
-    alone, both = Case(), Case(instances=2)
-    with context.postgresql() as database, cluster(context.directory, database, both) as running:
-        streams = {"one": running.prepare(alone, "one-"), "two": running.prepare(both, "two-")}
+def several_servers(context: Context) -> Iterator[Row]:
+    """Two and four servers of one process each, eight streams dealt out to them; by one with eight streams of its own."""
+    cases = {"one": Case(), "two": Case(instances=2), "four": Case(instances=4)}
+    with context.postgresql() as database, cluster(context.directory, database, cases["four"]) as running:
+        streams = {name: running.prepare(case, f"{name}-") for name, case in cases.items()}
         roots = {
             "servers": [server.pid for server in running.running],
             "PostgreSQL": [postmaster(context.directory / "postgresql")],
         }
         usage = Usage(roots)
-        used = dict.fromkeys((*roots, LOAD), 0.0)
+        used = {name: dict.fromkeys((*roots, LOAD), 0.0) for name in cases}
 
-        def together(seed: int) -> load.Sample:
-            before = usage.read()
-            sample = running.measure(both, streams["two"], context.seconds, seed)
-            for who, seconds in usage.read().items():
-                used[who] += (seconds - before[who]) / sample.seconds / (context.rounds + 1)
-            return sample
+        def measured(name: str) -> Callable[[int], load.Sample]:
+            def measure(seed: int) -> load.Sample:
+                before = usage.read()
+                sample = running.measure(cases[name], streams[name], context.seconds, seed)
+                for who, seconds in usage.read().items():
+                    used[name][who] += (seconds - before[who]) / sample.seconds / (context.rounds + 1)
+                return sample
 
-        systems = {"one": lambda seed: running.measure(alone, streams["one"], context.seconds, seed), "two": together}
-        samples = load.in_turn(systems, context.rounds, context.tick)
-    ones, twos = rates(samples["one"]), rates(samples["two"])
-    cpus = ", ".join(f"{who} {seconds:.2f}" for who, seconds in used.items())
-    note = f"{middle(twos):,.0f} /s by {middle(ones):,.0f} /s; CPUs busy with two: {cpus}"
-    yield Row(SPECS["two-servers"], median_ratio(twos, ones), note, load.as_json(samples) | {"cpus": used})
+            return measure
+
+        samples = load.in_turn({name: measured(name) for name in cases}, context.rounds, context.tick)
+    ones = rates(samples["one"])
+    for name in ("two", "four"):
+        many = rates(samples[name])
+        cpus = ", ".join(f"{who} {seconds:.2f}" for who, seconds in used[name].items())
+        note = f"{middle(many):,.0f} /s by {middle(ones):,.0f} /s; CPUs busy: {cpus}"
+        raw = load.as_json({"one": samples["one"], name: samples[name]}) | {"cpus": used}
+        yield Row(SPECS[f"{name}-servers"], median_ratio(many, ones), note, raw)

@@ -12,6 +12,9 @@ from server.database_state import State
 from server.probes import PROBES
 
 STARTING = "starting"
+LONGEST_ANSWER = 2.0
+"""Seconds that the server waits, once it can begin, for those who are still being answered."""
+
 MOST_READ = 2**16
 """Bytes of a body that are read, so that its sender gets to read the answer."""
 
@@ -59,6 +62,33 @@ class WaitingRoom:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = False  # who is being answered when it closes is answered to the end
+
+    def __init__(self, *arguments: Any) -> None:
+        self._inside: set[Any] = set()
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._inside.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._inside.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Wait for those inside; who sends a byte now and then, or reads nothing, is cut off and keeps no server waiting."""
+        last_call = threading.Timer(LONGEST_ANSWER, self._cut_off)
+        last_call.start()
+        super().server_close()
+        last_call.cancel()
+
+    def _cut_off(self) -> None:
+        for request in list(self._inside):
+            with contextlib.suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: whoever has gone asks again."""
 
     def server_bind(self) -> None:
         TCPServer.server_bind(self)  # its base asks the network what the address is called

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 logger = logging.getLogger(__name__)
 
-IN_TRANSACTION = (2, 3)
-"""The driver's numbers for an open transaction: one that goes well, and one that failed."""
+GOES_WELL, HAS_FAILED = 2, 3
+"""The driver's numbers for an open transaction."""
 
 NOT_PREPARED, PREPARED_BEFORE = "26000", "42P05"
 """PostgreSQL's codes for what is seen where a pooler gives each transaction the connection that it has at hand."""
@@ -119,4 +119,9 @@ def _prepare(held: Any, cursor: Any, said: Sequence[Said]) -> None:
 
 def is_open(held: Any) -> bool:
     """Whether a transaction is under way on the driver's connection."""
-    return not held.closed and held.info.transaction_status in IN_TRANSACTION
+    return not held.closed and held.info.transaction_status in (GOES_WELL, HAS_FAILED)
+
+
+def has_failed(held: Any) -> bool:
+    """Whether a statement of that transaction failed, so that nothing of it can be stored any more."""
+    return not held.closed and held.info.transaction_status == HAS_FAILED

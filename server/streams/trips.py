@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from server.streams import prepared
 from server.streams.locks import ADVISORY_SPACE, is_sqlite, transaction_for_writing
@@ -58,6 +58,8 @@ def transaction() -> Iterator[None]:
         held.autocommit = _local.ours = True  # as the driver sees it: BEGIN, COMMIT and ROLLBACK are ours to say
         try:
             yield
+            if prepared.has_failed(held):  # PostgreSQL would answer COMMIT with a ROLLBACK, and no error
+                raise DatabaseError("a statement failed before the commit")
             if not connection.needs_rollback:
                 _end(held, "COMMIT")
         finally:

@@ -1,5 +1,7 @@
 """What counts as stuck, and what only as busy or as waiting; how often the database is asked."""
 
+import contextlib
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import ThreadingHTTPServer
@@ -185,3 +187,26 @@ def test_the_waiting_room_closes_when_everybody_in_it_is_answered(tmp_path, monk
         order.append("closed")
         assert answer.result(60) == (503, "starting")
     assert order == ["answered", "closed"]
+
+
+@pytest.mark.one_database
+def test_who_never_ends_a_request_keeps_no_server_from_its_start(tmp_path):
+    server = Server(tmp_path)
+    room = WaitingRoom(f"127.0.0.1:{server.port}")
+    room.open(State("starting", "a reason"))
+    closed = threading.Event()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection, ThreadPoolExecutor(1) as pool:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nX-A: ")
+        assert told(server) == (503, "starting")  # so that it is inside, too
+
+        def drip():
+            while not closed.wait(0.1):
+                with contextlib.suppress(OSError):
+                    connection.sendall(b"b")
+
+        dripping = pool.submit(drip)
+        try:
+            room.close()
+        finally:
+            closed.set()
+        dripping.result(60)

@@ -1,7 +1,9 @@
 """A learn in two trips to PostgreSQL: what it asks for, and connections that a pooler shares."""
 
+import contextlib
+
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 from river import linear_model
 
@@ -127,5 +129,18 @@ def test_what_fails_at_its_end_stores_nothing(stream):
         learn(stream, 2)
     Batch.objects.filter(last=2).delete()
     assert stored() == ([1], [("k:k1", 1)])
+    learn(stream, 2)
+    assert stored() == EXPECTED
+
+
+def test_an_error_that_somebody_swallows_is_no_commit(stream):
+    """PostgreSQL answers a COMMIT after it with ROLLBACK, and no error: what was acknowledged then would be lost."""
+    failing = prepared.Statement("SELECT 1 / %s::int", anew=True)
+    with pytest.raises(Unavailable, match="failed before the commit"), trips.transaction():
+        trips.say(prepared.Said(trips.HEAD, (7, stream.pk)))
+        with contextlib.suppress(DatabaseError):
+            trips.say(prepared.Said(failing, (0,)))
+    assert registry.position("s")[1] == 0
+    learn(stream, 1)
     learn(stream, 2)
     assert stored() == EXPECTED

@@ -111,9 +111,11 @@ class PostgreSQL:
 
     def _signal(self, number: int) -> None:
         pid = int((self.data / "postmaster.pid").read_text().split()[0])
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
-                os.kill(process.pid, number)
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            os.kill(pid, number)  # first: one that is stopped begins no more processes
+            for process in psutil.Process(pid).children(recursive=True):
+                with contextlib.suppress(ProcessLookupError):  # ended by itself
+                    os.kill(process.pid, number)
 
     def _run(self, program: str, *arguments: str) -> None:
         found = self._programs / program

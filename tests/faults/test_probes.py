@@ -89,7 +89,8 @@ def test_it_tells_an_older_schema_from_a_newer_one(a_server, database_server, da
 
 
 def test_a_database_that_hangs_keeps_no_probe_waiting_and_is_not_taken_for_a_bug(a_server, database_server, database):
-    server = a_server(database, threads=2, stuck_seconds=2).start()
+    # No request gives up on a new connection before the probes were asked, however slow this machine is.
+    server = a_server(f"{database}?connect_timeout=60", threads=2, stuck_seconds=2).start()
     prepare(server)
     assert post(server, "before") == 201
     workers = psutil.Process(server.process.pid).children()

@@ -8,13 +8,11 @@ import gc
 import multiprocessing
 import os
 import runpy
-import signal
 import sys
-from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 
-from server import config, logs
+from server import config, logs, process
 
 MOST_CONNECTIONS = 1000
 """granian: connections of a worker, idle ones among them; gunicorn's default."""
@@ -73,8 +71,8 @@ def main() -> None:
     load()
     if settings.server == "granian":
         multiprocessing.set_start_method("fork", force=True)  # from Python 3.14 on its workers would load all anew
-        # Until a worker has its own handler it has its parent's, which ends nothing: 30 s later it would be killed.
-        os.register_at_fork(after_in_child=partial(signal.signal, signal.SIGTERM, signal.SIG_DFL))
+        process.hear_stops()
+        os.register_at_fork(after_in_child=process.hear_stops)
     sys.argv = command(settings)[2:]
     runpy.run_module(settings.server, run_name="__main__", alter_sys=True)
 

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import gc
 import os
+import signal
 import socket
 import threading
 import time
@@ -14,6 +15,8 @@ from pathlib import Path
 
 MOST_ON_ONE_CPU = 16
 """Servers of one machine that share a CPU before the kernel had better say who runs where."""
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 _held: list[tuple[int, socket.socket]] = []
 """Locks that are held for as long as the process lives."""
@@ -41,6 +44,30 @@ def settle(directory: Path, *, pin: bool, workers: int) -> None:
             _take_one_of(cpus, directory)
 
 
+def hear_stops() -> None:
+    """Have a thread take the signals that stop this process, and call what handles them; the main thread calls this before
+    there are others. Until they are handled they end the process.
+
+    granian's main thread only waits, and Python calls handlers in the main thread alone: a signal that the kernel gives to
+    another thread, as it may, wakes nobody. And a worker has its parent's handlers until it sets its own.
+    """
+    for number in STOPS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # every thread inherits it
+    threading.Thread(target=_take_stops, name="stops", daemon=True).start()
+
+
+def _take_stops() -> None:
+    while True:
+        number = signal.sigwait(STOPS)
+        handler = signal.getsignal(number)
+        if callable(handler):
+            handler(number, None)
+        else:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+            signal.raise_signal(number)
+
+
 def drop_dead_clients(seconds: float) -> None:
     """Have the kernel end connections whose client has gone without a word (a node that lost its power), or reads nothing,
     for so many seconds: else a thread waits for them for ever. Connections have it from the socket that accepts them.
@@ -58,27 +85,36 @@ def drop_dead_clients(seconds: float) -> None:
 
 def _prepare_sockets(seconds: float) -> bool:
     """Prepare the sockets that accept connections, and what they have accepted before; whether there are any."""
-    with contextlib.ExitStack() as stack:
-        every = [stack.enter_context(found) for found in _own_sockets()]
-        inet = [found for found in every if found.family in (socket.AF_INET, socket.AF_INET6)]
-        ports = {found.getsockname()[1] for found in inet if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)}
+    ports: set[int] = set()
+    with _own_sockets() as own:
+        inet = [found for found in own if found.family in (socket.AF_INET, socket.AF_INET6)]
         for found in inet:
             with contextlib.suppress(OSError):  # ended meanwhile
+                if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    ports.add(found.getsockname()[1])
+        for found in inet:
+            with contextlib.suppress(OSError):
                 if found.getsockname()[1] in ports:
                     _prepare(found, seconds)
     return bool(ports)
 
 
-def _own_sockets() -> Iterator[socket.socket]:
-    for descriptor in os.listdir("/proc/self/fd"):
-        try:
-            own = os.dup(int(descriptor))
-        except OSError:  # closed already
-            continue
-        try:
-            yield socket.socket(fileno=own)
-        except OSError:  # another kind of file
-            os.close(own)
+@contextlib.contextmanager
+def _own_sockets() -> Iterator[list[socket.socket]]:
+    """What this process has open that is a socket.
+
+    No descriptor is copied: closing the copy of one of a file's ends all locks that the process has on it (fcntl's), and with
+    them SQLite's, which then takes the memory that it shares with other processes for its own, or lets two write at once.
+    """
+    own: list[socket.socket] = []
+    try:
+        for descriptor in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):  # another kind of file, or closed already
+                own.append(socket.socket(fileno=int(descriptor)))
+        yield own
+    finally:
+        for found in own:
+            found.detach()
 
 
 def _prepare(found: socket.socket, seconds: float) -> None:

@@ -1,6 +1,9 @@
 """What a server process does to itself: each worker on a CPU of its own."""
 
+import contextlib
+import fcntl
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -10,6 +13,7 @@ from collections import Counter
 import psutil
 import pytest
 
+from server import process
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.one_database
@@ -74,3 +78,27 @@ def test_it_pins_nothing_where_it_is_told_not_to_or_can_not(serve, settings):
     everything = os.sched_getaffinity(0)
     for child in psutil.Process(server.process.pid).children(recursive=True):
         assert set(child.cpu_affinity()) == everything
+
+
+HELD = """
+import fcntl, sys
+with open(sys.argv[1], "rb+") as file:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        print("held")
+"""
+
+
+def test_what_it_sets_on_its_sockets_ends_no_lock_on_its_files(tmp_path):
+    """SQLite's locks are such; a process that lost them could write while another does."""
+    path = tmp_path / "database"
+    path.touch()
+    with path.open("rb+") as file, socket.create_server(("127.0.0.1", 0)) as listening:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        process.drop_dead_clients(7)
+        assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
+        done = subprocess.run([sys.executable, "-c", HELD, path], capture_output=True, text=True, check=True)
+        assert done.stdout == "held\n"
+        with socket.create_connection(listening.getsockname()), contextlib.closing(listening.accept()[0]) as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7

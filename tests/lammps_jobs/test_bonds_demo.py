@@ -30,6 +30,7 @@ from lammps_jobs.bonds.errors import Refused
 from lammps_jobs.bonds.generate import Quench
 from lammps_jobs.bonds.neighbours import find
 from lammps_jobs.plan import PlanError
+from tests.processes import below
 from tests.serving import Server
 
 pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.one_database]
@@ -70,10 +71,10 @@ def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for line in process.stdout:
         if "asks for tokens" in line:
             break
-    watched = psutil.Process(process.pid)
-    while not any("lmp" in child.name() for child in watched.children(recursive=True)):
+    children: dict[psutil.Process, str] = {}
+    while not any("lmp" in name for name in children.values()):
         assert process.poll() is None
-    children = watched.children(recursive=True)
+        children = below(process.pid, psutil.Process.name)
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from matplotlib import pyplot
 
+from tests.processes import below
 from tests.serving import Server
 
 pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.one_database]
@@ -61,8 +62,9 @@ class Demo:
         return "".join(self.said)
 
     @property
-    def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
+    def children(self) -> dict[psutil.Process, list[str]]:
+        """The processes below it, and their command lines."""
+        return below(self.process.pid, psutil.Process.cmdline)
 
 
 def kill_the_demo(demo: Demo) -> None:
@@ -72,7 +74,7 @@ def kill_the_demo(demo: Demo) -> None:
 
 def interrupt_the_demo(demo: Demo) -> None:
     children = demo.children
-    assert not any("trc_" in word for process in children for word in process.cmdline())
+    assert not any("trc_" in word for words in children.values() for word in words)
     demo.process.send_signal(signal.SIGINT)
     assert demo.end() == 130
     assert "Stopped. What was done is kept" in demo.text
@@ -81,8 +83,8 @@ def interrupt_the_demo(demo: Demo) -> None:
 
 def kill_its_server(demo: Demo) -> None:
     """All of it, as `kill -9` of a process group does."""
-    for process in demo.children:
-        if "-m server" in " ".join(process.cmdline()):
+    for process, words in demo.children.items():
+        if "-m server" in " ".join(words):
             process.kill()
     assert demo.end() == 0
     assert "The server is gone: starting it again." in demo.text

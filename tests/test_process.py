@@ -102,3 +102,32 @@ def test_what_it_sets_on_its_sockets_ends_no_lock_on_its_files(tmp_path):
         assert done.stdout == "held\n"
         with socket.create_connection(listening.getsockname()), contextlib.closing(listening.accept()[0]) as accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
+
+
+HEARS = """
+import os, signal, sys, threading
+from server import process
+process.hear_stops()
+for number in process.STOPS:
+    if sys.argv[1] == "handled":
+        signal.signal(number, lambda number, _: heard.append(number) or all_heard.release())
+heard, all_heard = [], threading.Semaphore(0)
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, process.STOPS)  # so that no signal wakes the main thread
+for number in process.STOPS:
+    os.kill(os.getpid(), number)
+    all_heard.acquire()
+print([int(number) for number in heard])
+"""
+
+
+def test_a_stop_is_heard_whichever_thread_the_kernel_gives_it_to():
+    done = subprocess.run(
+        [sys.executable, "-c", HEARS, "handled"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == f"{[int(number) for number in process.STOPS]}\n", done.stderr
+
+
+def test_a_stop_that_nothing_handles_yet_ends_the_process():
+    done = subprocess.run([sys.executable, "-c", HEARS, "unhandled"], cwd=ROOT, timeout=60)
+    assert done.returncode == -process.STOPS[0]

@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from server.stopping import STOPPING
+
 MOST_ON_ONE_CPU = 16
 """Servers of one machine that share a CPU before the kernel had better say who runs where."""
 
@@ -45,8 +47,8 @@ def settle(directory: Path, *, pin: bool, workers: int) -> None:
 
 
 def hear_stops() -> None:
-    """Have a thread take the signals that stop this process, and call what handles them; the main thread calls this before
-    there are others. Until they are handled they end the process.
+    """Have a thread take the signals that stop this process, end the event streams and call what handles the signals; the main
+    thread calls this before there are others. Until something handles them they end the process.
 
     granian's main thread only waits, and Python calls handlers in the main thread alone: a signal that the kernel gives to
     another thread, as it may, wakes nobody. And a worker has its parent's handlers until it sets its own.
@@ -60,6 +62,7 @@ def hear_stops() -> None:
 def _take_stops() -> None:
     while True:
         number = signal.sigwait(STOPS)
+        STOPPING.set()
         handler = signal.getsignal(number)
         if callable(handler):
             handler(number, None)

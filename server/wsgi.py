@@ -15,8 +15,7 @@ from whitenoise import WhiteNoise
 django_application = get_wsgi_application()
 
 from server import process  # noqa: E402
-from server.accounts import uses  # noqa: E402
-from server.api import events  # noqa: E402 - the models need a configured Django
+from server.accounts import uses  # noqa: E402 - the models need a configured Django
 from server.learning import maintenance, standings  # noqa: E402
 from server.operations import health, levels, liveness  # noqa: E402
 from server.streams import instruments  # noqa: E402
@@ -44,4 +43,3 @@ else:
     instruments.begin(settings.TAILRACE.var_dir / "metrics")
     maintenance.start(uses.write_due, levels.say_due, standings.write_due)
 liveness.start(settings.TAILRACE.stuck_seconds, health.database_answers)
-events.end_with_process()

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -21,10 +22,22 @@ ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60
 
 
+def _own_ports() -> Iterator[int]:
+    """A thousand of this process of the tests, over and over, below those that the kernel gives to connections by itself."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    return itertools.cycle(14_000 + worker % 16 * 1_000 + (os.getpid() + number) % 1_000 for number in range(1_000))
+
+
+_ports = _own_ports()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody has, and that nobody is given before it is used."""
+    for port in itertools.islice(_ports, 1_000):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 @contextlib.contextmanager

@@ -5,9 +5,7 @@ client reads: a slow one lags behind and loses nothing that is still in the log.
 """
 
 import logging
-import os
 import select
-import signal
 import socket
 import threading
 import time
@@ -39,8 +37,6 @@ HEARTBEAT = 15.0
 """Seconds after which something is sent in any case, so that a client that has gone is noticed."""
 
 COMMENT = b":\n\n"
-
-ENDING = (signal.SIGTERM, signal.SIGINT)
 
 Tell = Callable[[Row], Iterator[bytes]]
 
@@ -229,28 +225,3 @@ def _has_gone(client: socket.socket | None) -> bool:
     poll = select.poll()
     poll.register(client, getattr(select, "POLLRDHUP", select.POLLHUP))
     return bool(poll.poll(0))
-
-
-def end_with_process() -> None:
-    """End all event streams when this process is told to stop, whichever server handles its signals.
-
-    Python writes the number of every signal to a pipe, if nobody else wanted it to (gunicorn does: its worker class
-    sets :data:`STOPPING` by itself).
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    read, write = os.pipe()
-    os.set_blocking(write, False)
-    owner = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    if owner != -1:
-        signal.set_wakeup_fd(owner)
-        os.close(read)
-        os.close(write)
-        return
-
-    def wait() -> None:
-        while os.read(read, 1)[0] not in ENDING:
-            pass
-        STOPPING.set()
-
-    threading.Thread(target=wait, name="end of events", daemon=True).start()

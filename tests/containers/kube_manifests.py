@@ -3,7 +3,7 @@
 It knows neither StatefulSets nor Services, runs no probes, and panics at volumes that are Secrets; what it makes of an
 ``emptyDir`` is one volume of that name, shared by all pods. So of every Deployment and StatefulSet as many Pods are made as
 it is to have; an ``emptyDir`` and a volume from a Secret or a ConfigMap is a directory that is made here, with the modes and
-the group that the manifest says; and a Service is a name that its pods have on their network.
+the group that the manifest says; and a Service is a name that every pod knows the addresses of.
 Everything else, security context and limits among it, is the manifest's.
 """
 

@@ -5,11 +5,13 @@
 
 ``up`` ends when every pod is ready by the probes of its manifest, or says which isn't and what it logged. Pods are
 called OVERLAY-NAME-NUMBER, their containers OVERLAY-NAME-NUMBER-CONTAINER, and they reach each other by the names of their
-Services on the network OVERLAY. :mod:`tests.containers.kube_manifests` says what stands for what.
+Services on the network OVERLAY: each pod's file of hosts has them, since Podman's name server (aardvark-dns 1.4) answers nobody
+for seconds after containers were started. :mod:`tests.containers.kube_manifests` says what stands for what.
 """
 
 import argparse
 import base64
+import ipaddress
 import json
 import subprocess
 import sys
@@ -27,6 +29,9 @@ from tests.serving import ROOT
 
 PATIENCE = 120
 MOST_RESTARTS = 5
+FIRST_ADDRESS = 100
+"""Of the network's, that a pod gets: those before are for what else is run on it."""
+
 GET = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=3)"
 
 
@@ -89,6 +94,7 @@ class Stack:
             self.name, [*yaml.safe_load_all(built.stdout), *self.secrets], images or {}, self.files
         )
         self.pods: list[Pod] = []
+        self._addresses: dict[str, str] = {}
 
     def up(self) -> "Stack":
         """Start everything, anew where it runs already, and wait until it is ready."""
@@ -96,7 +102,10 @@ class Stack:
         self.files.chmod(0o700)
         self.pods = self.translator.pods()
         if not succeeds("network", "exists", self.name):
-            podman("network", "create", self.name)
+            podman("network", "create", "--disable-dns", self.name)
+        (network,) = json.loads(podman("network", "inspect", self.name))
+        free = ipaddress.ip_network(network["subnets"][0]["subnet"])
+        self._addresses = {pod.name: str(free[FIRST_ADDRESS + number]) for number, pod in enumerate(self.pods)}
         for secret in self.secrets:
             data = {key: base64.b64encode(value).decode() for key, value in secret_data(secret).items()}
             name = f"{self.name}-{secret['metadata']['name']}"
@@ -150,13 +159,7 @@ class Stack:
 
     def addresses(self, service: str) -> list[str]:
         """Of the pods behind a Service, on the network of the pods."""
-        found = []
-        for pod in self.pods:
-            if service in pod.services:
-                infra = podman("pod", "inspect", pod.name, "--format", "{{.InfraContainerID}}")
-                networks = json.loads(podman("inspect", infra))[0]["NetworkSettings"]["Networks"]
-                found.append(networks[self.name]["IPAddress"])
-        return found
+        return [self._addresses[pod.name] for pod in self.pods if service in pod.services]
 
     def execute(self, container: str, *command: str) -> str:
         """Run a command in a container, named as in :attr:`Pod.containers`; what it prints."""
@@ -193,8 +196,10 @@ class Stack:
             number = int(pod.name.rpartition("-")[2])
             published = {"containerPort": 8080, "hostIP": address, "hostPort": int(port) + number}
             spec["containers"][0]["ports"] = [published]
-        aliases = ",".join(f"alias={service}" for service in pod.services)
-        network = f"{self.name}:{aliases}" if aliases else self.name
+        spec["hostAliases"] = [
+            {"ip": self._addresses[one.name], "hostnames": one.services} for one in self.pods if one.services
+        ]
+        network = f"{self.name}:ip={self._addresses[pod.name]}" if pod.name in self._addresses else self.name
         podman("kube", "play", "--network", network, "-", given=yaml.safe_dump_all(pod.manifest))
 
     def _passes(self, container: str, probe: dict[str, Any]) -> bool:

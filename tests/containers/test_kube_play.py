@@ -105,6 +105,7 @@ def test_every_connection_to_the_database_is_encrypted_and_another_authority_is_
         f'PGPASSWORD=$(cat "$POSTGRES_PASSWORD_FILE") psql --username=tailrace --tuples-only --no-align --command="{query}"',
     )  # fmt: skip
     assert said == "t"
+    (database,) = production.addresses("tailrace-postgresql")
     (secret,) = [one for one in production.secrets if one["metadata"]["name"] == "tailrace-database"]
     url = secret_data(secret)["url"].decode()
     subprocess.run(
@@ -114,7 +115,8 @@ def test_every_connection_to_the_database_is_encrypted_and_another_authority_is_
     (tmp_path / "ca.crt").chmod(0o644)
     with pytest.raises(NotPlayable, match="certificate verify failed"):
         podman(
-            "run", "--rm", "--network", production.name, "--volume", f"{tmp_path}/ca.crt:/run/secrets/tailrace-database/ca.crt:ro",
+            "run", "--rm", "--network", production.name, "--add-host", f"tailrace-postgresql:{database}",
+            "--volume", f"{tmp_path}/ca.crt:/run/secrets/tailrace-database/ca.crt:ro",
             "--env", f"TAILRACE_DATABASE_URL={url}", "--env", "TAILRACE_BIND=127.0.0.1:8080", SERVER,
         )  # fmt: skip
 

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo demo-bonds test test-containers image setup serve bench lint audit format requirements
+.PHONY: demo demo-bonds test test-containers image setup serve bench fuzz fuzz-api lint audit format requirements
 
 demo: setup  ## real LAMMPS jobs feed four models; a table and two pictures
 	@$(BIN)/python -m lammps_jobs.demo $(ARGS)
@@ -38,6 +38,12 @@ serve: setup  ## the server on 127.0.0.1:8080, open to this machine unless TAILR
 
 bench: setup  ## side by side with its predecessor; writes var/bench.json
 	@$(BIN)/python -m bench $(ARGS)
+
+fuzz: setup  ## hostile uploads by the thousand, for a minute: ARGS="--seconds 3600 --seed 7" for longer and others
+	@PYTHONPATH=client $(BIN)/python -m tests.fuzz.uploads $(ARGS)
+
+fuzz-api: setup  ## requests made from the schema, for two minutes: ARGS="--seconds 3600 --seed 7" for longer and others
+	@PYTHONPATH=client $(BIN)/python -m tests.fuzz.api $(ARGS)
 
 lint: setup  ## format, lint, types, layers, missing migrations
 	$(BIN)/ruff format --check .

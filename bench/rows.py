@@ -112,6 +112,7 @@ SPECS = {
         Spec("post-bare", "the same by a bare Python process with http.client", "×", 2.5, "less"),
         Spec("post-refused", "the same with nobody listening: kept on disk", "ms", 250, "less"),
         Spec("flush", "tailrace flush, 10,000 spooled observations", "/s", 5000),
+        Spec("call-mark", "marking a call of an estimator for the supervisor", "ns", 200, "less"),
         Spec("log", "reading a LAMMPS log of 100 MB", "MB/s", 100),
         Spec("log-memory", "its peak memory", "MB", 50, "less"),
         Spec(

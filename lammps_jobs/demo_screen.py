@@ -117,10 +117,10 @@ class Screen:
         model = plan.models[OURS]
         self.note(f"\nThe log stays in the database. To look further, run `{serve}`, which asks nobody on this machine")
         self.note(f"for a token, and open {base}/api/v1/docs/, or paste this into IPython (or .venv/bin/python):\n")
-        self.note("import requests")
-        self.note(f'model = "{base}/api/v1/models/{model}"')
-        self.note('requests.post(f"{model}/predict/", json={"x": {"x": 8, "y": 4, "z": 6, "processes": 2}}).json()')
-        self.note('requests.get(f"{model}/metrics/").json()["metrics"]')
+        self.note("from tailrace import Client")
+        self.note(f'model = Client("{base}").model("{model}")')
+        self.note("model.predict(x=8, y=4, z=6, processes=2)")
+        self.note("model.metrics()")
 
     @contextmanager
     def progress(self, plan: Plan) -> Iterator[JobProgress]:

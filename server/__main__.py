@@ -12,10 +12,7 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 
-from server import config, logs, process
-
-MOST_CONNECTIONS = 1000
-"""granian: connections of a worker, idle ones among them; gunicorn's default."""
+from server import config, granian_respawn, logs, process
 
 MOST_HEADERS = 2**15
 """granian: bytes of a request's head."""
@@ -32,7 +29,7 @@ def command(settings: config.Config) -> list[str]:
             "--host", host.strip("[]"), "--port", port,
             "--workers", str(settings.workers), "--blocking-threads", str(settings.threads),
             "--respawn-failed-workers",
-            "--backpressure", str(MOST_CONNECTIONS),
+            "--backpressure", str(settings.connections),
             "--http", "1", "--no-ws", "--http1-buffer-size", str(MOST_HEADERS),
             "--http1-header-read-timeout", str(round(settings.request_seconds * 1000)),
             "--log-config", str(LOG_CONFIG), "--log-level", settings.log_level.lower(), "--workers-kill-timeout", "30",
@@ -71,8 +68,12 @@ def main() -> None:
     load()
     if settings.server == "granian":
         multiprocessing.set_start_method("fork", force=True)  # from Python 3.14 on its workers would load all anew
+        granian_respawn.tolerate_ended_workers()
         process.hear_stops()
         os.register_at_fork(after_in_child=process.hear_stops)
+    from server import supervisor
+
+    supervisor.start(settings)
     sys.argv = command(settings)[2:]
     runpy.run_module(settings.server, run_name="__main__", alter_sys=True)
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from tailrace import arithmetic
 
 PREFIX = "TAILRACE_"
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,7 +72,28 @@ class Config(BaseModel):
         ge=0,
         description="Requests a minute of one address in one process without a credential that holds; 0: no limit",
     )
+    quota_streams: int = Field(10_000, ge=0, description="Most streams of one user; 0: no limit")
+    quota_models: int = Field(10_000, ge=0, description="Most models of one user; 0: no limit")
+    quota_artifact_mb: int = Field(
+        10_240, ge=0, description="Most that the initial estimators of one user's models may take, MB; 0: no limit"
+    )
+    quota_prediction_mb: int = Field(
+        10_240, ge=0, description="Most that predictions kept for one user's labels may take, MB; 0: no limit"
+    )
+    quota_cells: int = Field(1_000_000, ge=0, description="Most cells that one user may post; 0: no limit")
+    quota_cell_mb: int = Field(51_200, ge=0, description="Most that one user's cells may take, MB; 0: no limit")
+    quota_token_percent: int = Field(
+        50, ge=1, le=100, description="Share of each of these that one token of the user may take, %; 100: all of it"
+    )
     request_seconds: float = Field(30, ge=0.1, le=60, description="Longest that a client may take to send a request, s")
+    connections: int = Field(
+        4_096, ge=16, le=65_536, description="Most open connections of one process, idle ones among them"
+    )
+    connections_per_address: int = Field(
+        1_024,
+        ge=1,
+        description="Most open connections of one address in one process (gunicorn); `TRUSTED_PROXIES` are exempt",
+    )
     login_failures: int = Field(
         5,
         ge=1,
@@ -92,6 +114,24 @@ class Config(BaseModel):
     oidc_roles: str = Field(
         "", description="OpenID Connect: roles by group, such as `hpc-admins=admin,hpc-users=researcher,*=viewer`"
     )
+    call_seconds: float = Field(
+        2, gt=0, description="A call of an estimator that takes longer, s, is stopped, and its model quarantined"
+    )
+    block_seconds: float = Field(
+        10, gt=0, description="How long a model may take to learn the points of one request, or to be stored or read, s"
+    )
+    call_memory_mb: int = Field(
+        1024,
+        ge=16,
+        description="By how much a process may grow in one call of an estimator, MB; then as `CALL_SECONDS`",
+    )
+    model_state_mb: int = Field(
+        128, ge=1, description="Largest stored state of a model, MB; a model whose state grows larger is quarantined"
+    )
+    max_stream_features: int = Field(
+        10_000, ge=1, description="Most features that all observations of a stream have together"
+    )
+    max_prediction_bytes: int = Field(65_536, ge=64, description="Largest prediction, bytes of JSON")
     trusted_modules: str = Field(
         "", description="Modules whose classes uploads of the `custom` flavor may use, separated by commas"
     )
@@ -371,6 +411,10 @@ def load(environ: dict[str, str] | None = None) -> Config:
     ConfigError
         With one line that names the setting, its value and what was expected.
     """
+    if lacks := arithmetic.lacking():
+        raise ConfigError(
+            f"this CPU lacks {', '.join(lacks)}: models are folded with the arithmetic of {arithmetic.X86_64}, on a CPU of 2013 or later"
+        )
     environ = dict(os.environ if environ is None else environ)
     known = {name.upper() for name in Config.model_fields}
     for variable in sorted(environ):

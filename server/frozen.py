@@ -75,7 +75,7 @@ def freeze(name: str) -> Frozen:
     NotFound, Conflict, Unavailable, Gone
         If there is none, or it can't be had now.
     """
-    from server.learning import asking, pickles, registry, snapshots
+    from server.learning import asking, registry, replay, snapshots
     from server.learning.replicaset import SETS
 
     model = registry.find(name)
@@ -83,7 +83,7 @@ def freeze(name: str) -> Frozen:
     replicas = SETS.of(place.stream_id)
     with replicas.lock:
         replica = asking.current(replicas, place)
-        at, state = replica.n, pickles.dump_state(replica.state())
+        at, state = replica.n, replay.dump(replica)
     return Frozen(
         {field: getattr(model.stream, field) for field in _STREAM},
         {field: getattr(model, field) for field in _MODEL},

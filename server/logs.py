@@ -11,6 +11,10 @@ from typing import Any
 from gunicorn import glogging
 
 from server import config
+from server.streams.printable import encodable
+
+LONGEST = 50_000
+"""Characters of one line, or of one traceback."""
 
 _CREDENTIALS = [
     (re.compile(r"\b(tr[cr]_)\w{8,}"), r"\1…"),  # tokens, refresh tokens
@@ -29,11 +33,16 @@ def scrubbed(text: str) -> str:
     return text
 
 
+def clean(text: str) -> str:
+    """The text as the log may hold it: scrubbed, no longer than :data:`LONGEST`, and such as can be written."""
+    return scrubbed(encodable(text, LONGEST))
+
+
 class Line(logging.Formatter):
     """One log line, or one with its traceback, scrubbed."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return scrubbed(super().format(record))
+        return clean(super().format(record))
 
 
 class JsonLine(logging.Formatter):
@@ -54,12 +63,10 @@ class JsonLine(logging.Formatter):
             said["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             said["stack"] = self.formatStack(record.stack_info)
-        clean = {
-            name: scrubbed(value) if isinstance(value, str) else value
-            for name, value in said.items()
-            if value is not None
+        told = {
+            name: clean(value) if isinstance(value, str) else value for name, value in said.items() if value is not None
         }
-        return json.dumps(clean, ensure_ascii=False, default=str)
+        return json.dumps(told, ensure_ascii=False, default=str)
 
 
 class OfRequest(logging.Filter):

@@ -65,3 +65,24 @@ def be(database: Path, seconds: float, say: Callable[[str], None]) -> None:
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
     os.set_inheritable(descriptor, True)
     _held.append(descriptor)
+
+
+def keep_servers_off() -> None:
+    """For a command that changes much: no server may have the SQLite database until this process ends.
+
+    PostgreSQL lets any number use it: whoever runs the command stops them.
+
+    Raises
+    ------
+    Taken
+        If a server has it.
+    """
+    from django.db import connection
+
+    name = str(connection.settings_dict["NAME"])
+    if connection.vendor != "sqlite" or "memory" in name:
+        return
+    try:
+        be(Path(name), 0, lambda line: None)
+    except Taken as exc:
+        raise Taken(f"a server serves the SQLite database {name}: stop it first") from exc

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import gc
 import os
+import resource
 import signal
 import socket
 import threading
@@ -69,6 +70,16 @@ def _take_stops() -> None:
         else:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
             signal.raise_signal(number)
+
+
+def allow_files(count: int) -> int:
+    """Let this process open so many files, as far as its hard limit allows; how many it may open then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return count if soft == resource.RLIM_INFINITY else soft
 
 
 def drop_dead_clients(seconds: float) -> None:

@@ -60,6 +60,7 @@ def prepare(settings: Config) -> None:
         if _wait(deadline, settings, room).status == OLDER_SCHEMA or not _has_roles():
             room.open(State(STARTING, "the database's tables are being brought up to date"))
             _migrate(settings)
+        _share_the_arithmetic()
         if settings.frozen_model is not None:
             _install(settings.frozen_model)
     finally:
@@ -116,6 +117,14 @@ def _has_roles() -> bool:
     from server.accounts import roles
 
     return roles.are_made()
+
+
+def _share_the_arithmetic() -> None:
+    """Fold as the database's other processes do, or not at all."""
+    from server.learning import architecture
+
+    if (reason := architecture.problem()) is not None:
+        raise CannotStart(reason)
 
 
 def _install(path: Path) -> None:

@@ -1,6 +1,7 @@
 """The WSGI application, whichever server runs it."""
 
 import os
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "server.settings")
 
@@ -16,11 +17,22 @@ django_application = get_wsgi_application()
 
 from server import process  # noqa: E402
 from server.accounts import uses  # noqa: E402 - the models need a configured Django
-from server.learning import maintenance, standings  # noqa: E402
+from server.learning import call_marks, maintenance, quarantine, standings  # noqa: E402
+from server.learning.usage import PREDICTIONS  # noqa: E402
 from server.operations import health, levels, liveness  # noqa: E402
-from server.streams import instruments  # noqa: E402
+from server.streams import instruments, quota_reserves  # noqa: E402
 
-application = WhiteNoise(django_application, prefix=settings.STATIC_URL)
+
+class Application(WhiteNoise):  # type: ignore[misc]
+    """Static files, and everything else. Both servers give a request that has no Host header an empty one; Django refuses it."""
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if environ.get("HTTP_HOST") == "":
+            return self.application(environ, start_response)
+        return super().__call__(environ, start_response)
+
+
+application = Application(django_application, prefix=settings.STATIC_URL)
 for finder in get_finders():
     for path, storage in finder.list(None):
         prefix = getattr(storage, "prefix", None) or ""
@@ -35,11 +47,13 @@ for signal in (request_started, request_finished):
 request_started.disconnect(reset_queries)
 request_finished.disconnect(close_caches)
 
+call_marks.begin(quarantine.directory())
 process.drop_dead_clients(settings.TAILRACE.request_seconds)
 process.settle(settings.TAILRACE.var_dir, pin=settings.TAILRACE.pin_workers, workers=settings.TAILRACE.workers)
 if settings.TAILRACE.metrics == "off":
-    maintenance.start(uses.write_due)
+    maintenance.start(uses.write_due, PREDICTIONS.give_back)
 else:
     instruments.begin(settings.TAILRACE.var_dir / "metrics")
-    maintenance.start(uses.write_due, levels.say_due, standings.write_due)
+    maintenance.start(uses.write_due, PREDICTIONS.give_back, levels.say_due, standings.write_due)
 liveness.start(settings.TAILRACE.stuck_seconds, health.database_answers)
+quota_reserves.give_back_at_end(PREDICTIONS)

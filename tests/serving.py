@@ -18,6 +18,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
 
+from tests import tables
+
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60
 
@@ -41,8 +43,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def fresh_database(name: str) -> Iterator[str]:
-    """The URL of an empty database of its own; empty means SQLite in the server's directory."""
+def fresh_database(name: str, *, with_tables: bool = False) -> Iterator[str]:
+    """The URL of a database of its own, which is empty or has empty tables; no URL means SQLite in the server's directory."""
     base = os.environ.get("TAILRACE_TEST_DATABASE_URL", "")
     if os.environ.get("TAILRACE_TEST_ON") != "postgresql":
         yield ""
@@ -51,7 +53,7 @@ def fresh_database(name: str) -> Iterator[str]:
     admin = psycopg2.connect(base)
     admin.autocommit = True
     with admin.cursor() as cursor:
-        cursor.execute(f'CREATE DATABASE "{name}"')
+        cursor.execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{tables.template()}"' if with_tables else ""))
     try:
         yield urlunsplit(urlsplit(base)._replace(path=f"/{name}"))
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from tailrace.errors import BY_STATUS, Refused, Unreachable
+from tailrace.errors import BY_CODE, BY_STATUS, Refused, Unreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,10 +66,11 @@ def refusal(server: Server, response: Response, body: bytes) -> Refused:
     detail = _detail(body)
     hint = " (TAILRACE_TOKEN is not set)" if status == 401 and not server.token else ""
     field = detail.get("field")
-    return BY_STATUS.get(status, Refused)(
+    code = str(detail.get("code", ""))
+    return BY_CODE.get(code, BY_STATUS.get(status, Refused))(
         f"{server.url}: it answered {status} {response.reason}: {detail['message']}{hint}",
         status,
-        str(detail.get("code", "")),
+        code,
         None if field is None else str(field),
         str(detail.get("request_id", "")),
     )

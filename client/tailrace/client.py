@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from tailrace.catalog import Catalog
-from tailrace.errors import Refused, TailraceError, Unreachable
+from tailrace.errors import Refused, TailraceError, Unreachable, Unusable
 from tailrace.listings import model_table, recipe_facts, recipe_table, stream_table
 from tailrace.model import Model
 from tailrace.server import Server
@@ -15,13 +15,20 @@ from tailrace.stream import Stream
 
 if TYPE_CHECKING:
     from tailrace.posting import Posted
-    from tailrace.results import Facts
+    from tailrace.results import Facts, Prediction
 
 __all__ = ["Client"]
 
 API = "/api/v1"
 DEADLINE, POST_DEADLINE = 30.0, 5.0
 PIECE = 256 * 1024
+
+
+def _remade(server: Server, deadline: float) -> Client:
+    """A client as it was pickled, such as for a process of a pool; its token with it."""
+    made = Client(server.url, server.token, deadline=deadline)
+    made.server = server
+    return made
 
 
 class Client:
@@ -66,6 +73,15 @@ class Client:
         self.recipes: Catalog[Facts] = Catalog(
             "recipe", lambda: self._listed("recipes"), recipe_facts, lambda some: recipe_table(some, f"recipes of {at}")
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (self.server, self.deadline)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Nothing is open between two calls: ``with Client() as c`` is for habit's sake."""
 
     def stream(self, name: str) -> Stream:
         """A handle on the stream `name`."""
@@ -112,26 +128,27 @@ class Client:
             If `strict`.
         """
         from tailrace.posting import post
-        from tailrace.predicting import plain_point, plain_scalar
 
-        posted = post(
-            stream, plain_point(x), plain_scalar(y), key=key, source=source, deadline=deadline, server=self.server
-        )
+        posted = post(stream, x, y, key=key, source=source, deadline=deadline, server=self.server)
         if strict and posted.error is not None:
             raise posted.error
         return posted
 
-    def label(self, identifier: str, y: Any, source: Mapping[str, Any] | None = None) -> Facts:
+    def label(
+        self, identifier: str | Prediction, y: Any, source: Mapping[str, Any] | None = None, *, model: str | None = None
+    ) -> Facts:
         """Say what came true of a prediction that was kept: it is learned, once, scored on what was predicted then.
 
         Parameters
         ----------
         identifier
-            That of the prediction.
+            That of the prediction; or the prediction itself.
         y
             The target that came true, in the stream's unit.
         source
             Where it comes from: job, cluster, user …
+        model
+            Name of the model whose prediction it is: needed where several models have one of that identifier.
 
         Raises
         ------
@@ -140,11 +157,17 @@ class Client:
         Refused
             If it has another label already, or has expired.
         """
-        from tailrace.predicting import plain_scalar
-        from tailrace.results import Facts
+        from tailrace.plain import plain_value
+        from tailrace.results import Facts, Prediction
 
-        y = plain_scalar(y)
+        if isinstance(identifier, Prediction):
+            if identifier.identifier is None:
+                raise Unusable("the prediction isn't kept for a label: ask with predict(…, track=True)")
+            model, identifier = model or identifier.model, identifier.identifier
+        y = plain_value(y, "y")
         body = {"y": y} if source is None else {"y": y, "source": dict(source)}
+        if model is not None:
+            body["model"] = model
         data = self.send("POST", self.path("predictions", identifier, "label"), body)
         said = {name: one.get("prediction") for name, one in data["models"].items()}
         before = "known before" if data["duplicates"] else "learned"
@@ -188,7 +211,7 @@ class Client:
         self,
         name: str,
         stream: str,
-        recipe: str | None = None,
+        recipe: Any = None,
         *,
         parameters: Mapping[str, Any] | None = None,
         estimator: Any = None,
@@ -202,7 +225,7 @@ class Client:
         Parameters
         ----------
         recipe, parameters
-            A recipe's name, and its parameters; what is left out has its default.
+            A recipe's name, and its parameters; what is left out has its default. In its place an estimator will do.
         estimator
             An estimator of river or of `tailrace.estimators`, which is sent as a description of its class and
             parameters, not of what it has learned; or such a description, a dict.
@@ -220,6 +243,8 @@ class Client:
         """
         from tailrace.creating import creation
 
+        if estimator is None and recipe is not None and not isinstance(recipe, str):
+            recipe, estimator = None, recipe
         body = creation(self, name, stream, recipe, parameters, estimator, flavor)
         self.send("POST", self.path("models"), {**body, "backfill": backfill}, stream=stream)
         return self.model(name)

@@ -8,19 +8,28 @@
     ├── Refused             the server understood the request and said no
     │   ├── Unauthorized    401  no token, or one that doesn't hold
     │   ├── Forbidden       403  the token may not do this
+    │   │   └── QuotaExceeded    its owner, or the token, keeps as much on the server as they may
     │   ├── NotFound        404
     │   ├── Conflict        409
     │   └── TooMany         429  after all retries that fitted into the deadline
     └── SpoolError          an undelivered observation can't be kept on disk
         └── SpoolFull       the spool has reached its size limit
+
+`QuotaWarning` is no error: something was made, and a quota is nearly used up by it.
 """
 
 from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "Conflict",
     "Forbidden",
     "NotFound",
+    "QuotaExceeded",
+    "QuotaWarning",
     "Refused",
     "SpoolError",
     "SpoolFull",
@@ -30,6 +39,17 @@ __all__ = [
     "Unreachable",
     "Unusable",
 ]
+
+
+ABOUT_THE_REQUEST = {
+    400: ("empty", "invalid", "missing", "not_an_object", "not_json", "refused", "unknown_field"),
+    409: ("conflict",),
+    410: ("gone",),
+    413: ("too_large",),
+    415: ("unsupported_media_type",),
+}
+"""By status: the codes with which a Tailrace server says that a request itself is at fault. With another one, or none, it is the
+address, a setting of the server, or a proxy that answered in its place."""
 
 
 class TailraceError(Exception):
@@ -70,13 +90,17 @@ class Refused(TailraceError):
         self.field = field
         self.request_id = request_id
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.status, self.code, self.field, self.request_id)
+
     @property
     def for_good(self) -> bool:
         """Whether the request itself is at fault, so that sending it again can't help.
 
-        A missing token, a stream not made yet or a wrong address can be put right without touching the request.
+        A missing token, a stream not made yet, a host name that the server doesn't know or a proxy's own page can be put right
+        without touching the request.
         """
-        return self.status in (400, 409, 410, 413, 415, 422)
+        return self.code in ABOUT_THE_REQUEST.get(self.status, ())
 
 
 class Unauthorized(Refused):
@@ -85,6 +109,16 @@ class Unauthorized(Refused):
 
 class Forbidden(Refused):
     """The token may not do this: it lacks the scope, or its owner the role."""
+
+
+class QuotaExceeded(Forbidden):
+    """The user, or the token, keeps as much on the server as they may. The message names the quota, what is used of it and what
+    to do: delete something, or ask an admin to raise the limit. What `tailrace post` sends stays in the spool until then.
+    """
+
+
+class QuotaWarning(UserWarning):
+    """Something was made, and at least 80 % of a quota is used now; the message names it."""
 
 
 class NotFound(Refused):
@@ -107,4 +141,5 @@ class SpoolFull(SpoolError):
     """The spool has reached its size limit: run `tailrace flush`, or raise TAILRACE_SPOOL_MB."""
 
 
+BY_CODE = {"quota_exceeded": QuotaExceeded}
 BY_STATUS = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict, 429: TooMany}

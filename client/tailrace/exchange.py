@@ -12,6 +12,7 @@ from tailrace.answers import Answer, beginning, pause_asked_for, refusal, said
 from tailrace.connecting import TimedOut, connect, left
 from tailrace.errors import Unreachable, Unusable
 from tailrace.http1 import Response, respond, send
+from tailrace.quota import HEADER, near
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ def _try(request: _Request, ends: float) -> Answer:
     try:
         with request.sent(ends, lambda: left(ends)) as response:
             if 200 <= response.status < 300:
+                if HEADER in response.headers:
+                    near(server.url, response.headers[HEADER])
                 return Answer(server.url, response.status, response.headers, response.read())
             body = beginning(response)
     except OSError as error:

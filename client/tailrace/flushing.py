@@ -29,6 +29,9 @@ BYTES_AT_ONCE = 64 * 2**20
 LATE = "X-Tailrace-Spooled"
 """Header that tells the server, which counts it, how many seconds the oldest observation of a request waited here."""
 
+TOO_SLOW = "too_slow"
+"""Code by which a server refuses a request whose points take a model too long together."""
+
 OF_ONE_STREAM = (403, 404)
 """Statuses by which a server refuses a stream and says nothing of the others."""
 
@@ -55,6 +58,7 @@ def flush(spool: Spool, server: Server, ends: float) -> Iterator[Delivery]:
     """See `Spool.flush`."""
     adopt(spool)
     held: dict[str, Refused] = {}
+    unread: list[SpoolError] = []
     gathered: dict[str, list[_Waiting]] = {}
     size = 0
     for name in spool.names():
@@ -70,7 +74,8 @@ def flush(spool: Spool, server: Server, ends: float) -> Iterator[Delivery]:
             yield Delivery(spool.set_aside(path, reason), reason)
             continue
         except OSError as error:
-            raise SpoolError(error.errno or 0, f"the spool can't be read: {error.strerror}", path) from None
+            unread.append(SpoolError(error.errno or 0, f"it can't be read: {error.strerror}", path))
+            continue  # somebody else's, or no file at all: the others can be delivered
         batch = gathered.setdefault(stream, [])
         batch.append(one)
         size += one.size
@@ -81,7 +86,7 @@ def flush(spool: Spool, server: Server, ends: float) -> Iterator[Delivery]:
             yield from _all(spool, server, gathered, ends, held)
             gathered, size = {}, 0
     yield from _all(spool, server, gathered, ends, held)
-    for trouble in held.values():
+    for trouble in (*held.values(), *unread):
         raise trouble
 
 
@@ -119,12 +124,12 @@ def _deliver(spool: Spool, server: Server, stream: str, batch: list[_Waiting], e
         try:
             answer = server.request("POST", observations_path(stream), body, deadline=left, headers=headers)
         except Refused as error:
-            if not error.for_good:
-                raise
-            if len(part) == 1:
-                yield Delivery(spool.set_aside(part[0].path, str(error)), str(error))
-            else:
+            if len(part) > 1 and (error.for_good or error.code == TOO_SLOW):
                 parts[:0] = _apart(part, error.field)
+            elif not error.for_good:
+                raise
+            else:
+                yield Delivery(spool.set_aside(part[0].path, str(error)), str(error))
             continue
         if not isinstance(answer, dict) or "last" not in answer:
             raise Unreachable(f"{server.url}: it answered {answer!r:.100}: is this a Tailrace server?")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tailrace.errors import Forbidden, TailraceError
+from tailrace.errors import Forbidden, TailraceError, Unusable
 from tailrace.metrics import History, Metrics, unit_of
 from tailrace.predicting import Predictor
 from tailrace.results import Facts, made
@@ -19,13 +20,17 @@ if TYPE_CHECKING:
     from tailrace.pictures import Picture
     from tailrace.stream import Stream
 
-__all__ = ["Model", "ModelFailed"]
+__all__ = ["Model", "ModelFailed", "StillLearning"]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 
 
 class ModelFailed(TailraceError):
-    """The model could not learn the stream's history; delete it and make it anew."""
+    """The model could not learn the stream's history, or is in quarantine: delete it and make it anew, or release it."""
+
+
+class StillLearning(TailraceError, TimeoutError):
+    """The model has not learned the stream's history within the time that was given."""
 
 
 class Model:
@@ -116,9 +121,15 @@ class Model:
         ]
         return Facts(f"calls of model {self.name}", data, lines)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Model, (self._client, self.name, self.at)
+
     def as_of(self, n: int) -> Model:
         """The model as it was after observation `n`: its `info`, `metrics` and `download` are those of then."""
-        return Model(self._client, self.name, int(n))
+        try:
+            return Model(self._client, self.name, operator.index(n))
+        except TypeError:
+            raise Unusable(f"as_of({n!r}): expected the number of an observation, such as 120") from None
 
     def download(self, path: str | os.PathLike[str] | None = None) -> Any:
         """The estimator, to ask and to train without the server.
@@ -152,8 +163,8 @@ class Model:
         ------
         ModelFailed
             If it could not learn it.
-        TimeoutError
-            If it still learns.
+        StillLearning
+            If it still learns: a TimeoutError, too.
         """
         ends = None if timeout is None else time.monotonic() + timeout
         pause = FIRST_PAUSE
@@ -161,12 +172,29 @@ class Model:
             data = self._send("GET", "")
             if data["status"] == "failed":
                 raise ModelFailed(f"model {self.name} could not learn the stream's history: {data.get('error')}")
+            if data["status"] == "quarantined":
+                raise ModelFailed(f"model {self.name} is in quarantine: {data.get('error')}")
             if data["status"] != "backfilling":
                 return self
             if ends is not None and time.monotonic() + pause > ends:
-                raise TimeoutError(f"model {self.name} has learned {data['progress']} of {data['head']} observations")
+                raise StillLearning(f"model {self.name} has learned {data['progress']} of {data['head']} observations")
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def release(self) -> Model:
+        """Let the model out of quarantine, after the server has tried it in a process of its own.
+
+        What it skipped meanwhile it never learns. It catches up with the log first: :meth:`wait` waits for that.
+
+        Raises
+        ------
+        Conflict
+            If it isn't in quarantine, or fails the trial.
+        Forbidden
+            If it is somebody else's.
+        """
+        self._send("POST", "release/")
+        return self
 
     def delete(self) -> None:
         """Delete the model; the stream's log stays."""
@@ -184,8 +212,10 @@ class Model:
 
         return draw_history([self.history()], path)
 
-    def scatter(self, last: int = 1000, path: str | os.PathLike[str] | None = None) -> Picture:
+    def scatter(self, last: int | str | os.PathLike[str] = 1000, path: str | os.PathLike[str] | None = None) -> Picture:
         """Draw predicted against actual values, as it predicted the `last` observations before it learned them.
+
+        A path is where to save it, also as the only argument: ``scatter("fit.png")``.
 
         Raises
         ------
@@ -195,6 +225,9 @@ class Model:
         from tailrace.plots import draw_scatter
         from tailrace.reading import pairs
 
+        if not isinstance(last, int):
+            path = last if path is None else path
+            last = 1000
         stream = self.stream
         found = pairs(stream.observations(after=max(0, stream.head - last)), self.name)
         return draw_scatter(self.name, found, self.unit, path)

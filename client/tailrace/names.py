@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tailrace.errors import TailraceError
+
 __all__ = ["UnknownName", "did_you_mean", "listed"]
 
 
-class UnknownName(KeyError):
+class UnknownName(TailraceError, KeyError):
     """There is nothing of that name; the message says what there is."""
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tailrace.errors import Refused, SpoolError, TailraceError, Unreachable, Unusable
 from tailrace.keys import key_for
 from tailrace.pending import Pending
+from tailrace.plain import plain_point, plain_value
 from tailrace.server import DEADLINE, Server, observations_path
 from tailrace.spool import SIZE_MB, Spool
 
@@ -87,8 +88,14 @@ def observation(
     source: Mapping[str, Any] | None = None,
     step: str | None = None,
 ) -> dict[str, Any]:
-    """An observation as it goes over the wire; its key is made where none is given (`tailrace.keys.key_for`)."""
-    features = dict(x)
+    """An observation as it goes over the wire; its key is made where none is given (`tailrace.keys.key_for`).
+
+    Raises
+    ------
+    Unusable
+        If a value can't be sent; the message names its field.
+    """
+    features, y = plain_point(x), plain_value(y, "y")
     made: dict[str, Any] = {"x": features, "y": y, "key": key or key_for(step, content=[features, y])}
     if source:
         made["source"] = dict(source)

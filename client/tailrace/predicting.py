@@ -2,53 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
 from tailrace.errors import TailraceError, Unusable
 from tailrace.frames import is_frame, points_of
+from tailrace.plain import is_series, plain_point
 from tailrace.results import Prediction, Predictions
 
 if TYPE_CHECKING:
     from inspect import Signature
 
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
     from tailrace.model import Model
 
-__all__ = ["Predictor", "plain_point", "plain_scalar"]
+__all__ = ["Predictor"]
 
 AT_ONCE = 1000
 """Points of one request; more are sent in several."""
 
 LEVEL = 0.95
-
-
-def plain_point(x: Mapping[str, Any], name: str = "x") -> dict[str, Any]:
-    """Features as JSON has them: numbers of numpy become Python's.
-
-    Raises
-    ------
-    Unusable
-        If it is no mapping of feature names, or a number isn't finite.
-    """
-    if not isinstance(x, Mapping):
-        raise Unusable(f"{name} is {x!r}: expected features by name, such as {{'x': 8, 'y': 16, 'z': 8}}")
-    plain = {}
-    for feature, value in x.items():
-        value = plain_scalar(value)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise Unusable(f"{name}[{feature!r}] is {value}: expected a finite number (leave out what is missing)")
-        plain[str(feature)] = value
-    return plain
-
-
-def plain_scalar(value: Any) -> Any:
-    """A number of numpy as one of Python; anything else as it is."""
-    if type(value).__module__ == "numpy" and hasattr(value, "item"):
-        return value.item()
-    return value
 
 
 class Predictor:
@@ -71,7 +45,7 @@ class Predictor:
     @overload
     def __call__(
         self,
-        points: Mapping[str, Any] | None = None,
+        points: Mapping[str, Any] | Series | None = None,
         /,
         *,
         level: float = ...,
@@ -94,8 +68,8 @@ class Predictor:
         Parameters
         ----------
         points
-            Features by name; or an iterable of such, or a pandas DataFrame with a column a feature (where a missing
-            value leaves the feature out). Needed for features that are called ``level``, ``identifier`` or ``track``.
+            Features by name, a pandas Series among them; or an iterable of such, or a DataFrame with a column a feature
+            (where a missing value leaves the feature out). Needed for features that are called ``level``, ``identifier`` or ``track``.
         level
             Of the central interval, between 0 and 1; given where the model's estimator has intervals.
         identifier, track
@@ -118,7 +92,12 @@ class Predictor:
         Unreachable
             If the server doesn't answer in time.
         """
-        if points is None or isinstance(points, Mapping):
+        if self._model.at is not None:
+            raise Unusable(
+                f"a server predicts as of now, and this is model {self._model.name} as of observation {self._model.at}: "
+                f"download() it and ask that, or ask model {self._model.name} itself"
+            )
+        if points is None or isinstance(points, Mapping) or is_series(points):
             if points is not None and features:
                 raise TypeError("give the features either as a mapping or as keywords, not both")
             return self._one(points if points is not None else features, level, identifier, track)
@@ -132,7 +111,7 @@ class Predictor:
         plain = [plain_point(x, f"points[{number}]") for number, x in enumerate(every)]
         return Predictions(list(self._many(plain, level)), index)
 
-    def _one(self, features: Mapping[str, Any], level: float, identifier: str | None, track: bool) -> Prediction:
+    def _one(self, features: Any, level: float, identifier: str | None, track: bool) -> Prediction:
         x = plain_point(features)
         body: dict[str, Any] = {"x": x, "level": level}
         if identifier is not None:

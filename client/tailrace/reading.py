@@ -48,24 +48,39 @@ def pairs(some: Iterable[Mapping[str, Any]], model: str) -> list[tuple[float, fl
     return found
 
 
-def export(client: Client, stream: str, path: Path, after: int = 0, limit: int | None = None, kind: str = "") -> Path:
+def export(
+    client: Client,
+    stream: str,
+    path: Path,
+    after: int = 0,
+    limit: int | None = None,
+    kind: str = "",
+    safe: str | None = None,
+) -> Path:
     """Write the log to a file, whole or not at all, at constant memory.
 
     Parameters
     ----------
     kind
         A media type of `ENDINGS`; the path's ending decides where none is given.
+    safe
+        ``"excel"``: CSV in which a spreadsheet takes no text for a formula.
     """
     kind = kind or media_type(path)
     with replacing(path) as part, open(part, "wb") as file:
-        for piece in pieces(client, stream, kind, after, limit):
+        for piece in pieces(client, stream, kind, after, limit, safe):
             file.write(piece)
     return path
 
 
-def pieces(client: Client, stream: str, kind: str, after: int = 0, limit: int | None = None) -> Iterator[bytes]:
+def pieces(
+    client: Client, stream: str, kind: str, after: int = 0, limit: int | None = None, safe: str | None = None
+) -> Iterator[bytes]:
     """The log as CSV or NDJSON, as it comes over the wire."""
-    query = {"after": after, **({} if limit is None else {"limit": limit})}
+    if safe is not None and kind != CSV:
+        raise Unusable("safe is for CSV, which spreadsheets open: name a file that ends in .csv, or leave it out")
+    given = {"limit": limit, "safe": safe}
+    query = {"after": after, **{name: value for name, value in given.items() if value is not None}}
     path = client.path("streams", stream, "observations")
     return client.pieces(path, query, accept=kind, stream=stream)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
@@ -14,9 +15,21 @@ if TYPE_CHECKING:
 __all__ = ["Facts", "Listing", "Prediction", "Predictions", "made"]
 
 
+def _calculates(work: Callable[[Any, Any], Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """An operator for a prediction on its left, and for one on its right."""
+
+    def left(self: Prediction, other: Any) -> Any:
+        return work(float(self), float(other) if isinstance(other, Prediction) else other)
+
+    def right(self: Prediction, other: Any) -> Any:
+        return work(other, float(self))
+
+    return left, right
+
+
 @dataclass(frozen=True)
 class Prediction:
-    """One answer of a model; `float` of it is the number.
+    """One answer of a model. One that is a number can be used as one: formatted, compared, calculated with.
 
     Attributes
     ----------
@@ -41,7 +54,40 @@ class Prediction:
     identifier: str | None = None
 
     def __float__(self) -> float:
+        if not isinstance(self.value, (int, float)):
+            raise TypeError(f"{self.model} predicts {self.value!r}, which is no number")
         return float(self.value)
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        return format(self.value if isinstance(self.value, str) else float(self), spec)
+
+    __add__, __radd__ = _calculates(operator.add)
+    __sub__, __rsub__ = _calculates(operator.sub)
+    __mul__, __rmul__ = _calculates(operator.mul)
+    __truediv__, __rtruediv__ = _calculates(operator.truediv)
+
+    def __neg__(self) -> float:
+        return -float(self)
+
+    def __abs__(self) -> float:
+        return abs(float(self))
+
+    def __round__(self, digits: int | None = None) -> float:
+        return round(float(self), digits)
+
+    def __lt__(self, other: Any) -> bool:
+        return float(self) < float(other)
+
+    def __le__(self, other: Any) -> bool:
+        return float(self) <= float(other)
+
+    def __gt__(self, other: Any) -> bool:
+        return float(self) > float(other)
+
+    def __ge__(self, other: Any) -> bool:
+        return float(self) >= float(other)
 
     def __repr__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""

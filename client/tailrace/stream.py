@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tailrace.results import Facts, Listing, made
 
@@ -104,8 +104,23 @@ class Stream:
         found = list(self.observations(after=max(0, self.head - n), limit=n))
         return Listing(found, observation_table(self.name, self.unit, found))
 
-    def export(self, path: str | os.PathLike[str], *, after: int = 0, limit: int | None = None) -> Path:
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        after: int = 0,
+        limit: int | None = None,
+        safe: Literal["excel"] | None = None,
+    ) -> Path:
         """Write the log to a file at constant memory: CSV or NDJSON by the path's ending, whole or not at all.
+
+        Parameters
+        ----------
+        after, limit
+            Only observations after this number, and at most so many.
+        safe
+            ``"excel"``: CSV for people who open it in a spreadsheet. An apostrophe stands before text that begins as a
+            formula does, so that what somebody posted isn't calculated.
 
         Returns
         -------
@@ -114,13 +129,13 @@ class Stream:
         Raises
         ------
         Unusable
-            If the path ends in neither ``.csv`` nor ``.ndjson`` (or ``.jsonl``).
+            If the path ends in neither ``.csv`` nor ``.ndjson`` (or ``.jsonl``), or `safe` is asked for and it is no CSV.
         Unreachable
             If the answer broke off; there is no file then, or the one from before.
         """
         from tailrace.reading import export
 
-        return export(self._client, self.name, Path(path), after, limit)
+        return export(self._client, self.name, Path(path), after, limit, safe=safe)
 
     def to_frame(self, after: int = 0, limit: int | None = None) -> DataFrame:
         """The log as a pandas DataFrame, indexed by ``seq``.

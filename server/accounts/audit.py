@@ -12,7 +12,7 @@ from typing import Any
 
 from server.accounts import actor, addresses
 from server.accounts.models import AuditEntry, AuditHead
-from server.streams.codec import dumps, text
+from server.streams.codec import dumps
 from server.streams.locks import transaction_for_writing
 
 HASHED = (
@@ -38,8 +38,8 @@ def record(sender: Any, action: str, target: str, before: Any, after: Any, **kwa
         request_id=getattr(request, "request_id", ""),
         action=action,
         target=target,
-        before=None if before is None else text(before),
-        after=None if after is None else text(after),
+        before=None if before is None else dumps(before).decode(),
+        after=None if after is None else dumps(after).decode(),
     )
     with transaction_for_writing():
         head, _ = AuditHead.objects.select_for_update().get_or_create(pk=1)

@@ -13,7 +13,11 @@ from server.accounts import audit
 from server.accounts.models import AuditEntry
 from server.streams.codec import dumps, text
 from server.streams.errors import Invalid
+from server.streams.spreadsheets import guarded
 from server.streams.validation import check_text, shown
+
+LONGEST = 300
+"""Characters of a filter: as many as a target may have."""
 
 AHEAD = 500
 """Entries that an export holds in memory."""
@@ -21,9 +25,6 @@ AHEAD = 500
 COLUMNS = (
     "number", "at", "user", "token", "address", "request_id", "action", "target", "before", "after", "hash",
 )  # fmt: skip
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes a cell for a formula by."""
-
 _EXACT = {"user": "username", "action": "action", "target": "target"}
 _TIMES = {"from": "at__gte", "to": "at__lt"}
 FILTERS = (*_EXACT, *_TIMES)
@@ -45,7 +46,7 @@ def found(given: dict[str, str]) -> "QuerySet[AuditEntry]":
     Invalid
         Naming the filter that can't be understood.
     """
-    chosen = {column: check_text(given[name], name, 300) for name, column in _EXACT.items() if name in given}
+    chosen = {column: check_text(given[name], name, LONGEST) for name, column in _EXACT.items() if name in given}
     chosen |= {column: _time(given[name], name) for name, column in _TIMES.items() if name in given}
     return AuditEntry.objects.filter(**chosen).order_by("-number")
 
@@ -92,7 +93,7 @@ def _cell(column: str, value: Any) -> Any:
     if value is None:
         return None
     plain = text(value) if column in ("before", "after") else str(value)
-    return f"'{plain}" if plain.startswith(FORMULA) else plain
+    return guarded(plain)
 
 
 def _time(given: str, name: str) -> str:

@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 
 from server.accounts import lockout, passwords, roles, signins
 from server.accounts.models import SignIn
-from server.streams import changes
+from server.streams import changes, quota_usage
 from server.streams.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from server.streams.locks import transaction_for_writing
 from server.streams.validation import shown
@@ -206,12 +206,13 @@ def begin_sign_in(user: User, *, address: str, agent: str) -> tuple[SignIn, str]
 
 
 def told(users: Iterable[User]) -> list[dict[str, Any]]:
-    """Users as the API and the pages show them, in two queries however many there are."""
+    """Users as the API and the pages show them, in three queries however many there are."""
     users = list(users)
     chosen = {"user__in": users} if len(users) == 1 else {}
     names: dict[int, set[str]] = defaultdict(set)
     for user_id, name in Group.objects.filter(name__in=roles.ROLES, **chosen).values_list("user", "name"):
         names[user_id].add(name)
+    uses = quota_usage.uses([user.pk for user in users])
     return [
         {
             "user": user.username,
@@ -220,6 +221,7 @@ def told(users: Iterable[User]) -> list[dict[str, Any]]:
             "has_password": user.has_usable_password(),
             "created_at": user.date_joined,
             "last_sign_in": user.last_login,
+            "quotas": [use.described() for use in uses[user.pk]],
         }
         for user in users
     ]

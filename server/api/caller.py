@@ -1,13 +1,14 @@
 """Who is calling, as the views of both APIs ask it."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 from server.accounts import uses
 from server.accounts.identity import Identity
 from server.api import auth
-from server.learning import asking, inspection
+from server.learning import asking, inspection, quarantine
 from server.learning import registry as models
 from server.learning.asking import Place
 from server.learning.models import Model
@@ -15,7 +16,13 @@ from server.streams import changes, registry
 from server.streams.errors import Conflict, Forbidden, NotFound, TailraceError
 from server.streams.locks import transaction_for_writing
 from server.streams.models import Stream
+from server.streams.quotas import Owner
 from server.streams.validation import shown
+
+QUOTA_HEADER = "X-Tailrace-Quota"
+"""Header of an answer to whoever made something and is near a quota's limit by it."""
+
+R = TypeVar("R", bound=HttpResponseBase)
 
 
 def identity(request: HttpRequest) -> Identity | None:
@@ -36,6 +43,24 @@ def made_by(request: HttpRequest) -> dict[str, Any]:
     return (
         {"created_by": "", "owner_id": None} if who is None else {"created_by": who.username, "owner_id": who.user_id}
     )
+
+
+def owner(request: HttpRequest) -> Owner | None:
+    """Whose quotas count what the request makes: the same at each call; None where nobody is asked."""
+    found: Owner | None = getattr(request, "owner", None)
+    who = identity(request)
+    if found is None and who is not None:
+        found = request.owner = Owner(who.user_id, who.username, who.token_id)  # type: ignore[attr-defined]
+    return found
+
+
+def warned(request: HttpRequest, response: R) -> R:
+    """The answer, with a header that says which quotas what was made brought near their limits."""
+    found: Owner | None = getattr(request, "owner", None)
+    if found is not None and found.warnings:
+        said = "; ".join(dict.fromkeys(use.sentence(found.username) for use in found.warnings))
+        response[QUOTA_HEADER] = said.encode("ascii", "replace").decode()
+    return response
 
 
 def confirm(request: HttpRequest, generation: int | None) -> None:
@@ -199,6 +224,23 @@ def delete_model(request: HttpRequest, model: str) -> None:
     check_model(request, model)
     check_owner(request, models.find(model))
     models.delete(model)
+
+
+def release_model(request: HttpRequest, model: str) -> Model:
+    """Let a model out of quarantine, if the caller made it or may change everybody's.
+
+    Raises
+    ------
+    NotFound, Forbidden
+        If it isn't there (for them), or isn't theirs.
+    Conflict
+        If it isn't in quarantine, or would have to go back at once.
+    """
+    check_model(request, model)
+    found = models.find(model)
+    check_owner(request, found)
+    quarantine.release(found, made_by(request)["created_by"])
+    return models.find(model)
 
 
 def download(request: HttpRequest, model: str, at: int | None = None) -> bytes:

@@ -10,6 +10,15 @@ from rest_framework.renderers import BaseRenderer
 from server.streams.codec import dumps
 from server.streams.errors import Invalid, TailraceError, TooLarge
 
+SURELY_FINE = 2**20
+"""Bytes of a body whose values aren't counted."""
+
+MOST_MEMORY = 384 * 2**20
+"""Bytes that the values of one body may take, about. Reading so many takes a second or two, in which no other thread works."""
+
+SIZES = {b"{": 200, b"[": 80, b",": 40, b":": 60, b'"': 40}
+"""Bytes of CPython's objects for each such sign, about: objects, lists, values, fields, and both ends of a text."""
+
 
 class TooSlow(TailraceError):
     """The request didn't come in within its time."""
@@ -66,6 +75,24 @@ def _was_timeout(exc: BaseException | None) -> bool:
     return exc is not None
 
 
+def check_values(data: bytes) -> None:
+    """Refuse JSON whose values would take far more memory than its text does: an empty object takes thirty times as much.
+
+    Raises
+    ------
+    TooLarge
+        Then.
+    """
+    if len(data) <= SURELY_FINE:
+        return
+    memory = sum(size * data.count(sign) for sign, size in SIZES.items())
+    if memory > MOST_MEMORY:
+        raise TooLarge(
+            f"the body's values would take about {memory // 2**20} MB of memory: the most allowed is {MOST_MEMORY // 2**20} MB; "
+            "send less in one request"
+        )
+
+
 def parse(data: bytes) -> Any:
     """JSON of any kind.
 
@@ -73,7 +100,10 @@ def parse(data: bytes) -> Any:
     ------
     Invalid
         Saying where it stops being JSON.
+    TooLarge
+        If its values would take too much memory.
     """
+    check_values(data)
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as exc:

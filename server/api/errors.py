@@ -11,8 +11,10 @@ from rest_framework import exceptions as rest
 from rest_framework.response import Response
 
 from server.api.codec import answer
+from server.streams import quota_usage
 from server.streams.errors import Invalid, NotFound, TailraceError, TooMany, Unavailable, Unsupported
 from server.streams.locks import give_up
+from server.streams.quotas import QuotaExceeded
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,8 @@ def translated(exc: BaseException, request: HttpRequest) -> TailraceError:
     """Any exception as one that the API can answer with; what nobody expected is logged with its traceback."""
     if isinstance(exc, TailraceError):
         logger.info("request %s %s %s: %s", request_id(request), request.method, quote(request.path), exc.code)
+        if isinstance(exc, QuotaExceeded):
+            _note_refusal(exc)
         return exc
     if isinstance(exc, (DatabaseError, InterfaceError)):
         logger.warning("database: %s (request %s)", exc, request_id(request))
@@ -55,19 +59,32 @@ def translated(exc: BaseException, request: HttpRequest) -> TailraceError:
     return InternalError(f"the server failed; its log says why under request id {request_id(request)}")
 
 
+def _note_refusal(error: QuotaExceeded) -> None:
+    try:
+        quota_usage.note_refusal(error)
+    except Unavailable as exc:  # the refusal holds all the same; the next one is told of
+        logger.warning("a quota that is used up can't be told of in the audit trail: %s", exc)
+
+
 def request_id(request: HttpRequest) -> str:
     return getattr(request, "request_id", "-")
 
 
 def body_of(error: TailraceError, request: HttpRequest) -> dict[str, Any]:
     """The one error shape; on the riverapi side the message stands at the top too, where its clients look."""
-    shown: dict[str, Any] = {"code": error.code, "message": error.message}
+    message = error.message if error.for_anyone is None or _may_hear_of_models(request) else error.for_anyone
+    shown: dict[str, Any] = {"code": error.code, "message": message}
     if error.field is not None:
         shown["field"] = error.field
     shown["request_id"] = request_id(request)
     if request.path.startswith("/api/") and not request.path.startswith("/api/v1/"):
-        return {"message": error.message, "error": shown}
+        return {"message": message, "error": shown}
     return {"error": shown}
+
+
+def _may_hear_of_models(request: HttpRequest) -> bool:
+    identity = getattr(request, "identity", None)
+    return identity is None or not identity.permissions.isdisjoint(("read", "predict"))
 
 
 def headers_of(error: TailraceError) -> dict[str, str]:

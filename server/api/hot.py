@@ -39,7 +39,7 @@ def post(view: View) -> View:
 def checker(replicas: ReplicaSet, place: Place) -> Checker:
     """The stream's checker; it is loaded with the replicas, and again only when the stream's models change."""
     if replicas.epoch < place.epoch:
-        with replicas.lock:
+        with replicas.to_ask():
             if replicas.epoch < place.epoch:
                 replicas.reload(place.head)
     return replicas.checker

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
+from django.conf import settings
 from django.http import HttpRequest
 
-from server.api.codec import body, only, parse
+from server.api.codec import body, check_values, only, parse
 from server.streams.codec import dumps
-from server.streams.errors import Invalid, TailraceError, Unsupported
+from server.streams.errors import Invalid, TailraceError, TooLarge, Unsupported
 from server.streams.validation import shown
 
 JSON, LINES, CSV = "application/json", "application/jsonlines", "text/csv"
@@ -96,6 +97,19 @@ def read(request: HttpRequest, kind: str, features: list[str] | None) -> list[In
     return found
 
 
+def check_count(count: int) -> None:
+    """Refuse more instances than one request may have.
+
+    Raises
+    ------
+    TooLarge
+        Naming the limit.
+    """
+    most = settings.TAILRACE.max_points
+    if count > most:
+        raise TooLarge(f"{count} instances and more in one request: the most allowed is {most} (TAILRACE_MAX_POINTS)")
+
+
 def _from_json(data: bytes, features: list[str] | None) -> list[Instance]:
     payload = parse(data)
     if type(payload) is dict and "instances" in payload:
@@ -109,9 +123,11 @@ def _from_json(data: bytes, features: list[str] | None) -> list[Instance]:
 
 
 def _from_lines(data: bytes, features: list[str] | None) -> list[Instance]:
-    found = []
-    for number, line in enumerate(data.splitlines(), 1):
+    found: list[Instance] = []
+    check_values(data)
+    for number, line in enumerate(io.BytesIO(data), 1):
         if line.strip():
+            check_count(len(found) + 1)
             try:
                 item = orjson.loads(line)
             except orjson.JSONDecodeError as exc:
@@ -162,6 +178,7 @@ def _from_csv(data: bytes, features: list[str] | None) -> list[Instance]:
                 if _is_header(cells, features):
                     names = [cell.strip() for cell in cells]
                     continue
+            check_count(len(found) + 1)
             field = f"line {reader.line_num}"
             pairs = zip(_order(cells, names, field), cells, strict=True)
             found.append(Instance({name: _value(cell) for name, cell in pairs if cell.strip()}, field))
@@ -203,7 +220,7 @@ def written(predictions: list[Any], kind: str, **more: Any) -> bytes:
     if kind == CSV:
         file = io.StringIO()
         csv.writer(file, lineterminator="\n").writerows([_cell(prediction)] for prediction in predictions)
-        return file.getvalue().encode()
+        return file.getvalue().encode(errors="backslashreplace")  # as JSON tells it
     return dumps({"predictions": predictions, **more})
 
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from server.api import caller, hot, instances
 from server.learning import asking, stats
 from server.learning.replicaset import SETS
-from server.streams.errors import NotFound, TooLarge
+from server.streams.errors import NotFound
 
 
 @hot.post
@@ -25,9 +25,7 @@ def invocations(request: HttpRequest, name: str = "") -> HttpResponse:
     wanted = instances.wanted(request, sent)
     declared = hot.checker(SETS.of(place.stream_id), place).features
     found = instances.read(request, sent, None if declared is None else list(declared))
-    most = settings.TAILRACE.max_points
-    if len(found) > most:
-        raise TooLarge(f"{len(found)} instances in one request: the most allowed is {most} (TAILRACE_MAX_POINTS)")
+    instances.check_count(len(found))
     answer = asking.predict(name, [one.x for one in found], place=place, fields=[one.field for one in found])
     stats.predicted(answer.model_id, perf_counter_ns() - started)
     content = instances.written(answer.predictions, wanted, model=name, at=answer.at)

@@ -14,6 +14,7 @@ from server.accounts import actor, addresses, limits
 from server.api.auth import GUARDED, Guard
 from server.api.errors import respond
 from server.api.intake import Intake
+from server.api.slow_bodies import SlowBodies
 from server.streams.locks import is_sqlite, renew_if_hung_up
 
 NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'"
@@ -35,6 +36,10 @@ class Ids:
         return f"{next(self._count) & 0xFFFF_FFFF_FFFF_FFFF:016x}"
 
 
+def _nothing() -> None:
+    """No server, but a test."""
+
+
 def _is_unread(request: HttpRequest) -> bool:
     """Whether a body was announced that nobody asked for."""
     return not request._read_started and request.META.get("CONTENT_LENGTH", "0") not in ("", "0")  # type: ignore[attr-defined]
@@ -49,8 +54,10 @@ class Envelope:
         self.renew = None if is_sqlite() else renew_if_hung_up
         self.refusal = Intake().refusal
         self.has_proxies = bool(settings.TAILRACE.trusted_proxies)
-        # granian does so after an answer that didn't wait for the body; whoever isn't told sends the next request in vain.
+        # After an answer that didn't wait for the body granian does so, and gunicorn unless all of it has come: whoever isn't
+        # told sends the next request in vain.
         self.hangs_up = settings.TAILRACE.server == "granian"
+        self.slow_bodies = SlowBodies(settings.TAILRACE.threads) if self.hangs_up else None
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         given = request.META.get("HTTP_X_REQUEST_ID", "")
@@ -60,6 +67,8 @@ class Envelope:
             self.renew()
         if self.has_proxies:
             addresses.note_scheme(request)
+        if self.slow_bodies is not None and request.META.get("CONTENT_LENGTH", "0") not in ("", "0"):
+            self.slow_bodies.watch(request)
         response = self.refusal(request)
         if response is None:
             # What stands between here and the guard is for pages: sessions, forms, their headers.
@@ -69,8 +78,11 @@ class Envelope:
         headers = response.headers
         headers["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
         headers["X-Content-Type-Options"] = "nosniff"
-        if self.hangs_up and _is_unread(request):
-            headers["Connection"] = "close"
+        if _is_unread(request):
+            if self.hangs_up:
+                headers["Connection"] = "close"
+            else:
+                getattr(request.META.get("gunicorn.socket"), "close_unless_read", _nothing)()
         if request.method == "GET" and request.path_info.startswith(GUARDED):
             headers.setdefault("Content-Security-Policy", NOTHING_RUNS)
         if not response.streaming and "Content-Length" not in headers:

@@ -14,7 +14,7 @@ from server.streams.codec import loads, text
 from server.streams.errors import Conflict, Invalid, NotFound
 from server.streams.locks import transaction_for_writing
 from server.streams.models import Retraction, Stream
-from server.streams.validation import check_name, check_text, shown
+from server.streams.validation import as_whole, check_name, check_text, shown
 
 FIELDS = ("name", "stream", "compositions", "cells", "types", "seed", "until")
 MOST_NAMES = 1000
@@ -61,14 +61,15 @@ def _types(value: Any, stream: Stream) -> dict[str, int | None] | None:
         )
     if stream.segment is None:
         raise Invalid(f"types can't be told apart: stream {stream.name} has no segment feature", field="types")
-    for name, most in value.items():
+    for name in value:
         check_text(name, "types", 1000)
-        if most is not None:
-            _whole(most, f"types.{name}", 1, LARGEST_SEED)
-    return value
+    return {
+        name: None if most is None else _whole(most, f"types.{name}", 1, LARGEST_SEED) for name, most in value.items()
+    }
 
 
 def _whole(value: Any, field: str, least: int, most: int) -> int:
+    value = as_whole(value)
     if type(value) is not int or not least <= value <= most:
         raise Invalid(f"{field} is {shown(value)}: expected a whole number from {least} to {most}", field=field)
     return value
@@ -129,7 +130,7 @@ def create(
             found = Database.objects.select_related("stream").get(name=name)
     if found.asked != definition:
         raise Conflict(
-            f"there is another database named {name} already: one never changes, so choose another name for another one",
+            f"the name {shown(name)} is taken: a database never changes, so choose another name for another one",
             field="name",
             code="name_taken",
         )

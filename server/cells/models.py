@@ -41,6 +41,8 @@ class Cell(models.Model):
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the request that made it, in hex")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.CharField(max_length=150, default="", blank=True)
+    owner_id = models.BigIntegerField(null=True, help_text="Who posted it, whose quota it counts for")
+    token_id = models.BigIntegerField(null=True, help_text="The token that posted it, whose quota it counts for")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["stream", "name"], name="cell_stream_name")]

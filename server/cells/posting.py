@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any
 
+from server.cells import usage
 from server.cells.canonical import canonical, fingerprint_of
 from server.cells.models import Cell
-from server.streams import changes
+from server.streams import changes, quota_usage
 from server.streams.codec import text
 from server.streams.errors import Conflict, Invalid, NotFound
-from server.streams.locks import lock_stream, transaction_for_writing
+from server.streams.locks import stream_transaction
 from server.streams.models import Stream
+from server.streams.quota_usage import Charged
+from server.streams.quotas import Owner
 from server.streams.validation import check_name, check_text, shown
 
 LARGEST_STRUCTURE = 20_000_000
@@ -128,11 +131,18 @@ class Keeper:
     ----------
     cell
         The cell, with all but the numbers of its observations.
+    owner
+        Whose quotas it counts for; None for nobody's.
     """
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Cell, owner: Owner | None = None) -> None:
         self.cell = cell
+        self.order = 0 if owner is None else owner.user_id
         self.is_new = True
+        self._owner = owner
+        self._charged = Charged()
+        if owner is not None:
+            cell.owner_id, cell.token_id = owner.user_id, owner.token_id or None
         self._failed_before: Cell | None = None
         # It is told who asks for this, also where the thread of another request does it.
         self._context = copy_context()
@@ -144,15 +154,19 @@ class Keeper:
         ------
         Conflict
             If another labeled cell has its name.
+        QuotaExceeded
+            If it is new, and its owner has as much as they may.
         """
         self._failed_before = None
         found = Cell.objects.filter(stream=self.cell.stream, name=self.cell.name).first()
         if found is None:
+            quota_usage.check(self._owner, usage.of_cell(self.cell))
             return None
         if found.fingerprint == self.cell.fingerprint:
             self.cell, self.is_new = found, False
             return [] if found.first is None or found.last is None else range(found.first, found.last + 1)
         if found.status == Cell.FAILED:
+            quota_usage.check(self._owner, usage.of_cell(self.cell), usage.freed([found]))
             self._failed_before = found
             return None
         raise Conflict(
@@ -162,20 +176,25 @@ class Keeper:
             code="name_taken",
         )
 
-    def keep(self, seqs: Sequence[int]) -> None:
-        if seqs:
-            self.cell.first, self.cell.last = seqs[0], seqs[-1]
+    def take(self, seqs: Sequence[int]) -> None:
+        self.cell.first, self.cell.last = seqs[0], seqs[-1]
+
+    def keep(self) -> None:
+        freed = []
         if self._failed_before is not None:
-            self._failed_before.delete()
+            freed = usage.freed([self._failed_before])
+            Cell.objects.filter(pk=self._failed_before.pk).delete()
         self.cell.save(force_insert=True)
+        self._charged = quota_usage.charge(self._owner, usage.of_cell(self.cell), freed)
 
     def tell(self) -> None:
         before = None if self._failed_before is None else _told(self._failed_before)
         cell = self.cell
         self._context.run(changes.tell, "cell.create", f"{cell.stream.name}/{cell.name}", before, _told(cell))
+        self._context.run(self._charged.tell)
 
 
-def record_failure(cell: Cell) -> Keeper:
+def record_failure(cell: Cell, owner: Owner | None = None) -> Keeper:
     """Store a cell whose calculation failed, and which has no observations.
 
     Raises
@@ -184,14 +203,15 @@ def record_failure(cell: Cell) -> Keeper:
         If a labeled cell has its name.
     NotFound
         If the stream is gone.
+    QuotaExceeded
+        If its owner has as much as they may.
     """
-    keeper = Keeper(cell)
-    with transaction_for_writing():
-        lock_stream(cell.stream_id)
+    keeper = Keeper(cell, owner)
+    with stream_transaction(cell.stream_id):
         if not Stream.objects.filter(pk=cell.stream_id).exists():
             raise NotFound("the stream was deleted")
         if keeper.known() is None:
-            keeper.keep([])
+            keeper.keep()
             keeper.tell()
     return keeper
 

@@ -12,19 +12,35 @@ class Companion(Protocol):
     """What is stored with the points of one submission: in their transaction, under the stream's lock, or not at all.
 
     It may be asked by the thread of another request, which works for all that wait.
+
+    Attributes
+    ----------
+    order
+        Companions of one transaction come in this order: each may lock what others in other transactions lock.
     """
+
+    order: int
 
     def known(self) -> Sequence[int] | None:
         """The numbers of its observations, if it was stored before: then nothing is learned; None if it is new.
 
         Raises
         ------
-        Conflict
-            If something else is in its place; nothing is learned.
+        Conflict, Forbidden
+            If something else is in its place, or there may be no more of it; nothing is learned.
         """
 
-    def keep(self, seqs: Sequence[int]) -> None:
-        """Store it, beside observations of these numbers. If it raises, everything is undone."""
+    def take(self, seqs: Sequence[int]) -> None:
+        """It belongs to observations of these numbers, which are learned and not stored yet."""
+
+    def keep(self) -> None:
+        """Store it, beside its observations. If it raises, everything is undone, and it may be tried again.
+
+        Raises
+        ------
+        Conflict, Forbidden
+            If there may be no more of it; the other submissions are learned without it.
+        """
 
     def tell(self) -> None:
         """Tell of the change (:mod:`server.streams.changes`), at the end of the transaction."""

@@ -3,10 +3,14 @@
 A random state is no obstacle, since it is stored with the initial estimator. These are:
 """
 
-from collections.abc import Iterator
+import collections
+import functools
+from collections.abc import Iterable, Iterator
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
-from river import base
+import numpy as np
+from river import utils
 
 from server.streams.errors import Invalid
 
@@ -15,6 +19,8 @@ NOT_REPEATABLE = {
     "STREAMKMeans": "its centres are drawn from a random state that a stored copy no longer shares",
 }
 """Class of river to reason."""
+
+SEED = 1
 
 CHANGES_WHEN_ASKED = frozenset(
     (
@@ -34,9 +40,9 @@ def check(estimator: Any) -> None:
     Invalid
         Naming the class and why.
     """
-    for value in _parts(estimator):
+    for value in parts(estimator):
         name = type(value).__name__
-        if name in NOT_REPEATABLE and type(value).__module__.startswith("river."):
+        if name in NOT_REPEATABLE and is_of_river(value):
             raise Invalid(
                 f"{name} can't be replayed ({NOT_REPEATABLE[name]}), so no model could be rebuilt from its log: "
                 "choose another estimator",
@@ -45,26 +51,67 @@ def check(estimator: Any) -> None:
             )
 
 
+def seed(estimator: Any) -> None:
+    """Give a seed to what has none.
+
+    Some make others with their own seed while they learn (:class:`river.cluster.CluStream` its centres, an ensemble its clones
+    of a drift detector): without one those would draw from the operating system, and a replay would differ.
+    """
+    for value in parts(estimator):
+        attributes = getattr(value, "__dict__", None)
+        if isinstance(attributes, dict) and attributes.get("seed", SEED) is None and is_of_river(value):
+            attributes["seed"] = SEED
+
+
 def changes_when_asked(estimator: Any) -> bool:
     """Whether a prediction leaves another state behind, so that only a copy may be asked outside of the fold."""
-    return any(
-        type(value).__name__ in CHANGES_WHEN_ASKED and type(value).__module__.startswith("river.")
-        for value in _parts(estimator)
-    )
+    return any(type(value).__name__ in CHANGES_WHEN_ASKED and is_of_river(value) for value in parts(estimator))
 
 
-def _parts(estimator: Any) -> Iterator[Any]:
-    """The estimator and all that it holds."""
-    waiting, seen = [estimator], set()
+def is_of_river(value: Any) -> bool:
+    return type(value).__module__.startswith("river.")
+
+
+def parts(estimator: Any) -> Iterator[Any]:
+    """The estimator and all that it holds, but for plain numbers and text."""
+    waiting: list[Any] = [estimator]
+    seen: dict[int, Any] = {}
     while waiting:
         value = waiting.pop()
-        if id(value) in seen:
+        if type(value) in _PLAIN or id(value) in seen:
             continue
-        seen.add(id(value))
+        seen[id(value)] = value  # keeps it alive, so that no other object gets its address
         yield value
-        if isinstance(value, base.Base):
-            waiting += vars(value).values() if hasattr(value, "__dict__") else ()
-        elif isinstance(value, dict):
-            waiting += value.values()
-        elif isinstance(value, (list, tuple)):
-            waiting += value
+        waiting += held(value)
+
+
+_PLAIN = frozenset((bool, bytes, complex, float, int, str, type(None), np.ndarray))
+
+
+def held(value: Any) -> Iterable[Any]:
+    """What an object holds itself: attributes, items, or what a partial calls and with what."""
+    if isinstance(value, (type, FunctionType, ModuleType)):
+        return ()
+    if isinstance(value, functools.partial):
+        return (value.func, *value.args, *value.keywords.values())
+    if isinstance(value, MethodType):
+        return (value.__func__, value.__self__)
+    if isinstance(value, utils.VectorDict):
+        return value.__reduce__()[1]  # type: ignore[no-any-return]
+    found: list[Any] = []
+    if isinstance(value, dict):
+        found += value.values()
+        found.append(getattr(value, "default_factory", None))
+    elif isinstance(value, (list, tuple, set, frozenset, collections.deque)):
+        found += value
+    attributes = getattr(value, "__dict__", None)
+    if isinstance(attributes, dict):
+        found += attributes.values()
+    found += [getattr(value, name, None) for name in _slots(type(value))]  # type: ignore[arg-type]
+    return found
+
+
+@functools.cache
+def _slots(kind: type) -> tuple[str, ...]:
+    slots = [vars(cls).get("__slots__", ()) for cls in kind.__mro__]
+    return tuple(name for own in slots for name in ((own,) if isinstance(own, str) else own))

@@ -2,25 +2,28 @@
 
 import copy
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from django.conf import settings
 from django.db import connection
 
-from server.learning import flavors, inspection, registry
+from server.learning import call_marks, flavors, inspection, registry
 from server.learning.models import Model
-from server.learning.replica import FATAL, Replica, number
+from server.learning.predictions import number
+from server.learning.replica import FATAL, Replica
 from server.streams.codec import loads
-from server.streams.errors import Conflict
+from server.streams.errors import Conflict, TooLarge
 
 ONE_SIGMA = math.erf(math.sqrt(0.5))
 """The level of an interval of one standard deviation to either side, where the distribution is normal: 0.6827."""
 
 _READ = (
     "SELECT last, count, ys, predictions FROM streams_batch"
-    " WHERE stream_id = %s AND last > %s AND predictions IS NOT NULL ORDER BY last LIMIT 500"
+    " WHERE stream_id = %s AND last > %s AND predictions IS NOT NULL ORDER BY last LIMIT 50"
 )
 
 
@@ -37,16 +40,31 @@ class Asked:
 
     def __init__(self, model: Model, replica: Replica) -> None:
         self.at = replica.n
+        self._model_id, self._name = model.pk, model.name
+        self._deadline = time.monotonic() + settings.TAILRACE.block_seconds
         self.since = model.since
         self._estimator = copy.deepcopy(replica.estimator)
         self._predict = flavors.get(model.flavor).predictor(self._estimator)
         self._std = _std_of(self._estimator)
 
     def about(self, x: dict[str, Any]) -> Opinion | None:
-        """Its opinion of a point; None where it refuses it, or says nothing that is a finite number."""
+        """Its opinion of a point; None where it refuses it, or says nothing that is a finite number.
+
+        Raises
+        ------
+        TooLarge
+            If it has been asked for longer than a model may take for one request.
+        """
+        if time.monotonic() > self._deadline:
+            raise TooLarge(
+                f"model {self._name} takes more than {settings.TAILRACE.block_seconds:g} s for so many points: ask about fewer",
+                code="too_slow",
+            )
         try:
-            prediction = number(self._predict(x.copy()))
-            std = None if self._std is None else self._std(x.copy())
+            with call_marks.inside(self._model_id, call_marks.PREDICT):
+                prediction = number(self._predict(x.copy()))
+            with call_marks.inside(self._model_id, call_marks.PREDICT):
+                std = None if self._std is None else self._std(x.copy())
         except FATAL:
             raise
         except BaseException:  # whatever an estimator may raise
@@ -115,5 +133,5 @@ def prequential_errors(model: Model, upto: int) -> np.ndarray:
                     if has_begun or prediction:
                         found[seq] = prediction - y
                     has_begun = True
-            if len(rows) < 500:
+            if len(rows) < 50:
                 return found

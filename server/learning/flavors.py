@@ -9,6 +9,7 @@ from server.learning.history import History
 from server.learning.pipelines import straight_learner, straight_predictor
 from server.learning.scores import BINARY, MULTICLASS, LabelScores, NoScores, RegressionScores, Scores
 from server.streams.errors import Invalid
+from server.streams.validation import shown
 
 
 @dataclass(frozen=True)
@@ -125,5 +126,5 @@ def get(name: Any) -> Flavor:
         Naming what was asked for and the flavors that there are.
     """
     if not isinstance(name, str) or name not in FLAVORS:
-        raise Invalid(f"unknown flavor {name!r}: expected one of {', '.join(FLAVORS)}", field="flavor")
+        raise Invalid(f"unknown flavor {shown(name)}: expected one of {', '.join(FLAVORS)}", field="flavor")
     return FLAVORS[name]

@@ -1,17 +1,23 @@
 """Looking at models: metrics, curves, hyperparameters, and the state as of any observation."""
 
-import inspect
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from server.learning import asking, pickles, registry, replay, snapshots
+from django.conf import settings
+
+from server.learning import asking, call_marks, pickles, quarantine, registry, replay, snapshots
+from server.learning.hyperparameters import hyperparameters
 from server.learning.models import Model
-from server.learning.replica import Replica, plain
+from server.learning.replica import Replica
 from server.learning.replicaset import SETS
-from server.streams.errors import Invalid, NotFound
+from server.streams.errors import Conflict, Invalid, NotFound, Unavailable
 from server.streams.validation import shown
 
 T = TypeVar("T")
+
+_back_in_time = threading.BoundedSemaphore(max(1, settings.TAILRACE.threads // 4))
+"""Room for requests that fold a part of the log anew, which takes as long as that part: most threads are left to others."""
 
 
 def with_replica(name: Any, look: Callable[[Replica], T], at: int | None = None) -> T:
@@ -26,10 +32,17 @@ def with_replica(name: Any, look: Callable[[Replica], T], at: int | None = None)
     """
     place = asking.find(name)
     if at is not None and at != place.head:
-        return look(_as_of(name, place.head, at))
+        replica = _as_of(name, place.head, at)
+        with call_marks.inside(replica.model_id, call_marks.LOOK, at):
+            return look(replica)
     replicas = SETS.of(place.stream_id)
-    with replicas.lock:
-        return look(asking.current(replicas, place))
+    if quarantine.awaits(replicas.models):
+        quarantine.settle()
+        place = asking.find(name)
+    with replicas.to_ask():
+        replica = asking.current(replicas, place)
+        with call_marks.inside(replica.model_id, call_marks.LOOK, replica.n):
+            return look(replica)
 
 
 def _as_of(name: Any, head: int, at: int) -> Replica:
@@ -39,8 +52,13 @@ def _as_of(name: Any, head: int, at: int) -> Replica:
             f"at is {at}: expected a number from {model.since} to {head}, what model {model.name} has learned",
             field="at",
         )
-    replica = snapshots.load(model, model.stream.segment, at)
-    replay.feed(replica, model, replay.left_out(model), at)
+    if not _back_in_time.acquire(blocking=False):
+        raise Unavailable("as many models as may be at once are being looked at as they were; try again")
+    try:
+        replica = snapshots.load(model, model.stream.segment, at)
+        replay.feed(replica, model, replay.left_out(model), at)
+    finally:
+        _back_in_time.release()
     return replica
 
 
@@ -116,6 +134,8 @@ def describe(model: Model, replica: Replica | None = None) -> dict[str, Any]:
     }
     if model.error:
         described["error"] = model.error
+    if model.status == Model.QUARANTINED and (found := quarantine.current(model)) is not None:
+        described["quarantine"] = quarantine.describe(found)
     if replica is not None:
         described |= {
             "at": replica.n,
@@ -131,33 +151,29 @@ def describe(model: Model, replica: Replica | None = None) -> dict[str, Any]:
 def state(name: Any, at: int | None = None) -> dict[str, Any]:
     """The model with its state now or as of observation ``at``; without it while its backfill goes on."""
     model = registry.find(name)
-    if model.status in (Model.BACKFILLING, Model.FAILED) and at is None:
+    if model.status in (Model.BACKFILLING, Model.FAILED, Model.QUARANTINED) and at is None:
         return describe(model)
-    return with_replica(name, lambda replica: describe(model, replica), at)
+    try:
+        return with_replica(name, lambda replica: describe(model, replica), at)
+    except Conflict:
+        changed = registry.find(name)
+        if changed.status == model.status or at is not None:
+            raise
+        return describe(changed)  # it was quarantined, or released, meanwhile
 
 
 def download(name: Any, at: int | None = None) -> bytes:
-    """The estimator as it is now (or was), as a pickle that loads where river is installed."""
-    return with_replica(name, lambda replica: pickles.dumps(replica.estimator), at)
+    """The estimator as it is now (or was), as a pickle that loads where river is installed.
 
-
-def hyperparameters(estimator: Any) -> Any:
-    """Parameters by step, as nested plain data, in the shape that riverapi's users know."""
-    get = getattr(estimator, "_get_params", None)
-    return _unwrapped(get()) if get is not None else {"class": type(estimator).__name__}
-
-
-def _unwrapped(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _unwrapped(item) for key, item in value.items()}
-    if isinstance(value, tuple) and len(value) == 2 and inspect.isclass(value[0]) and isinstance(value[1], dict):
-        return [value[0].__name__, _unwrapped(value[1])] if value[1] else [value[0].__name__]
-    if isinstance(value, (list, tuple)):
-        return [_unwrapped(item) for item in value]
-    if inspect.isclass(value):
-        return value.__name__
+    Raises
+    ------
+    Conflict
+        If Python's pickle can't write it.
+    """
     try:
-        value = plain(value)
-    except (TypeError, OverflowError):
-        return str(value)
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+        return with_replica(name, lambda replica: pickles.dumps(replica.estimator), at)
+    except RecursionError as exc:
+        raise Conflict(
+            f"model {name} nests objects deeper than Python's pickle can follow: it can't be downloaded",
+            code="not_storable",
+        ) from exc

@@ -24,7 +24,11 @@ from river._river_rust import drift as rust_drift
 from river._river_rust import stats as rust_stats
 from river._river_rust import vectordict as rust_vectordict
 
+from server.learning import set_order, shared_state
 from server.streams.errors import Invalid
+
+shared_state.separate()
+set_order.settle()
 
 RIVER_EXCLUDED = (
     "river.bandit.datasets",

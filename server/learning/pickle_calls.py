@@ -25,6 +25,7 @@ from server.learning import pickle_allowlist as allowlist
 from server.learning import pickle_numbers as numbers
 from server.learning.pickle_allowlist import Only
 from server.learning.pickle_context import Context, check, integers, shown
+from server.learning.pickle_keys import PLAIN_KEYS, check_collisions
 
 MAX_WINDOW = 1_000_000
 """Largest whole number that a class written in Rust is made with: it may reserve that many places at once."""
@@ -58,7 +59,7 @@ def _partial(context: Context, function: Any = None, *arguments: Any) -> functoo
 
 
 def set_partial(context: Context, partial: functools.partial[Any], state: Any) -> None:
-    """Give a partial its function and arguments."""
+    """Give a partial its function and arguments; `pickle_objects` looks at them once they are whole."""
     name = "functools.partial"
     check(type(state) is tuple and len(state) == 4, name, "its state is not of four parts")
     function, arguments, keywords, attributes = state
@@ -67,18 +68,7 @@ def set_partial(context: Context, partial: functools.partial[Any], state: Any) -
     check(type(arguments) is tuple and type(keywords) is dict, name, "its arguments are not a tuple and a dict")
     check(not attributes, name, "it has attributes")
     check(all(type(key) is str for key in keywords), name, "a keyword is not a string")
-    if function in (np.ones, np.array):
-        plain = (
-            not keywords
-            and len(arguments) == 1
-            and (arguments[0] == 1 if function is np.ones else _few_numbers(arguments[0]))
-        )
-        check(plain, name, f"numpy.{function.__name__} has other arguments than river gives it")
     partial.__setstate__(state if function is state[0] else (function, arguments, keywords, attributes))  # type: ignore[attr-defined]
-
-
-def _few_numbers(value: Any) -> bool:
-    return type(value) is list and len(value) <= 16 and all(type(item) in (int, float) for item in value)
 
 
 def _defaultdict(context: Context, factory: Any = None, *rest: Any) -> Any:
@@ -89,7 +79,7 @@ def _defaultdict(context: Context, factory: Any = None, *rest: Any) -> Any:
         f"its factory is {shown(factory)}",
     )
     context.charge(250, "collections.defaultdict")
-    return collections.defaultdict(factory)
+    return context.chained(collections.defaultdict(factory))
 
 
 def _counter(context: Context, counts: Any = None) -> Any:
@@ -109,7 +99,7 @@ def _deque(context: Context, items: Any = (), maxlen: Any = None) -> Any:
     check(items == () and type(items) is tuple, "collections.deque", "it is given items")
     check(maxlen is None or integers([maxlen], 0, 2**62), "collections.deque", "its length is not a whole number")
     context.charge(800, "collections.deque")
-    return collections.deque(maxlen=maxlen)
+    return context.chained(collections.deque(maxlen=maxlen))
 
 
 def _set_of(cls: type) -> Callable[..., Any]:
@@ -117,14 +107,12 @@ def _set_of(cls: type) -> Callable[..., Any]:
 
     def make(context: Context, items: Any = ()) -> Any:
         check(type(items) in (list, tuple), name, "it is not given a list")
-        check(all(type(item) in _SCALARS for item in items), name, "it holds more than plain values")
+        check(all(type(item) in PLAIN_KEYS for item in items), name, "it holds more than plain values")
         context.charge(216 + 72 * len(items), name)
+        check_collisions(name, items)
         return cls(items)
 
     return make
-
-
-_SCALARS = frozenset((str, int, float, bool, bytes, type(None)))
 
 
 def _complex(context: Context, real: Any, imaginary: Any) -> complex:
@@ -275,7 +263,7 @@ def new(context: Context, cls: Any, arguments: Any) -> Any:
         plain = all(type(value) in (int, float, bool) for value in arguments)
         check(plain and cls.__name__ != "VectorDict", name, "it is given more than numbers")
         check(all(abs(value) <= MAX_WINDOW for value in arguments), name, f"a number is beyond {MAX_WINDOW}")
-        context.charge(1_000 + 16 * sum(value for value in arguments if type(value) is int), name)
+        context.charge(1_000 + 16 * sum(max(0, value) for value in arguments if type(value) is int), name)
         return cls(*arguments)
     trusted = allowlist.is_trusted_class(cls, context.trusted_modules)
     check(trusted or allowlist.is_river_class(cls), name, "instances of it are not made so")

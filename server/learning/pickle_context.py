@@ -23,12 +23,24 @@ class Context:
     def __init__(self, allowance: int, trusted_modules: Sequence[str] = ()) -> None:
         self.allowance = allowance
         self.trusted_modules = tuple(trusted_modules)
+        self._chains: list[Any] = []
 
     def charge(self, size: int, what: str) -> None:
         """Count bytes about to be allocated; raise `Invalid` when the upload makes far more than it holds."""
         self.allowance -= size
         if self.allowance < 0:
             raise Invalid(f"the upload makes far more data than it holds, with calls of {what}.")
+
+    def chained(self, container: Any) -> Any:
+        """Remember a container of a kind that Python frees by recursion, however deep it nests in its own kind."""
+        self._chains.append(container)
+        return container
+
+    def scrap(self) -> None:
+        """Take apart what a refused upload made, so that freeing a deep chain doesn't end the process."""
+        for container in self._chains:
+            container.clear()
+        self._chains.clear()
 
 
 def check(condition: bool, name: str, why: str) -> None:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import collections
 import functools
-import inspect
 import types
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from river import base
-from tailrace.estimators.limits import DEFAULT_LIMIT, excesses
+from tailrace.estimators.extent import Extent, TooManyCells
 
 from server.learning import pickle_allowlist as allowlist
 from server.learning.pickle_allowlist import Only
+from server.learning.pickle_objects import check_leaf, check_object, name_of
 from server.streams.errors import Invalid
 
-MAX_UNFOLDED = 20_000_000
+MAX_UNFOLDED = 5_000_000
 """How many values an estimator may unfold to, a shared part counted each time that it is reached."""
 
 MAX_DEPTH = 100
@@ -31,37 +31,50 @@ MAX_DEPTH = 100
 _LEAVES = frozenset(
     (str, int, float, bool, bytes, bytearray, complex, type(None), np.ndarray, types.FunctionType, range)
 )
-_CONTAINERS = (dict, list, tuple, set, frozenset, collections.deque, functools.partial, types.MethodType)
+_ITERATORS: tuple[type, ...] = (type(iter([])), type(iter(())))
+_VECTOR = allowlist.RUST_CLASSES["VectorDict"]
+_CONTAINERS = (
+    *(dict, list, tuple, set, frozenset, collections.deque, functools.partial, types.MethodType, _VECTOR),
+    *_ITERATORS,
+)
 
 
 def check_graph(root: Any) -> None:
-    """Raise `Invalid` if the object unfolds too far, nests too deep, or has parameters beyond their limits.
+    """Raise `Invalid` if the object unfolds too far, nests too deep, or holds what is beyond its limits.
 
     Parameters
     ----------
     root
-        What an upload was read to.
+        What an upload was read to, or an estimator that was made otherwise.
     """
+    makers: list[Any] = []
     sizes: dict[int, int] = {}
     depths: dict[int, int] = {}
-    path: list[tuple[Any, Iterator[Any]]] = [(root, _parts(root))]
+    path: list[tuple[Any, Iterator[Any]]] = [(root, _checked_parts(root, makers))]
     sizes[id(root)], depths[id(root)] = 0, 0
     while path:
         owner, parts = path[-1]
         for part in parts:
-            if type(part) in _LEAVES or isinstance(part, (type, np.generic)):
+            if is_leaf(part):
+                check_leaf(owner, part)
                 continue
             if isinstance(part, Only):
                 raise Invalid(f"the upload keeps {part.name} as a value, which is not admitted.")
             if id(part) not in sizes:
                 sizes[id(part)] = depths[id(part)] = 0
-                path.append((part, _parts(part)))
+                path.append((part, _checked_parts(part, makers)))
                 break
             _count(owner, part, sizes, depths)
         else:
             path.pop()
             if path:
                 _count(path[-1][0], owner, sizes, depths)
+    extent = Extent()
+    for maker in makers:
+        try:
+            extent.of(maker)
+        except TooManyCells as error:
+            raise Invalid(f"the upload's {name_of(type(maker))} is too large: {error}.") from error
 
 
 def _count(owner: Any, part: Any, sizes: dict[int, int], depths: dict[int, int]) -> None:
@@ -71,21 +84,34 @@ def _count(owner: Any, part: Any, sizes: dict[int, int], depths: dict[int, int])
     if sizes[id(owner)] > MAX_UNFOLDED:
         raise Invalid(
             f"the upload unfolds to more than {MAX_UNFOLDED} values: "
-            f"{_name(owner)} holds the same objects again and again."
+            f"{name_of(type(owner))} holds the same objects again and again."
         )
     if isinstance(part, _CONTAINERS):
         depths[id(owner)] = max(depths[id(owner)], depths[id(part)] + 1)
         if depths[id(owner)] > MAX_DEPTH:
-            raise Invalid(f"the upload nests {_name(part)} more than {MAX_DEPTH} deep.")
+            raise Invalid(f"the upload nests {name_of(type(part))} more than {MAX_DEPTH} deep.")
 
 
-def _parts(value: Any) -> Iterator[Any]:
+def _checked_parts(value: Any, makers: list[Any]) -> Iterator[Any]:
+    check_object(value)
+    if isinstance(value, (base.Base, functools.partial)):
+        makers.append(value)
+    return parts_of(value)
+
+
+def is_leaf(value: Any) -> bool:
+    """Whether an object holds no others."""
+    return type(value) in _LEAVES or isinstance(value, (type, np.generic))
+
+
+def parts_of(value: Any) -> Iterator[Any]:
     """The objects that one object holds. The caller keeps the object, so what is yielded stays alive too."""
     if isinstance(value, functools.partial):
-        _check_partial(value)
         return iter((value.func, value.args, value.keywords))
     if isinstance(value, types.MethodType):
         return iter((value.__self__,))
+    if isinstance(value, (_VECTOR, *_ITERATORS)):
+        return iter(value.__reduce__()[1])  # a copy of what can't be seen otherwise
     held: list[Iterable[Any]] = []
     if isinstance(value, dict):
         held += [value.keys(), value.values()]
@@ -95,7 +121,6 @@ def _parts(value: Any) -> Iterator[Any]:
         held.append(value)
     kind = type(value)
     if isinstance(attributes := getattr(value, "__dict__", None), dict):
-        _check_parameters(kind, attributes)
         held += [attributes.values()]
     for cls in kind.__mro__ if allowlist.is_river_class(kind) else ():
         slots = vars(cls).get("__slots__", ())
@@ -110,30 +135,3 @@ def _is_set(cls: type, name: str, value: Any) -> bool:
     except (AttributeError, KeyError):
         return False
     return True
-
-
-def _check_parameters(kind: type, attributes: dict[str, Any]) -> None:
-    names = _parameter_names(kind)
-    for name, why in excesses(kind, {key: attributes[key] for key in names if key in attributes}):
-        raise Invalid(f"the upload's {_name_of(kind)} has a parameter beyond what is admitted: {name} {why}.")
-
-
-@functools.cache
-def _parameter_names(kind: type) -> tuple[str, ...]:
-    return tuple(inspect.signature(kind).parameters) if allowlist.is_river_class(kind) else ()
-
-
-def _check_partial(value: functools.partial[Any]) -> None:
-    target = value.func if isinstance(value.func, type) else type(value.func)
-    for name, why in excesses(target, value.keywords):
-        raise Invalid(f"the upload calls {_name_of(target)} with a parameter beyond what is admitted: {name} {why}.")
-    if any(isinstance(argument, int) and abs(argument) > DEFAULT_LIMIT for argument in value.args):
-        raise Invalid(f"the upload calls {_name_of(target)} with a number beyond {DEFAULT_LIMIT}.")
-
-
-def _name(value: Any) -> str:
-    return _name_of(type(value))
-
-
-def _name_of(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")

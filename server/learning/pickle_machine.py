@@ -15,11 +15,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from tailrace.estimators.limits import is_panic
 
 from server.learning import pickle_allowlist as allowlist
 from server.learning.pickle_allowlist import Only
 from server.learning.pickle_calls import CALLS, SET_STATE, calls_of_values, new
 from server.learning.pickle_context import Context, check, shown
+from server.learning.pickle_keys import Keys
 from server.learning.pickle_numbers import set_dtype
 from server.streams.errors import Invalid
 
@@ -35,10 +37,6 @@ MAX_INTEGER_BITS = 8 * 2**16
 MAX_SECONDS = 20.0
 """How long one upload may be read for, so that keys chosen to collide end too."""
 
-MAX_KEY_PARTS = 256
-"""How many values a tuple used as a key may unfold to."""
-
-_PLAIN_KEYS = frozenset((str, int, float, bool, bytes, type(None)))
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _LITERALS = frozenset(
     ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8")
@@ -63,7 +61,7 @@ class Machine:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.marks: list[int] = []
-        self.insertions = 0
+        self.keys = Keys(self.context.trusted_modules, self._mind_the_time)
         self.deadline = 0.0
         self.handlers: dict[str, Callable[[Any], None]] = {
             name.removeprefix("_op_").upper(): getattr(self, name) for name in dir(self) if name.startswith("_op_")
@@ -84,6 +82,8 @@ class Machine:
         for count, (opcode, argument, position) in enumerate(pickletools.genops(self.data)):
             name = opcode.name
             if name in _LITERALS:
+                if type(argument) is str and not argument.isascii():
+                    _check_text(argument)
                 push(argument)
             elif name in _CONSTANTS:
                 push(_CONSTANTS[name])
@@ -254,35 +254,13 @@ class Machine:
             raise ValueError("a key has no value")
         kind = collections.OrderedDict if isinstance(target, collections.OrderedDict) else dict
         for index in range(0, len(items), 2):
-            kind.__setitem__(target, self._key(items[index]), items[index + 1])
+            self.keys.check(target, items[index])
+            kind.__setitem__(target, items[index], items[index + 1])
 
     def _add_all(self, target: set[Any], items: list[Any]) -> None:
         for item in items:
-            target.add(self._key(item))
-
-    def _key(self, key: Any) -> Any:
-        """Answer the key, once hashing it is known to be quick and to run no code but river's."""
-        self.insertions += 1
-        if not self.insertions & 255:
-            self._mind_the_time()
-        if type(key) not in _PLAIN_KEYS:
-            self._check_key(key)
-        return key
-
-    def _check_key(self, key: Any) -> None:
-        parts, pending = 0, [key]
-        while pending:
-            part = pending.pop()
-            parts += 1
-            if parts > MAX_KEY_PARTS:
-                raise Invalid(f"the upload has a key that unfolds to more than {MAX_KEY_PARTS} values.")
-            if type(part) is tuple:
-                pending.extend(part[:MAX_KEY_PARTS])
-                parts += max(0, len(part) - MAX_KEY_PARTS)
-            elif type(part) not in _PLAIN_KEYS and not isinstance(part, (np.number, np.bool_, type, frozenset)):
-                kind = type(part)
-                river = allowlist.is_river_class(kind) or allowlist.is_trusted_class(kind, self.context.trusted_modules)
-                check(river, shown(part), "it is used as a key")
+            self.keys.check(target, item)
+            target.add(item)
 
     # Globals and what is done with them
 
@@ -340,6 +318,14 @@ class Machine:
             _set_state(target, state)
 
 
+def _check_text(text: str) -> None:
+    """Refuse half a character: it can't be stored, logged or answered."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid(f"the upload holds text that is not Unicode: {text[:40]!a} has half a character.") from error
+
+
 def check_end(data: bytes, position: int) -> None:
     """Raise `Invalid` when anything follows the pickle."""
     if (rest := len(data) - position - 1) > 0:
@@ -382,13 +368,23 @@ def _check_attributes(name: str, state: dict[Any, Any]) -> None:
 
 
 def _set_rust_state(target: Any, state: Any) -> None:
-    name = f"{type(target).__module__}.{type(target).__qualname__}"
+    kind = type(target)
+    name = f"{kind.__module__}.{kind.__qualname__}"
     check(type(state) is bytes and hasattr(target, "__setstate__"), name, "its state is not bytes")
+    arguments = _new_arguments(target)
     try:
         target.__setstate__(state)
         same = target.__getstate__() == state
     except BaseException as error:
-        if type(error).__name__ != "PanicException":
+        if not isinstance(error, Exception) and not is_panic(error):
             raise
         same = False
     check(same, name, "its state is malformed")
+    # A copy is made with what the state says, and then given the state: a window reserves its places by it.
+    check(_new_arguments(target) == arguments, name, "its state is of another size than it was made with")
+
+
+def _new_arguments(target: Any) -> list[Any]:
+    """What a copy of an object written in Rust is made with: its whole numbers, which it reserves places by."""
+    get = getattr(target, "__getnewargs__", None)
+    return [value for value in get() if type(value) is int] if get is not None else []

@@ -26,6 +26,9 @@ BIT_GENERATORS: dict[str, Any] = {
     "SFC64": np.random.SFC64,
 }
 _DTYPE = re.compile(r"[<>|=]?(b1|i[1248]|u[1248]|f[248]|c8|c16|[SU]\d{1,6})")
+MAX_EMPTY_ROWS = 10_000
+"""How many rows an array without numbers may have: as lists, they are objects all the same."""
+
 _RANDOM_STATE_BYTES = 3_000
 
 
@@ -86,6 +89,10 @@ def _check_array(name: str, shape: Any, dtype: Any, data: Any) -> None:
     check(type(data) in (bytes, bytearray), name, "its numbers are not bytes")
     size = math.prod(shape) * dtype.itemsize
     check(size == len(data), name, f"its shape {shape} takes {size} bytes and the upload holds {len(data)}")
+    rows = math.prod(max(1, length) for length in shape)
+    check(
+        size > 0 or rows <= MAX_EMPTY_ROWS, name, f"its shape {shape} has {rows} empty rows; at most {MAX_EMPTY_ROWS}"
+    )
 
 
 def make_frombuffer(context: Context, data: Any = None, dtype: Any = None, shape: Any = None, order: Any = None) -> Any:

@@ -15,8 +15,10 @@ from functools import cache, partial
 from typing import Any
 
 from river import base, preprocessing
+from tailrace.estimators.limits import is_panic
 
 from server.learning import pickle_allowlist as allowlist
+from server.learning import pickle_trees
 from server.learning.pickle_allowlist import Only
 from server.learning.pickle_calls import CALLS
 from server.learning.pickle_context import Context
@@ -66,11 +68,20 @@ def load_estimator(data: bytes, *, trusted_modules: Sequence[str] = (), max_byte
         raise TooLarge(f"the upload has {len(data)} bytes; at most {max_bytes} are admitted.")
     if not data:
         raise Invalid(f"the upload is empty; {_WHAT_TO_SEND}.")
-    estimator = _guarded(data, Machine(data, trusted_modules).run)
+    machine = Machine(data, trusted_modules)
+    try:
+        return _admitted(data, machine, trusted_modules)
+    except BaseException:
+        machine.context.scrap()
+        raise
+
+
+def _admitted(data: bytes, machine: Machine, trusted_modules: Sequence[str]) -> object:
+    estimator = _guarded(data, machine.run)
     kind = type(estimator)
     if not issubclass(kind, base.Base) and not allowlist.is_trusted_class(kind, trusted_modules):
         raise Invalid(f"the upload holds a {kind.__module__}.{kind.__qualname__}, not an estimator; {_WHAT_TO_SEND}.")
-    check_graph(estimator)
+    _guarded(data, partial(check_graph, estimator))
     _guarded(data, partial(_prove_usable, estimator))
     return estimator
 
@@ -93,11 +104,13 @@ def _guarded(data: bytes, work: Callable[[], Any]) -> Any:
         ) from error
     except MemoryError as error:
         raise Invalid("the upload makes more data than there is memory for.") from error
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         raise Invalid(_malformed(data, error)) from error
 
 
-def _malformed(data: bytes, error: Exception) -> str:
+def _malformed(data: bytes, error: BaseException) -> str:
     if data[:1] != pickle.PROTO:
         return f"the upload is not a pickle of protocol 3 or later: it starts with {data[:12]!r}; {_WHAT_TO_SEND}."
     if isinstance(error, ValueError) and any(sign in str(error) for sign in _TRUNCATED):
@@ -131,6 +144,8 @@ def dump_state(state: object) -> bytes:
 class _StatePickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         kind = type(value)
+        if kind in pickle_trees.KINDS:
+            return pickle_trees.grown, (kind, pickle_trees.flat(value))
         descriptors = _descriptors(kind)  # type: ignore[arg-type]
         if descriptors is None or not value.__dict__ or not descriptors.isdisjoint(value.__dict__):
             return NotImplemented
@@ -180,7 +195,9 @@ def load_state(data: bytes, *, trusted_modules: Sequence[str] = ()) -> Any:
         return _StateUnpickler(data, trusted_modules).load()
     except Invalid:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         raise Invalid(f"the stored state can't be read: {type(error).__name__}: {str(error)[:200]}.") from error
 
 
@@ -193,6 +210,8 @@ class _StateUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if name == _set_attributes.__name__ and module == __name__:
             return _set_attributes
+        if name == pickle_trees.grown.__name__ and module == pickle_trees.__name__:
+            return pickle_trees.grown
         found = allowlist.find(module, name, self._trusted_modules)
         if not isinstance(found, Only):
             return found

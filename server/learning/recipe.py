@@ -8,6 +8,8 @@ from typing import Any
 from river.base import Estimator
 
 from server.streams.errors import Invalid
+from server.streams.printable import brief
+from server.streams.validation import as_whole
 
 _KINDS = {
     "integer": "an integer",
@@ -53,6 +55,8 @@ class Parameter:
         Invalid
             If its type or its range is another one.
         """
+        if self.kind == "integer":
+            value = as_whole(value)
         good = {
             "integer": isinstance(value, int) and not isinstance(value, bool),
             "number": isinstance(value, int | float) and not isinstance(value, bool) and _finite(value),
@@ -70,9 +74,7 @@ class Parameter:
         return float(value) if self.kind == "number" else value
 
     def _refuse(self, value: Any, expected: str) -> Invalid:
-        shown = repr(value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "…"
-        return Invalid(f"{self.name} is {shown}; expected {expected}.", field=f"parameters.{self.name}")
+        return Invalid(f"{self.name} is {brief(value, 60)}; expected {expected}.", field=f"parameters.{self.name}")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from tailrace.estimators import RuntimeRegressor
 from server.learning.bond_recipes import BOND_RECIPES
 from server.learning.recipe import GRACE, SEED, Parameter, Recipe
 from server.streams.errors import Invalid, NotFound
+from server.streams.validation import shown
 
 _RATE = Parameter("learning_rate", "number", 0.01, "Step size of the gradient descent.", 1e-9, 10)
 
@@ -196,7 +197,7 @@ def get(name: str) -> Recipe:
     recipe = _BY_NAME.get(name)
     if recipe is None:
         raise NotFound(
-            f"There is no recipe {name!r}.{_did_you_mean(name, list(_BY_NAME))} Known are {', '.join(_BY_NAME)}.",
+            f"There is no recipe {shown(name)}.{_did_you_mean(name, list(_BY_NAME))} Known are {', '.join(_BY_NAME)}.",
             field="recipe",
         )
     return recipe
@@ -236,7 +237,7 @@ def build(name: str, parameters: dict[str, Any] | None = None) -> tuple[str, Est
         if unknown not in known:
             expected = f"It has {', '.join(known)}." if known else "It has none."
             raise Invalid(
-                f"The recipe {name!r} has no parameter {unknown!r}."
+                f"The recipe {name!r} has no parameter {shown(unknown)}."
                 f"{_did_you_mean(str(unknown), list(known))} {expected}",
                 field=f"parameters.{unknown}",
             )
@@ -263,7 +264,7 @@ def listing() -> list[dict[str, Any]]:
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name[:80], known, n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 

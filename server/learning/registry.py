@@ -7,13 +7,14 @@ from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import F, Max
 
-from server.learning import determinism, flavors, pickles
+from server.learning import flavors, trial, usage
 from server.learning.models import Model
-from server.streams import changes
+from server.streams import changes, quota_usage
 from server.streams import registry as streams
 from server.streams.errors import Conflict, Invalid, NotFound
-from server.streams.locks import lock_stream, transaction_for_writing
+from server.streams.locks import stream_transaction
 from server.streams.models import Retraction, Stream
+from server.streams.quotas import Owner
 from server.streams.validation import check_name, shown
 
 FITTING_TARGETS = {
@@ -55,6 +56,7 @@ def create(
     backfill: bool = True,
     created_by: str = "",
     owner_id: int | None = None,
+    owner: Owner | None = None,
 ) -> Model:
     """Attach an initial estimator to a stream.
 
@@ -65,34 +67,36 @@ def create(
     stream_name
         An existing stream; None for the one of the model's own name, which is made if need be.
     flavor_name, estimator
-        The kind of task, and a river estimator that can do it.
+        The kind of task, and a river estimator that can do it, or a :class:`~server.learning.trial.Candidate` for one.
     recipe, parameters
         What it was built from.
     backfill
         Whether it learns the stream's history first, in the background.
+    owner
+        Whose quotas it counts for, and its stream if that is made; None for nobody's.
 
     Raises
     ------
     Invalid
-        If the name, the flavor, or the estimator for that flavor or that stream's target won't do.
+        If the name, the flavor, or the estimator for that flavor or that stream's target won't do, or the estimator fails its
+        trial.
     NotFound
         If the stream was named and isn't there.
     Conflict
         If the name is taken, or the stream's history isn't all kept and was to be learned.
+    QuotaExceeded
+        If the owner has as much as they may.
     """
     flavor = flavors.get(flavor_name)
-    flavor.check(estimator)
-    determinism.check(estimator)
     if name is None:
         name = _free_name()
     check_name(name, "model")
-    initial = pickles.dump_state(estimator)
-    # What can't be read back could never be served: better said now than at the first point.
-    pickles.load_state(initial, trusted_modules=settings.TAILRACE.trusted if flavor.name == "custom" else ())
-    taken = Conflict(f"there is a model named {shown(name)} already", field="name", code="name_taken")
+    there = Stream.objects.filter(name=name).first() if stream_name is None else streams.find(stream_name)
+    initial = trial.accepted(estimator, flavor, there)
+    taken = Conflict(f"the name {shown(name)} is taken: choose another one", field="name", code="name_taken")
     if Model.objects.filter(name=name).exists():
         raise taken
-    stream = _stream_for(name, stream_name, flavor, created_by, owner_id)
+    stream = _stream_for(name, stream_name, flavor, created_by, owner_id, owner)
     fitting = FITTING_TARGETS.get(flavor.name)
     if fitting and stream.target_kind not in fitting:
         raise Invalid(
@@ -101,8 +105,7 @@ def create(
             field="flavor",
         )
     try:
-        with transaction_for_writing():
-            lock_stream(stream.pk)
+        with stream_transaction(stream.pk):
             found = Stream.objects.values_list("head", "whole_after").filter(pk=stream.pk).first()
             if found is None:
                 raise NotFound(f"no stream named {shown(stream_name)}", field="stream")
@@ -131,22 +134,32 @@ def create(
                 status=Model.READY if since == head else Model.BACKFILLING,
                 created_by=created_by,
                 owner_id=owner_id,
+                token_id=None if owner is None else owner.token_id or None,
             )
+            charged = quota_usage.charge(owner, usage.of_model(initial))
             changes.tell("model.create", name, after=_told(model))
+            charged.tell()
             Stream.objects.filter(pk=stream.pk).update(epoch=F("epoch") + 1)
     except IntegrityError as exc:
         raise taken from exc
     return model
 
 
-def _stream_for(name: str, stream_name: Any, flavor: flavors.Flavor, created_by: str, owner_id: int | None) -> Stream:
+def _stream_for(
+    name: str,
+    stream_name: Any,
+    flavor: flavors.Flavor,
+    created_by: str,
+    owner_id: int | None,
+    owner: Owner | None,
+) -> Stream:
     if stream_name is not None:
         return streams.find(stream_name)
     found = Stream.objects.filter(name=name).first()
     if found is not None:
         return found
     try:
-        return streams.create(name, target_kind=flavor.target, created_by=created_by, owner_id=owner_id)
+        return streams.create(name, target_kind=flavor.target, created_by=created_by, owner_id=owner_id, owner=owner)
     except Conflict:
         return streams.find(name)  # another request was first
 
@@ -169,10 +182,15 @@ def delete(name: Any) -> None:
         If there is no such model.
     """
     model = find(name)
-    with transaction_for_writing():
-        lock_stream(model.stream_id)
+    with stream_transaction(model.stream_id):
+        # Locked, it gets no more predictions, and nobody else deletes it.
+        held = Model.objects.select_for_update().filter(pk=model.pk).first()
+        if held is None:
+            raise NotFound(f"no model named {shown(name)}", field="model")
+        freed = usage.of_deleted_model(held)
+        held.delete()
+        quota_usage.release(freed)
         changes.tell("model.delete", model.name, before=_told(model))
-        model.delete()
         Stream.objects.filter(pk=model.stream_id).update(epoch=F("epoch") + 1)
 
 

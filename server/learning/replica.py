@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-
+from server.learning import call_marks as marks
 from server.learning import determinism, flavors
+from server.learning.call_marks import CODE, SEQ, local, serials
+from server.learning.predictions import number, plain, stored
 from server.learning.scores import OTHER, RegressionScores, Scores
+from server.streams.printable import encodable
 
 FATAL = (KeyboardInterrupt, SystemExit, GeneratorExit)
 """What is no estimator's failure. All else is, also where it's no Exception: river's Rust code may panic."""
@@ -83,6 +85,7 @@ class Replica:
         self.changed_at: float | None = None
         self.size = 10_000
         self.changes_when_asked = determinism.changes_when_asked(estimator)
+        self._asked = marks.code_of(model_id, marks.PREDICT)
         self.set_estimator(estimator)
 
     def set_estimator(self, estimator: Any) -> None:
@@ -97,18 +100,27 @@ class Replica:
 
     def predict(self, x: dict[str, Any]) -> Any:
         """The prediction for one point, as plain data; the fold is where it was afterwards."""
-        if self.changes_when_asked:
-            return plain(self.flavor.predictor(copy.deepcopy(self.estimator))(x.copy()))
-        return plain(self._predict(x.copy()))
+        words = local.words
+        words[CODE] = self._asked + next(serials)
+        try:
+            if self.changes_when_asked:
+                prediction = self.flavor.predictor(copy.deepcopy(self.estimator))(x.copy())
+            else:
+                prediction = self._predict(x.copy())
+            return prediction if type(prediction) is float else stored(prediction)
+        finally:
+            words[CODE] = 0
 
     def interval(self, x: dict[str, Any], level: float) -> tuple[float, float] | None:
         """The central prediction interval, for estimators (and points) that have one."""
-        asked = copy.deepcopy(self.estimator) if self.changes_when_asked else self.estimator
-        method = getattr(asked, "predict_interval_one", None)
+        method = getattr(self.estimator, "predict_interval_one", None)
         if method is None:
             return None
-        found = method(x.copy(), level)
-        return None if found is None else (plain(found[0]), plain(found[1]))
+        with marks.inside(self.model_id, marks.PREDICT):
+            if self.changes_when_asked:
+                method = copy.deepcopy(self.estimator).predict_interval_one
+            found = method(x.copy(), level)
+            return None if found is None else (plain(found[0]), plain(found[1]))
 
     # Learning
 
@@ -119,8 +131,9 @@ class Replica:
         ys: Sequence[Any],
         given: dict[int, Any] | None = None,
         skip: dict[int, str] | None = None,
+        kind: int = marks.LEARN,
     ) -> tuple[list[Any], dict[int, str]]:
-        """Predict, score and learn observations ``first …`` in order.
+        """Predict, score and learn observations ``first …`` in order. Each call of the estimator gets a mapping of its own.
 
         Parameters
         ----------
@@ -131,7 +144,9 @@ class Replica:
         given
             Offset to a prediction that was made earlier, on which the point is scored.
         skip
-            Offset to reason, for points that the fold is known to pass over.
+            Offset to reason, for points that the fold is known to skip.
+        kind
+            What the supervisor is told that this is (:mod:`server.learning.call_marks`).
 
         Returns
         -------
@@ -143,31 +158,41 @@ class Replica:
         Broken
             If learning or scoring failed half-way; the replica is then to be thrown away.
         """
-        if skip or given or not isinstance(self.scores, RegressionScores):
-            predictions, scored, skipped = self._careful(xs, ys, given or {}, skip or {})
-        else:
-            predictions, skipped = self._plain_run(xs, ys)
-            scored = predictions
-            if self.learned == 0:
-                scored = self._without_empty_first(predictions, skipped)
+        words = local.words
+        words[SEQ] = first
+        words[CODE] = marks.code_of(self.model_id, kind) + next(serials)
         try:
-            self._score(xs, ys, scored)
-        except Exception as exc:
-            raise self._unscorable(ys, scored, exc) from exc
+            if skip or given or not isinstance(self.scores, RegressionScores):
+                predictions, scored, skipped = self._careful(first, xs, ys, given or {}, skip or {})
+            else:
+                predictions, skipped = self._plain_run(first, xs, ys)
+                scored = predictions
+                if self.learned == 0:
+                    scored = self._without_empty_first(predictions, skipped)
+            try:
+                self._score(xs, ys, scored)
+            except Exception as exc:
+                raise self._unscorable(ys, scored, exc) from exc
+        finally:
+            words[CODE] = 0
         self.learned += len(xs) - len(skipped)
         self._note_skips(first, skipped)
         self.n = first + len(xs) - 1
         return predictions, skipped
 
-    def _plain_run(self, xs: Sequence[dict[str, Any]], ys: Sequence[Any]) -> tuple[list[Any], dict[int, str]]:
+    def _plain_run(
+        self, first: int, xs: Sequence[dict[str, Any]], ys: Sequence[Any]
+    ) -> tuple[list[Any], dict[int, str]]:
         # The loop that all bulk work spends its time in.
         predict, learn = self._predict, self._learn
         predictions: list[Any] = []
         keep = predictions.append
         skipped: dict[int, str] = {}
-        for x, y in zip(xs, ys, strict=True):
+        words = local.words
+        for seq, x, y in zip(range(first, first + len(xs)), xs, ys, strict=True):
+            words[SEQ] = seq
             try:
-                prediction = predict(x)
+                prediction = predict(x.copy())
             except FATAL:
                 raise
             except BaseException as exc:  # whatever an estimator may raise
@@ -175,7 +200,7 @@ class Replica:
                 keep(None)
                 continue
             try:
-                learn(x, y)
+                learn(x.copy(), y)
             except FATAL:
                 raise
             except BaseException as exc:
@@ -185,6 +210,7 @@ class Replica:
 
     def _careful(
         self,
+        first: int,
         xs: Sequence[dict[str, Any]],
         ys: Sequence[Any],
         given: dict[int, Any],
@@ -193,21 +219,20 @@ class Replica:
         predictions: list[Any] = []
         scored: list[Any] = []
         skipped: dict[int, str] = {}
+        words = local.words
         for offset, (x, y) in enumerate(zip(xs, ys, strict=True)):
+            words[SEQ] = first + offset
             if offset in skip:
                 predictions.append(None)
                 scored.append(None)
                 skipped[offset] = skip[offset]
                 continue
-            x = x.copy()  # an estimator of the user's own may change it
             try:
-                prediction: Any = given[offset] if offset in given else self._predict(x)
-                if isinstance(self.scores, RegressionScores):
-                    prediction = number(prediction)
+                prediction: Any = given[offset] if offset in given else self._predict(x.copy())
+                prediction = number(prediction) if isinstance(self.scores, RegressionScores) else stored(prediction)
                 judged: Any = self._as_scored(prediction, self.learned + offset - len(skipped))
                 if self._proba is not None and judged is not None:
-                    judged = (judged, self._proba(x))
-                prediction = plain(prediction)
+                    judged = (judged, self._proba(x.copy()))
             except FATAL:
                 raise
             except BaseException as exc:  # whatever an estimator may raise
@@ -216,7 +241,7 @@ class Replica:
                 scored.append(None)
                 continue
             try:
-                self._learn(x, y)
+                self._learn(x.copy(), y)
             except FATAL:
                 raise
             except BaseException as exc:
@@ -301,49 +326,18 @@ class Replica:
         self.scores.restore(state["scores"])
         if state["history"] is not None:
             self.scores.history.restore(state["history"])  # type: ignore[attr-defined]
-        for name, stored in state["segments"].items():
+        for name, scores in state["segments"].items():
             self.segments[name] = self.flavor.scores(self.window, with_history=False)
-            self.segments[name].restore(stored)
+            self.segments[name].restore(scores)
 
 
 TRUTH = {"true": True, "false": False, "True": True, "False": False}
 
 
-def plain(value: Any) -> Any:
-    """A prediction as plain data: numpy's scalars become Python's, floats keep every bit.
-
-    Raises
-    ------
-    TypeError, OverflowError
-        If it has no form in JSON, and so none in the log.
-    """
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, (float, bool, str)):
-        return value
-    if isinstance(value, int):
-        if not -(2**63) <= value < 2**64:
-            raise OverflowError("the prediction is an integer of more than 64 bits")
-        return value
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {plain(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    raise TypeError(f"the prediction is a {type(value).__name__}, not a number, a label or a collection of such")
-
-
-def number(value: Any) -> float | int | None:
-    """A regression's prediction as a Python number; None for what isn't one."""
-    try:
-        value = plain(value)
-    except (TypeError, OverflowError):
-        return None
-    return value if isinstance(value, (float, int)) else None
-
-
 def reason(exc: BaseException) -> str:
     """An estimator's error in one line."""
-    text = " ".join(str(exc).split())
-    return f"{type(exc).__name__}: {text}"[:500]
+    try:
+        text = " ".join(encodable(str(exc), 5_000).replace("\x00", "\\x00").split())
+    except Exception as own:  # an error's text may be an estimator's own doing
+        text = f"({type(own).__name__} as its text was asked for)"
+    return encodable(f"{type(exc).__name__}: {text}", 500)

@@ -3,17 +3,43 @@
 import logging
 import threading
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
 
-from server.learning import replay, snapshots
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+
+from server.learning import call_marks, replay, snapshots
 from server.learning.models import Model
-from server.learning.replica import Broken, Replica
+from server.learning.replay import LeftOut
+from server.learning.replica import FATAL, Broken, Replica, reason
+from server.learning.waiters import PATIENCE, Waiters
 from server.streams import instruments, log
-from server.streams.errors import Gone, NotFound
-from server.streams.models import Stream
+from server.streams.errors import Conflict, Gone, NotFound, TailraceError, TooLarge
+from server.streams.models import FeatureName, Stream
 from server.streams.validation import Checker
 
 _catch_up_observations, _catch_up_seconds = instruments.catch_up_observations.of(), instruments.catch_up_seconds.of()
 logger = logging.getLogger(__name__)
+
+
+class _Asked:
+    """A set's lock, held to ask: entered with every prediction, which a generator would be slower for."""
+
+    __slots__ = ("_replicas",)
+
+    def __init__(self, replicas: "ReplicaSet") -> None:
+        self._replicas = replicas
+
+    def __enter__(self) -> None:
+        replicas = self._replicas
+        if not replicas.lock.acquire(blocking=False):
+            replicas.wait()
+
+    def __exit__(self, *exc: object) -> None:
+        self._replicas.lock.release()
 
 
 class ReplicaSet:
@@ -31,10 +57,64 @@ class ReplicaSet:
         self.descriptor: str | None = None
         self.replicas: dict[int, Replica] = {}
         self.models: dict[int, Model] = {}
-        self.retracted: dict[int, dict[int, str]] = {}
-        self.lost: dict[int, Gone] = {}
+        self.left_out: dict[int, LeftOut] = {}
+        self.lost: dict[int, TailraceError] = {}
         """Models that can't be had, and why."""
+        self.names: set[str] = set()
+        """Of the features that the stream's observations have."""
+        self.names_known = False
+        self.waiters = Waiters(max(2, settings.TAILRACE.threads // 2))
         self.used = 0.0
+        self._asked = _Asked(self)
+
+    def to_ask(self) -> "_Asked":
+        """Hold :attr:`lock` to ask a replica something.
+
+        Raises
+        ------
+        Unavailable
+            If the stream's models are busy for long, and too many wait for them.
+        """
+        return self._asked
+
+    @contextmanager
+    def briefly(self) -> Iterator[bool]:
+        """Hold :attr:`lock` for work that can be done another time, if it can be had soon; whether it could be."""
+        held = self.lock.acquire(timeout=PATIENCE)
+        try:
+            yield held
+        finally:
+            if held:
+                self.lock.release()
+
+    def wait(self) -> None:
+        """Wait for :attr:`lock`, unless too many do."""
+        self.waiters.enter()
+        try:
+            while not self.lock.acquire(timeout=PATIENCE):
+                self.waiters.check()
+        finally:
+            self.waiters.leave()
+
+    def new_names(self, xs: Iterable[dict[str, Any]]) -> set[str]:
+        """The names of features that the stream has not seen.
+
+        Raises
+        ------
+        TooLarge
+            If the stream would have too many.
+        """
+        if self.names.issuperset(chain.from_iterable(xs)):
+            return set()
+        new = set(chain.from_iterable(xs)) - self.names
+        most = settings.TAILRACE.max_stream_features
+        if len(self.names) + len(new) > most:
+            raise TooLarge(
+                f"the stream's observations would have {len(self.names) + len(new)} features in all: the most allowed is {most} "
+                "(TAILRACE_MAX_STREAM_FEATURES)",
+                field="x",
+            )
+        return new
 
     def follow(self, head: int, epoch: int) -> None:
         """Bring every replica to observation ``head``, after a look at which models there are if that changed."""
@@ -47,6 +127,7 @@ class ReplicaSet:
         start = min(replica.n for replica in behind)
         try:
             for span in replay.merged(replay.whole(self.stream_id, start, head), replay.CHUNK):
+                self.names.update(*span.xs)
                 for replica in behind:
                     self._fold(replica, span, head)
         except Gone:
@@ -62,9 +143,9 @@ class ReplicaSet:
         if replica.n >= span.first:
             span = log.cut(span, replica.n, None)
         model = self.models[replica.model_id]
-        given, skip = replay.known(span, model, self.retracted[model.pk])
+        given, skip = replay.known(span, model, self.left_out[model.pk])
         try:
-            replica.advance(span.first, span.xs, span.ys, given, skip)
+            replica.advance(span.first, span.xs, span.ys, given, skip, call_marks.REPLAY)
         except Broken:
             self.rebuild(model.pk, head)
 
@@ -82,21 +163,36 @@ class ReplicaSet:
             if replica is None or replica.generation != model.generation:
                 try:
                     replica = snapshots.load(model, stream.segment, head)
-                except Gone as exc:  # the others learn on without it
-                    logger.error("%s", exc)
-                    self.lost[pk] = exc
+                except (*FATAL, DatabaseError, InterfaceError):
+                    raise
+                except BaseException as exc:  # the others learn on without it
+                    self._lose(model, exc)
                     continue
             replicas[pk] = replica
         models = {pk: models[pk] for pk in replicas}
         self.segment, self.descriptor = stream.segment, stream.descriptor
         self.checker = Checker(stream.features, stream.target_kind)
         self.models, self.replicas = models, replicas
-        self.retracted = {pk: replay.left_out(model) for pk, model in models.items()}
+        self.left_out = {pk: replay.left_out(model) for pk, model in models.items()}
+        if not self.names_known:
+            self.names.update(FeatureName.objects.filter(stream=stream).values_list("name", flat=True))
+            self.names_known = True
         self.epoch = stream.epoch
+
+    def _lose(self, model: Model, exc: BaseException) -> None:
+        """Do without a model that can't be had."""
+        if not isinstance(exc, Gone):
+            exc = Conflict(
+                f"model {model.name} can't be loaded ({reason(exc)}): look at the server's log, and make the model anew",
+                code="not_loadable",
+            )
+        logger.error("model %s can't be had: %s", model.name, exc)
+        self.lost[model.pk] = exc
 
     def drop(self) -> None:
         """Forget everything: the next use rebuilds it from snapshots and log."""
-        self.replicas, self.models, self.retracted = {}, {}, {}
+        self.replicas, self.models, self.left_out = {}, {}, {}
+        self.names, self.names_known = set(), False
         self.epoch = -1
 
     def rebuild(self, model_id: int, head: int) -> Replica:
@@ -104,7 +200,7 @@ class ReplicaSet:
         model = self.models[model_id]
         replica = snapshots.load(model, self.segment, head)
         self.replicas[model_id] = replica
-        replay.feed(replica, self.models[model_id], self.retracted[model_id], head)
+        replay.feed(replica, self.models[model_id], self.left_out[model_id], head)
         return replica
 
     def replica(self, model_id: int) -> Replica | None:

@@ -12,7 +12,7 @@ from server.learning.models import Model, Snapshot
 from server.learning.replica import reason
 from server.streams import changes, retention
 from server.streams.errors import Conflict, Invalid
-from server.streams.locks import lock_stream, transaction_for_writing
+from server.streams.locks import stream_transaction
 from server.streams.models import Retraction, Stream
 
 LEAST_THINNING = 2
@@ -88,8 +88,7 @@ def carry_out(found: Plan, progress: Callable[[int], None] | None = None) -> int
     if found.loses:
         for model in _models(found):
             found.states[model.pk] = (model.generation, _state(model, found.upto))
-    with transaction_for_writing():
-        lock_stream(found.stream.pk)
+    with stream_transaction(found.stream.pk, patient=True):
         before = Stream.objects.get(pk=found.stream.pk)
         if (before.whole_after, before.dropped) != (found.stream.whole_after, found.stream.dropped):
             raise Conflict(f"what is kept of stream {before.name} was changed meanwhile: look again", code="changed")
@@ -125,6 +124,12 @@ def _models(found: Plan) -> list[Model]:
     newest = Retraction.objects.filter(stream=found.stream).aggregate(last=Max("pk"))["last"] or 0
     models = list(Model.objects.filter(stream=found.stream).exclude(status=Model.FAILED).order_by("pk"))
     for model in models:
+        if model.status == Model.QUARANTINED:
+            raise Conflict(
+                f"model {model.name} is in quarantine, and a release would need the log of stream {found.stream.name}: release or "
+                "delete it first",
+                code="busy",
+            )
         if model.status != Model.READY or model.retraction < newest:
             raise Conflict(
                 f"model {model.name} is still learning the history of stream {found.stream.name}, which needs all of it: "

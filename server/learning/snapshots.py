@@ -6,13 +6,12 @@ from importlib.metadata import version
 
 import numpy
 import river
-from django.conf import settings
-from django.db import IntegrityError
+from django.db import DatabaseError, IntegrityError, InterfaceError
 from django.db.models import F
 
-from server.learning import pickles, replay
+from server.learning import replay
 from server.learning.models import Model, Snapshot
-from server.learning.replica import Replica
+from server.learning.replica import FATAL, Replica
 from server.streams import retention
 from server.streams.locks import transaction_for_writing
 from server.streams.models import Stream
@@ -36,7 +35,6 @@ def load(model: Model, segment: str | None, upto: int) -> Replica:
     Gone
         If the log isn't whole from there on, so that nothing could be made of the initial state.
     """
-    trusted = settings.TAILRACE.trusted if model.flavor == "custom" else ()
     name, whole_after = Stream.objects.values_list("name", "whole_after").get(pk=model.stream_id)
     least = whole_after if model.since < whole_after else 0
     if upto < least:
@@ -49,8 +47,10 @@ def load(model: Model, segment: str | None, upto: int) -> Replica:
             continue
         replica = replay.fresh(model, segment)
         try:
-            replica.restore(snapshot.seq, pickles.load_state(bytes(snapshot.state), trusted_modules=trusted))
-        except Exception as exc:  # a snapshot is only a short cut: whatever is wrong with it, the log remains
+            replica.restore(snapshot.seq, replay.load(model.pk, bytes(snapshot.state), replay.trusted(model.flavor)))
+        except (*FATAL, DatabaseError, InterfaceError):
+            raise
+        except BaseException as exc:  # a snapshot is only a short cut: whatever is wrong with it, the log remains
             logger.warning(
                 "snapshot of model %s at %d, written with %s, can't be read (%s: %s): using an older one or the log",
                 model.name, snapshot.seq, snapshot.versions, type(exc).__name__, exc,

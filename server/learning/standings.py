@@ -89,9 +89,9 @@ def write() -> int:
     present: set[int] = set()
     for replicas in SETS.all():
         seen = []
-        with replicas.lock:
-            for replica in replicas.replicas.values():
-                present.add(replica.model_id)
+        with replicas.briefly() as held:
+            present |= replicas.replicas.keys()
+            for replica in list(replicas.replicas.values()) if held else ():
                 follower = _follower(replica)
                 if follower.written != (replica.n, replica.snapshot_n):
                     recent = list(getattr(replica.scores, "recent", ()))

@@ -13,10 +13,11 @@ from prometheus_client.samples import Sample
 from server.learning.models import Model
 from server.operations.health import EXAMINER
 from server.operations.readiness import GOES_ON
+from server.streams import quota_usage
 from server.streams.locks import give_up
 from server.streams.log import moment
 
-STATUSES = (Model.READY, Model.BACKFILLING, Model.REBUILDING, Model.FAILED)
+STATUSES = (Model.READY, Model.BACKFILLING, Model.REBUILDING, Model.FAILED, Model.QUARANTINED)
 UP = "tailrace_database_up"
 
 _STREAMS = "SELECT name, head FROM streams_stream ORDER BY head DESC, id LIMIT %s"
@@ -39,7 +40,7 @@ def families() -> Iterator[Metric]:
     found: list[Metric] = []
     if EXAMINER.state().status in GOES_ON:
         try:
-            found = [*_streams(), *_models()]
+            found = [*_streams(), *_models(), _quotas()]
         except (DatabaseError, InterfaceError) as exc:
             give_up(exc)
     yield GaugeMetricFamily(UP, "Whether the database answers", value=float(bool(found)))
@@ -78,13 +79,25 @@ def _models() -> Iterator[Metric]:
     yield from table.families.values()
 
 
+def _quotas() -> Metric:
+    """How many users, and how many tokens, are near a limit or have reached it."""
+    family = GaugeMetricFamily(
+        "tailrace_quota_owners",
+        "Users and tokens that are near a quota or have reached it",
+        labels=("quota", "of", "state"),
+    )
+    for (quota, of, state), count in quota_usage.count_owners().items():
+        family.add_metric((quota, of, state), count)
+    return family
+
+
 class _Table:
     """The series of each model."""
 
     HELP = {
         "observations": "The last observation that the model has learned",
         "scored": "Observations that the model's metrics are over",
-        "skipped": "Observations that the model passed over",
+        "skipped": "Observations that the model skipped",
         "score": "The model's main metric (RMSE, Accuracy), over all and over the rolling window",
         "drift": "Whether the model's error rose for good within its rolling window",
         "unsaved_observations": "Observations since the model's newest snapshot, which a start would learn again",

@@ -1,16 +1,14 @@
 """What this process is at the moment, said every second for whichever process is asked for the metrics."""
 
-import os
 import time
-from pathlib import Path
 
+from server.learning.budgets import resident_bytes
 from server.learning.replicaset import SETS
 from server.streams import instruments
 
 PAUSE = 1.0
 """Seconds between two times that it is said."""
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _said = 0.0
 
 
@@ -28,6 +26,6 @@ def say() -> None:
     held = [replica for replicas in SETS.all() for replica in list(replicas.replicas.values())]
     instruments.replicas.level.set(len(held))
     instruments.replica_bytes.level.set(sum(replica.size for replica in held))
-    instruments.resident_bytes.level.set(int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE)
+    instruments.resident_bytes.level.set(resident_bytes())
     instruments.processes.level.set(1)
     instruments.alive_at.level.set(time.monotonic())

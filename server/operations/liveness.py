@@ -16,7 +16,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 
-from server.learning import maintenance
+from server.learning import progress
 from server.learning.replicaset import SETS, ReplicaSet
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Watch(threading.Thread):
     def step(self, now: float) -> None:
         """One look."""
         still = dict(self._held())
-        still["maintenance"] = maintenance.last_move()
+        still.update(progress.moves())
         self._since = {
             key: (mark, self._since[key][1] if key in self._since and self._since[key][0] == mark else now)
             for key, mark in still.items()
@@ -105,9 +105,7 @@ def _is_free(replicas: ReplicaSet, patience: float) -> bool:
 
 
 def _named(key: Hashable) -> str:
-    return (
-        "the maintenance thread hasn't moved" if key == "maintenance" else f"the models of stream {key} haven't moved"
-    )
+    return f"the models of stream {key} haven't moved" if isinstance(key, int) else f"the {key} thread hasn't moved"
 
 
 def stacks() -> list[str]:

@@ -3,7 +3,7 @@
 TailraceError
 ├── Invalid          400
 ├── Unauthenticated  401
-├── Forbidden        403
+├── Forbidden        403, and QuotaExceeded of server.streams.quotas
 ├── NotFound         404
 ├── Conflict         409
 ├── Gone             410
@@ -13,6 +13,10 @@ TailraceError
 └── Unavailable      503
 """
 
+from server.streams.printable import encodable
+
+LONGEST_MESSAGE, LONGEST_FIELD = 4_000, 1_000
+
 
 class TailraceError(Exception):
     """A request that can't be done, with a message that a person can act on.
@@ -20,7 +24,8 @@ class TailraceError(Exception):
     Parameters
     ----------
     message
-        What is wrong, with which value, what was expected and what to do.
+        What is wrong, with which value, what was expected and what to do. It may hold what others sent: it is cut after
+        :data:`LONGEST_MESSAGE` characters, and what can't be encoded is escaped.
     field
         The path of the part of the request that is wrong, such as ``observations[3].x.y``.
     code
@@ -29,11 +34,13 @@ class TailraceError(Exception):
 
     status = 400
     code = "invalid"
+    for_anyone: str | None = None
+    """The message for callers who may neither read models nor ask them, where :attr:`message` names some."""
 
     def __init__(self, message: str, *, field: str | None = None, code: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.field = field
+        self.message = encodable(message, LONGEST_MESSAGE)
+        super().__init__(self.message)
+        self.field = None if field is None else encodable(field, LONGEST_FIELD)
         if code is not None:
             self.code = code
 

@@ -219,9 +219,16 @@ catch_up_seconds = Histogram(
     "tailrace_catch_up_duration_seconds", "Time that replicas took to catch up with the log", SECONDS
 )
 snapshots = Counter("tailrace_snapshots", "Snapshots written")
+quarantines = Counter(
+    "tailrace_quarantines", "Models that were put into quarantine: over a budget, or its process died"
+)
+quarantines.of()
 database_errors = Counter("tailrace_database_errors", "Failures of the database, by kind", ("kind",))
 for _kind in ("OperationalError", "InterfaceError"):  # so that the first failure is seen to come
     database_errors.of(_kind)
+quota_refusals = Counter(
+    "tailrace_quota_refusals", "Requests refused as a quota is used up, by quota and whose it is", ("quota", "of")
+)
 maintenance_failures = Counter("tailrace_maintenance_failures", "Times that the work beside the requests failed")
 
 processes = Gauge("tailrace_processes", "Server processes that are alive")

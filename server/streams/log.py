@@ -1,14 +1,16 @@
 """Reading and writing the log of one stream. Writers hold the stream's lock (:mod:`server.streams.locks`)."""
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from django.db import connection
 
 from server.streams import trips
-from server.streams.codec import loads, text
-from server.streams.errors import NotFound
+from server.streams.codec import exact, loads, text
+from server.streams.errors import NotFound, Unavailable
 from server.streams.locks import is_sqlite
 from server.streams.prepared import Said
 from server.streams.reading import OneRow
@@ -17,12 +19,16 @@ BATCH_POINTS = 500
 """Points in one row: enough to make a row's cost small, few enough to keep reading at constant memory."""
 
 CHUNK_BYTES = 4 * 2**20
-FIRST_ROWS, MOST_ROWS = 16, 2048
+FIRST_ROWS, MOST_ROWS = 4, 2048
 
 _READ = (
     "SELECT last, count, at, xs, ys, notes, predictions, skipped FROM streams_batch"
     " WHERE stream_id = %s AND last > %s ORDER BY last LIMIT %s"
 )
+
+
+STORED = ("key", "source", "identifier", "given")
+"""Of a note, what the log keeps."""
 
 
 class Note(NamedTuple):
@@ -33,17 +39,23 @@ class Note(NamedTuple):
     identifier: str | None = None
     given: dict[int, Any] | None = None
     """Predictions that were made earlier, by model id: they are what these models are scored on."""
+    of_model: int | None = None
+    """Id of the model among whose predictions alone the identifier is unique; None: it is unique in the stream."""
 
     @property
     def once(self) -> str | None:
         """What makes the point unique in its stream: its key, or the identifier of its prediction."""
         if self.identifier is not None:
-            return f"i:{self.identifier}"
+            if self.of_model is None:
+                return f"i:{self.identifier}"
+            return (
+                f"m:{self.of_model}:{hashlib.sha256(self.identifier.encode()).hexdigest()}"  # as long as a key may be
+            )
         return None if self.key is None else f"k:{self.key}"
 
     def stored(self) -> dict[str, Any]:
         """What is there, by its stored name."""
-        return {name: value for name, value in self._asdict().items() if value is not None and value != {}}
+        return {name: value for name in STORED if (value := getattr(self, name)) is not None and value != {}}
 
 
 class Point(NamedTuple):
@@ -81,6 +93,62 @@ class Points(NamedTuple):
         self.xs.extend(more.xs)
         self.ys.extend(more.ys)
         self.notes.update({shift + n: note for n, note in more.notes.items()})
+
+
+class Piece(NamedTuple):
+    """Consecutive points as they are stored: the JSON of their features and of their targets, two lists of ``size``.
+
+    They are encoded before any model sees the points, so that what was received is what is stored.
+    """
+
+    size: int
+    xs: bytes
+    ys: bytes
+
+
+def encoded(xs: Sequence[dict[str, Any]], ys: Sequence[Any]) -> list[Piece]:
+    """Points in pieces of at most :data:`BATCH_POINTS`.
+
+    Raises
+    ------
+    TypeError
+        If a value has no form in JSON.
+    """
+    size = len(xs)
+    if size <= BATCH_POINTS:
+        return [Piece(size, exact(xs), exact(ys))]
+    lows = range(0, size, BATCH_POINTS)
+    slices = [(xs[low : low + BATCH_POINTS], ys[low : low + BATCH_POINTS]) for low in lows]
+    return [Piece(len(some), exact(some), exact(targets)) for some, targets in slices]
+
+
+def checksum(xs: bytes, ys: bytes) -> int:
+    """CRC-32 of a batch's features and targets, as they were received."""
+    return crc32(ys, crc32(xs))
+
+
+def _joined(pieces: Sequence[Piece]) -> Iterator[Piece]:
+    """The same points in as few pieces as may be."""
+    waiting: list[Piece] = []
+    count = 0
+    for piece in pieces:
+        if waiting and count + piece.size > BATCH_POINTS:
+            yield _join(waiting, count)
+            waiting, count = [], 0
+        waiting.append(piece)
+        count += piece.size
+    if waiting:
+        yield _join(waiting, count)
+
+
+def _join(pieces: list[Piece], count: int) -> Piece:
+    if len(pieces) == 1:
+        return pieces[0]
+    return Piece(count, _one_list(piece.xs for piece in pieces), _one_list(piece.ys for piece in pieces))
+
+
+def _one_list(lists: Iterable[bytes]) -> bytes:
+    return b"[" + b",".join([one[1:-1] for one in lists]) + b"]"
 
 
 class Span(NamedTuple):
@@ -135,7 +203,7 @@ def spans(stream_id: int, after: int, upto: int | None = None) -> Iterator[Span]
             rows = cursor.fetchall()
             size = 0
             for last, count, at, xs, ys, notes, predictions, skipped in rows:
-                size += len(xs)
+                size += len(xs) + len(predictions or "") + len(skipped or "") + len(notes or "")
                 first = last - count + 1
                 if upto is not None and first > upto:
                     return
@@ -221,31 +289,42 @@ def look(stream_id: int, onces: list[str]) -> Look:
 def append(
     stream_id: int,
     head: int,
-    points: Points,
+    pieces: Sequence[Piece],
+    notes: dict[int, Note],
     at: datetime,
     predictions: dict[int, list[Any]],
     skipped: dict[int, dict[int, str]],
     *,
     last: bool = False,
 ) -> None:
-    """Insert ``points`` as ``head + 1 …`` and move the head. Inside the caller's transaction and lock.
+    """Insert points as ``head + 1 …`` and move the head. Inside the caller's transaction and lock.
 
     Parameters
     ----------
+    pieces
+        The points (:func:`encoded`).
+    notes
+        Offset to what only that point has.
+    predictions, skipped
+        By model's id: what it predicted for each point, and offset to reason of those that it skipped.
     last
         Whether it is the last of its transaction (:func:`server.streams.trips.transaction`), which may then be committed
         with it.
     """
-    size = len(points.xs)
-    rows = (_row(stream_id, head, low, points, at, predictions, skipped) for low in range(0, size, BATCH_POINTS))
-    keys = [(once, head + n + 1) for n, note in points.notes.items() if (once := note.once) is not None]
+    size = sum(piece.size for piece in pieces)
+    rows = _rows(stream_id, head, pieces, notes, at, predictions, skipped)
+    keys = [(once, head + n + 1) for n, note in notes.items() if (once := note.once) is not None]
     if is_sqlite():
         with connection.cursor() as cursor:
             for row in rows:
                 cursor.execute(_INSERT, row)
             if keys:
                 cursor.executemany(_INSERT_KEY, [(stream_id, once, seq) for once, seq in keys])
-            cursor.execute("UPDATE streams_stream SET head = %s WHERE id = %s", (head + size, stream_id))
+            cursor.execute(
+                "UPDATE streams_stream SET head = %s WHERE id = %s AND head = %s", (head + size, stream_id, head)
+            )
+            if cursor.rowcount != 1:  # somebody wrote to it without its lock
+                raise Unavailable("the stream's log was changed meanwhile; try again")
         return
     said: list[Said] = []
     for row in rows:
@@ -257,39 +336,43 @@ def append(
     trips.say(*said, Said(trips.HEAD, (head + size, stream_id)), last=last)
 
 
-def _row(
+def _rows(
     stream_id: int,
     head: int,
-    low: int,
-    points: Points,
+    pieces: Sequence[Piece],
+    notes: dict[int, Note],
     at: datetime,
     predictions: dict[int, list[Any]],
     skipped: dict[int, dict[int, str]],
-) -> tuple[Any, ...]:
-    """The batch of the points from offset ``low`` on."""
-    high = min(len(points.xs), low + BATCH_POINTS)
-    notes = {n - low: note.stored() for n, note in points.notes.items() if low <= n < high}
-    own_skips = {
-        model: part
-        for model, by in skipped.items()
-        if (part := {n - low: why for n, why in by.items() if low <= n < high})
-    }
-    return (
-        stream_id,
-        head + high,
-        high - low,
-        at,
-        text(points.xs[low:high]),
-        text(points.ys[low:high]),
-        text(notes) if notes else None,
-        text({model: by[low:high] for model, by in predictions.items()}) if predictions else None,
-        text(own_skips) if own_skips else None,
-    )
+) -> Iterator[tuple[Any, ...]]:
+    """The batches of a log's new points."""
+    low = 0
+    for count, xs, ys in _joined(pieces):
+        high = low + count
+        own_notes = {n - low: note.stored() for n, note in notes.items() if low <= n < high}
+        own_skips = {
+            model: part
+            for model, by in skipped.items()
+            if (part := {n - low: why for n, why in by.items() if low <= n < high})
+        }
+        yield (
+            stream_id,
+            head + high,
+            count,
+            at,
+            xs.decode(),
+            ys.decode(),
+            checksum(xs, ys),
+            text(own_notes) if own_notes else None,
+            text({model: by[low:high] for model, by in predictions.items()}) if predictions else None,
+            text(own_skips) if own_skips else None,
+        )
+        low = high
 
 
 _INSERT = (
-    "INSERT INTO streams_batch (stream_id, last, count, at, xs, ys, notes, predictions, skipped)"
-    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    "INSERT INTO streams_batch (stream_id, last, count, at, xs, ys, checksum, notes, predictions, skipped)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
 _INSERT_KEY = "INSERT INTO streams_key (stream_id, key, seq) VALUES (%s, %s, %s)"
 _position = OneRow("SELECT head, epoch FROM streams_stream WHERE id = %s")

@@ -31,6 +31,7 @@ class Stream(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.CharField(max_length=150, default="", blank=True)
     owner_id = models.BigIntegerField(null=True, help_text="Who may change it, by a number that is never given twice")
+    token_id = models.BigIntegerField(null=True, help_text="The token that it was made with, whose quota it counts for")
 
     def __str__(self) -> str:
         return self.name
@@ -54,6 +55,9 @@ class Batch(models.Model):
     notes = models.TextField(null=True)
     predictions = models.TextField(null=True)
     skipped = models.TextField(null=True)
+    checksum = models.BigIntegerField(
+        null=True, help_text="CRC-32 of xs and ys as they were received; null in rows of older versions"
+    )
     xid = models.BigIntegerField(
         null=True, db_index=True, help_text="PostgreSQL's transaction number, which orders events safely"
     )
@@ -71,6 +75,16 @@ class Key(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["stream", "key"], name="key_stream_key")]
+
+
+class FeatureName(models.Model):
+    """The name of a feature that observations of a stream have, written when it is first seen: their number is limited."""
+
+    stream = models.ForeignKey(Stream, on_delete=models.CASCADE, db_index=False)
+    name = models.CharField(max_length=200)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["stream", "name"], name="feature_stream_name")]
 
 
 class Retraction(models.Model):
@@ -94,3 +108,16 @@ class Generation(models.Model):
     """
 
     value = models.BigIntegerField()
+
+
+class Usage(models.Model):
+    """How much of a quota is used by one user, or by one of their tokens: see :mod:`server.streams.quota_usage`."""
+
+    user_id = models.BigIntegerField()
+    token_id = models.BigIntegerField(default=0, help_text="0: the user, with all of their tokens")
+    quota = models.CharField(max_length=20, help_text="Its name in server.streams.quotas")
+    used = models.BigIntegerField(default=0, help_text="Things or bytes")
+    told = models.SmallIntegerField(default=0, help_text="The state that was told of: 0 ok, 1 near, 2 reached")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user_id", "token_id", "quota"], name="usage_owner_quota")]

@@ -1,14 +1,18 @@
 """Streams by name: made, found, retracted from."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import F
 
-from server.streams import changes, retention
+from server.streams import changes, quota_usage, retention
 from server.streams.errors import Conflict, Invalid, NotFound
-from server.streams.locks import lock_stream, transaction_for_writing
+from server.streams.locks import stream_transaction, transaction_for_writing
 from server.streams.models import Retraction, Stream
+from server.streams.quota_usage import Freed
+from server.streams.quotas import STREAMS, Owner
 from server.streams.reading import OneRow
 from server.streams.validation import FEATURE_KINDS, TARGET_KINDS, check_name, check_text, shown
 
@@ -65,6 +69,7 @@ def create(
     description: Any = "",
     created_by: str = "",
     owner_id: int | None = None,
+    owner: Owner | None = None,
 ) -> Stream:
     """Make a stream.
 
@@ -81,6 +86,8 @@ def create(
     descriptor
         What every post has to name as the definition of its features; None where posts name none. That there is one
         of that name is the caller's to know.
+    owner
+        Whose quota it counts for; None for nobody's.
 
     Raises
     ------
@@ -88,6 +95,8 @@ def create(
         Naming the field and what was expected.
     Conflict
         If there is such a stream already.
+    QuotaExceeded
+        If the owner has as many as they may.
     """
     check_name(name, "stream")
     check_text(target_name, "target.name", 200)
@@ -118,8 +127,11 @@ def create(
                 descriptor=descriptor,
                 created_by=created_by,
                 owner_id=owner_id,
+                token_id=None if owner is None else owner.token_id or None,
             )
+            charged = quota_usage.charge(owner, {STREAMS: 1})
             changes.tell("stream.create", name, after=_told(stream))
+            charged.tell()
     except IntegrityError as exc:
         raise Conflict(f"there is a stream named {shown(name)} already", field="name", code="name_taken") from exc
     return stream
@@ -136,7 +148,14 @@ def _features(features: Any) -> dict[str, str] | None:
         raise Invalid(
             f"features is {shown(features)}: expected a list of names or an object of names and kinds", field="features"
         )
+    most = settings.TAILRACE.max_features
+    if len(features) > most:
+        raise Invalid(
+            f"features has {len(features)} names: the most allowed is {most} (TAILRACE_MAX_FEATURES)", field="features"
+        )
     for name, kind in features.items():
+        if not name:
+            raise Invalid("features has an empty name: expected at least one character", field="features")
         check_text(name, f"features.{name}", 200)
         if not isinstance(kind, str) or kind not in FEATURE_KINDS:
             raise Invalid(
@@ -161,24 +180,38 @@ def describe(stream: Stream, description: Any) -> None:
         changes.tell("stream.change", stream.name, {"description": before}, {"description": description})
 
 
-def delete(stream: Stream) -> None:
+def _nothing(stream: Stream) -> Iterable[Freed]:
+    return ()
+
+
+def delete(stream: Stream, check: Callable[[Stream], Iterable[Freed]] = _nothing) -> None:
     """Delete a stream whose log is empty.
+
+    Parameters
+    ----------
+    check
+        Asked under the stream's lock: may refuse, and says what counts no longer for quotas as it goes with the stream.
 
     Raises
     ------
+    NotFound
+        If another request deleted it first.
     Conflict
         If it holds observations: a log is never deleted.
     """
-    with transaction_for_writing():
-        lock_stream(stream.pk)
+    with stream_transaction(stream.pk):
         head = Stream.objects.values_list("head", flat=True).filter(pk=stream.pk).first()
+        if head is None:
+            raise NotFound(f"no stream named {shown(stream.name)}", field="stream")
         if head:
             raise Conflict(
                 f"stream {stream.name} holds {head} observations, and a log is not deleted: retract what is wrong",
                 code="has_observations",
             )
-        changes.tell("stream.delete", stream.name, before=_told(stream))
+        freed = [Freed(stream.owner_id, stream.token_id, STREAMS, 1), *check(stream)]
         Stream.objects.filter(pk=stream.pk).delete()
+        quota_usage.release(freed)
+        changes.tell("stream.delete", stream.name, before=_told(stream))
 
 
 def retract(stream: Stream, seq: int, reason: Any, by: str = "") -> bool:
@@ -201,8 +234,7 @@ def retract(stream: Stream, seq: int, reason: Any, by: str = "") -> bool:
     check_text(reason, "reason", LONGEST_REASON)
     if not reason.strip():
         raise Invalid("reason is empty: expected why the observation is wrong", field="reason")
-    with transaction_for_writing():
-        lock_stream(stream.pk)
+    with stream_transaction(stream.pk):
         head, whole_after = Stream.objects.values_list("head", "whole_after").get(pk=stream.pk)
         if not 1 <= seq <= head:
             raise NotFound(f"stream {stream.name} has no observation {seq}: its last is {head}", field="seq")
@@ -213,6 +245,12 @@ def retract(stream: Stream, seq: int, reason: Any, by: str = "") -> bool:
             Stream.objects.filter(pk=stream.pk).update(epoch=F("epoch") + 1)
             changes.tell("observation.retract", f"{stream.name}/{seq}", after={"reason": reason})
     return created
+
+
+def counted() -> list[tuple[str, str]]:
+    """Quotas, and the query that counts each anew: user, token and amount."""
+    per_owner = "SELECT owner_id, token_id, COUNT(*) FROM streams_stream WHERE owner_id IS NOT NULL"
+    return [(STREAMS, f"{per_owner} GROUP BY owner_id, token_id")]
 
 
 def _told(stream: Stream) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from django.db import connection
 
-from server.streams.codec import loads, text
+from server.streams import log
+from server.streams.codec import exact, loads, text
 from server.streams.errors import Gone
 from server.streams.locks import transaction_for_writing
 
@@ -20,7 +21,9 @@ _READ = (
     "SELECT id, last, count, xs, ys, notes, predictions, skipped FROM streams_batch"
     " WHERE stream_id = %s AND last > %s AND last - count < %s ORDER BY last LIMIT %s"
 )
-_WRITE = "UPDATE streams_batch SET xs = %s, ys = %s, notes = %s, predictions = %s, skipped = %s WHERE id = %s"
+_WRITE = (
+    "UPDATE streams_batch SET xs = %s, ys = %s, checksum = %s, notes = %s, predictions = %s, skipped = %s WHERE id = %s"
+)
 
 
 def gone(stream: str, upto: int, what: str) -> Gone:
@@ -89,7 +92,12 @@ def _shorten_one(cursor: Any, row: tuple[Any, ...], upto: int, every: int | None
         return None if column is None else text({model: change(value) for model, value in loads(column).items()})
 
     own = None if notes is None else text(of_those(loads(notes)))
+    new_xs, new_ys = exact(kept), exact(some(loads(ys)))
     cursor.execute(
-        _WRITE, (text(kept), text(some(loads(ys))), own, each(predictions, some), each(skipped, of_those), pk)
-    )
+        _WRITE,
+        (
+            new_xs.decode(), new_ys.decode(), log.checksum(new_xs, new_ys),
+            own, each(predictions, some), each(skipped, of_those), pk,
+        ),
+    )  # fmt: skip
     return True

@@ -24,8 +24,8 @@ LOOK_WITH_KEYS = Statement(
     anew=True,  # made on a first day with few keys, it would read all of them
 )
 BATCH = Statement(
-    "INSERT INTO streams_batch (stream_id, last, count, at, xs, ys, notes, predictions, skipped, xid)"
-    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, pg_current_xact_id()::text::bigint)",
+    "INSERT INTO streams_batch (stream_id, last, count, at, xs, ys, checksum, notes, predictions, skipped, xid)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, pg_current_xact_id()::text::bigint)",
 )
 KEYS = Statement(
     "INSERT INTO streams_key (stream_id, key, seq) SELECT %s, * FROM unnest(%s, %s)",

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 
 from server.streams.errors import Invalid, TooLarge
+from server.streams.printable import brief
 
 FEATURE_KINDS = {"number": (int, float), "boolean": (bool,), "category": (str,)}
 TARGET_KINDS = ("number", "boolean", "category", "any", "none")
@@ -45,12 +46,16 @@ def check_text(value: Any, field: str, longest: int) -> str:
     return value
 
 
+def as_whole(value: Any) -> Any:
+    """A whole number as an int, also where it was written as 3.0, which JSON doesn't tell apart; all else as it is."""
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
 def shown(value: Any) -> str:
     """A value as a message shows it: short, as JSON would say it."""
-    words = {None: "null", True: "true", False: "false"}
-    text = words.get(value, "") if value is None or isinstance(value, bool) else ""
-    text = text or repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return brief(value)
 
 
 class Checker:

@@ -89,6 +89,7 @@ MATRIX: dict[str, Address] = {
     "api/v1/models/": at(get=READ_ALL, post=CREATE({"name": "new", "stream": "s", "recipe": "mean"})),
     "api/v1/models/<str:name>/": at("m", get=READ, delete=CHANGE),
     "api/v1/models/<str:name>/predict/": at("m", post=PREDICT({"x": {"a": 1.0}})),
+    "api/v1/models/<str:name>/release/": at("quarantined", post=CHANGE),
     "api/v1/models/<str:name>/download/": at("m", get=READ),
     "api/v1/models/<str:name>/metrics/": at("m", get=READ),
     "api/v1/models/<str:name>/history/": at("m", get=READ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from server.accounts import audit, tokens
-from server.accounts.models import AuditEntry, AuditHead
+from server.accounts.models import AuditEntry, AuditHead, SignIn
 from server.streams import changes
 from server.streams import registry as streams
 from server.streams.errors import Unavailable
@@ -29,10 +30,10 @@ def tell(*targets: Any) -> None:
 def past_the_triggers() -> Iterator[Any]:
     """As somebody with the database in their hands."""
     if connection.vendor == "sqlite":
-        off = ["DROP TRIGGER audit_no_update", "DROP TRIGGER audit_no_delete"]
         with connection.cursor() as cursor:
-            cursor.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'audit_no_%%'")
-            on = [sql for (sql,) in cursor.fetchall()]
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'audit_no_%%'")
+            triggers = cursor.fetchall()
+        off, on = [f"DROP TRIGGER {name}" for name, _ in triggers], [sql for _, sql in triggers]
     else:
         off = ["ALTER TABLE accounts_auditentry DISABLE TRIGGER audit_no_change"]
         on = ["ALTER TABLE accounts_auditentry ENABLE TRIGGER audit_no_change"]
@@ -102,6 +103,64 @@ def test_the_database_refuses_to_change_or_delete_an_entry(statement):
             change()
     assert list(audit.verify()) == []
     assert AuditEntry.objects.count() == 2
+
+
+COLUMNS = ", ".join(field.column for field in AuditEntry._meta.fields)
+REPLACED = {
+    "sqlite": [
+        f"INSERT OR REPLACE INTO accounts_auditentry SELECT {COLUMNS} FROM accounts_auditentry WHERE number = 1",
+        f"REPLACE INTO accounts_auditentry SELECT {COLUMNS.replace('id,', '99,', 1)} FROM accounts_auditentry WHERE number = 1",
+        f"REPLACE INTO accounts_auditentry SELECT {COLUMNS.replace('number', '99')} FROM accounts_auditentry WHERE number = 1",
+        "UPDATE OR REPLACE accounts_auditentry SET number = 2 WHERE number = 1",
+        f"INSERT OR IGNORE INTO accounts_auditentry SELECT {COLUMNS} FROM accounts_auditentry WHERE number = 1",
+    ],
+    "postgresql": ["TRUNCATE accounts_auditentry", "TRUNCATE accounts_auditentry CASCADE"],
+}
+UPSERT = (
+    f"INSERT INTO accounts_auditentry ({COLUMNS}) SELECT {COLUMNS} FROM accounts_auditentry WHERE number = 1 "
+    "ON CONFLICT (number) DO UPDATE SET target = 'y'"
+)
+
+
+def test_the_database_refuses_to_replace_an_entry():
+    tell("a", "b")
+    before = list(AuditEntry.objects.values_list())
+    for statement in (*REPLACED[connection.vendor], UPSERT):
+        with pytest.raises(IntegrityError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(statement)
+    assert list(AuditEntry.objects.values_list()) == before
+    tell("c")
+    assert list(audit.verify()) == []
+
+
+REPLACED_ROWS = {
+    "sqlite": [
+        "REPLACE INTO accounts_token SELECT * FROM accounts_token",
+        "REPLACE INTO auth_user SELECT * FROM auth_user",
+        "REPLACE INTO accounts_signin SELECT * FROM accounts_signin",
+    ],
+    "postgresql": ["TRUNCATE accounts_token CASCADE", "TRUNCATE auth_user_groups", "TRUNCATE accounts_signin"],
+}
+
+
+def test_rows_that_are_replaced_count_as_a_change_to_what_callers_may_do():
+    ada = person("ada")
+    tokens.create(ada, "laptop")
+    SignIn.objects.create(user=ada, hash="h", expires_at=datetime.now(UTC))
+    for statement in REPLACED_ROWS[connection.vendor]:
+        generation = streams.generation()
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+        assert streams.generation() != generation, statement
+
+
+def test_a_new_token_or_sign_in_is_no_change_to_what_callers_may_do():
+    """What every process remembers of callers would be read anew at each."""
+    ada = person("ada")
+    generation = streams.generation()
+    tokens.create(ada, "laptop")
+    SignIn.objects.create(user=ada, hash="h", expires_at=datetime.now(UTC))
+    assert streams.generation() == generation
 
 
 @pytest.mark.parametrize("column", [name for name in audit.HASHED if name not in ("number", "previous")])

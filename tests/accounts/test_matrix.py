@@ -21,7 +21,7 @@ from server.accounts import callers, jwt, signins, tokens
 from server.accounts.access import FOR_PROGRAMS
 from server.accounts.models import SignIn, Token
 from server.cells import databases, descriptors, posting
-from server.learning import asking, writing
+from server.learning import asking, quarantine, writing
 from server.learning import registry as models
 from server.learning.models import Model
 from server.learning.replicaset import SETS
@@ -86,6 +86,9 @@ class World:
         streams.create("unused", **made_by)
         descriptors.create("d", {"r_cut": 3.75})
         models.create("m", "s", "regression", linear_model.LinearRegression(), **made_by)
+        stopped = models.create("quarantined", "s", "regression", linear_model.LinearRegression(), **made_by)
+        quarantine.demand(stopped.pk, "learn", 1, "it took too long")
+        quarantine.settle()
         asking.predict("m", [{"a": 1.0}], identifier="kept", keep=True)
         writing.learn(streams.find("s").pk, [Point(POINT["x"], POINT["y"])])
         self._post_a_cell(streams.find("s"))

@@ -21,7 +21,9 @@ def ada(required) -> User:
 
 
 def test_a_person_sees_their_role_and_all_that_it_allows(ada):
-    assert signed_in(ada).ok(ME) == {
+    shown = signed_in(ada).ok(ME)
+    assert {one["of"] for one in shown.pop("quotas")} == {"user"}
+    assert shown == {
         "auth": "required",
         "user": "ada",
         "role": "researcher",
@@ -57,6 +59,7 @@ def test_where_nobody_is_asked_everybody_may_do_everything(db):
         "role": None,
         "permissions": sorted(roles.ALL),
         "token": None,
+        "quotas": [],
     }
 
 

@@ -254,7 +254,7 @@ def test_a_bad_model_is_refused_by_name(world, body, status, field):
         ("/api/v1/predictions/kept/label/", {}, 400, "y"),
         ("/api/v1/predictions/kept/label/", {"y": "fast"}, 400, "y"),
         ("/api/v1/predictions/kept/label/", {"y": None}, 400, "y"),
-        ("/api/v1/predictions/kept/label/", {"y": 1, "model": "lin"}, 400, "model"),
+        ("/api/v1/predictions/kept/label/", {"y": 1, "model": "up"}, 400, "model"),
         ("/api/v1/predictions/kept/label/", {"y": 1, "source": 7}, 400, "source"),
         ("/api/v1/streams/nowhere/observations/1/retract/", {"reason": "bad"}, 404, "stream"),
         ("/api/v1/streams/s/observations/99/retract/", {"reason": "bad"}, 404, "seq"),

@@ -251,16 +251,14 @@ def test_what_is_committed_later_with_a_lower_number_is_not_passed_by(world, lis
         pytest.skip("SQLite has one writer: numbers are given in the order of commits")
     listener = listen(NATIVE)
     inserted, go_on = threading.Event(), threading.Event()
-    pk = (
-        world.ok("/api/v1/models/one/") and Prediction._meta.get_field("model").related_model.objects.get(name="one").pk
-    )
+    model = Prediction._meta.get_field("model").related_model.objects.get(name="one")
 
     def slow() -> None:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO learning_prediction (identifier, model_id, x, prediction, at, made_at, expires_at, xid)"
-                " VALUES ('slow', %s, '{}', '1.0', 0, now(), now(), pg_current_xact_id()::text::bigint)",
-                [pk],
+                "INSERT INTO learning_prediction (identifier, model_id, stream_id, x, prediction, at, made_at, expires_at, xid)"
+                " VALUES ('slow', %s, %s, '{}', '1.0', 0, now(), now(), pg_current_xact_id()::text::bigint)",
+                [model.pk, model.stream_id],
             )
             inserted.set()
             go_on.wait(30)

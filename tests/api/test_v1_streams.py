@@ -219,6 +219,27 @@ def test_csv_has_a_column_for_every_feature_that_occurs_and_quotes_what_needs_it
     assert second["retracted"] == "typo, sorry"
 
 
+def test_csv_for_a_spreadsheet_holds_no_formula_and_every_number(api):
+    api.ok("/api/v1/streams/", {"name": "s", "target": {"name": "y"}}, 201)
+    formulas = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", '=cmd|"/c calc"!A1', "＝1+1"]
+    for formula in formulas:
+        api.learn({"a": formula, "=b": -1.5, "c": True}, formula, key=formula, source={"=1": "=1"})
+    api.learn({"a": "plain - text", "=b": -1e-300}, -2, key="k")
+    api.ok(OBSERVATIONS + "1/retract/", {"reason": "=1+1"}, 202)
+    plain, safe = (rows(api.get(OBSERVATIONS + f"?format=csv{more}")) for more in ("", "&safe=excel"))
+    for row, guarded, formula in zip(plain, safe, formulas, strict=False):
+        for column in ("y", "key", "x.a"):
+            assert (row[column], guarded[column]) == (formula, f"'{formula}")
+    for row, guarded in zip(plain, safe, strict=True):
+        assert all(row[name] == guarded[name] for name in ("seq", "at", "source", "x.c"))
+        assert row["x.=b"] == guarded["x.=b"] in ("-1.5", "-1e-300")
+        assert not any(cell.startswith(("=", "+", "@", "\t", "\r", "\n", "＝")) for cell in guarded.values())
+    assert (plain[0]["retracted"], safe[0]["retracted"]) == ("=1+1", "'=1+1")
+    assert (safe[-1]["y"], safe[-1]["x.a"]) == ("-2", "plain - text")
+    assert not any(name.startswith("=") for name in safe[0])
+    refused(api.get(OBSERVATIONS + "?format=csv&safe=word"), 400, "safe")
+
+
 def test_csv_of_a_declared_stream_has_its_features_also_when_it_is_empty(api):
     api.stream("s", features=["x", "y", "z"])
     response = api.get(OBSERVATIONS + "?format=csv")
@@ -249,7 +270,7 @@ def test_an_export_takes_as_much_memory_for_a_long_log_as_for_a_short_one(api):
 
     def peak(upto: int) -> int:
         while stream.head < upto:
-            log.append(stream.pk, stream.head, points, at, {}, {})
+            log.append(stream.pk, stream.head, log.encoded(points.xs, points.ys), points.notes, at, {}, {})
             stream.refresh_from_db()
         tracemalloc.start()
         for _ in export.ndjson(stream, 0, upto):

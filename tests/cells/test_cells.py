@@ -368,7 +368,8 @@ def test_it_is_under_that_name_also_where_the_thread_of_another_request_stores_i
     actor.request.set(theirs)
     try:
         with transaction_for_writing():
-            keeper.keep([1])
+            keeper.take([1])
+            keeper.keep()
             keeper.tell()
     finally:
         actor.request.set(None)

@@ -275,3 +275,9 @@ def test_nothing_learned_is_infinitely_far():
     nothing = Learned(np.empty((0, 3)), [])
     assert nothing.reach is None
     assert nothing.distances(np.zeros((2, 3)), ["a", "b"]).tolist() == [math.inf, math.inf]
+
+
+def test_a_model_that_takes_too_long_for_a_database_is_told_so(held, settings):
+    settings.TAILRACE = settings.TAILRACE.model_copy(update={"block_seconds": 1e-9})
+    error = refused(held.api.get("/api/v1/models/avg/coverage/?database=test"), 413)
+    assert error["code"] == "too_slow" and "ask about fewer" in error["message"]

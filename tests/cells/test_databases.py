@@ -237,7 +237,7 @@ def test_another_definition_under_the_same_name_is_refused(glasses):
         ({"types": []}, 400, "types"),
         ({"types": {}}, 400, "types"),
         ({"types": {"Zr-Cu": 0}}, 400, "types.Zr-Cu"),
-        ({"types": {"Zr-Cu": 1.0}}, 400, "types.Zr-Cu"),
+        ({"types": {"Zr-Cu": 1.5}}, 400, "types.Zr-Cu"),
         ({"types": {"Zr-Cu": True}}, 400, "types.Zr-Cu"),
         ({"types": {"Zr-Cu": 2**63}}, 400, "types.Zr-Cu"),
         ({"seed": -1}, 400, "seed"),

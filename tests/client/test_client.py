@@ -102,6 +102,12 @@ def test_what_is_no_point_is_refused_before_it_is_sent(ask, said):
         ask(Client(NOBODY, "").model("runtime"))
 
 
+def test_a_series_is_one_point(client):
+    frame = pandas.DataFrame([JOB, {"x": 1, "y": 2, "z": 3}])
+    asked = [client.model("runtime").predict(row).value for _, row in frame.iterrows()]
+    assert asked == client.model("runtime").predict(frame).values
+
+
 def test_features_come_in_one_way_only(client):
     with pytest.raises(TypeError, match="either as a mapping or as keywords"):
         client.model("runtime").predict(JOB, x=3)
@@ -164,6 +170,10 @@ def test_a_kept_prediction_is_labelled_once(client):
         client.label(kept.identifier, 6.0)
     assert [one["y"] for one in client.stream("labelled").observations()] == [5.0]
     assert model.predict(x=1, identifier="mine").identifier == "mine"
+    again = model.predict(x=2, track=True)
+    assert client.label(again, 6.0)["accepted"] == 1
+    with pytest.raises(Unusable, match="isn't kept for a label: ask with predict"):
+        client.label(model.predict(x=2), 6.0)
 
 
 # Looking
@@ -177,6 +187,12 @@ def test_metrics_are_those_of_the_server_with_units(client, served):
     assert {name: found.unit_of(name) for name in found} == {
         "MAE": "s", "RMSE": "s", "SMAPE": "%", "R2": "", "Bias": "s"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("n", ["x", 2.5, None])
+def test_what_is_no_number_of_an_observation_is_refused(n):
+    with pytest.raises(Unusable, match="expected the number of an observation"):
+        Client(NOBODY, "").model("runtime").as_of(n)
 
 
 def test_a_model_is_looked_at_as_of_an_observation(client, served):
@@ -258,7 +274,7 @@ def test_a_model_is_made_from_a_recipe_with_parameters_and_learns_the_history(cl
     model = client.create("quick", STREAM, "runtime", parameters={"degree": 2}).wait(60)
     info = model.info()
     assert (info["recipe"], info["parameters"]["degree"], info["learned"]) == ("runtime", 2, POINTS)
-    with pytest.raises(Conflict, match="there is a model named 'quick' already"):
+    with pytest.raises(Conflict, match="the name 'quick' is taken"):
         client.create("quick", STREAM, "runtime")
     model.delete()
     assert "quick" not in client.models
@@ -268,7 +284,7 @@ def test_a_model_is_made_from_an_estimator_of_river(client):
     from river import linear_model, preprocessing
 
     estimator = preprocessing.StandardScaler() | linear_model.LinearRegression(intercept_lr=0.1)
-    model = client.create("from-river", STREAM, estimator=estimator).wait(60)
+    model = client.create("from-river", STREAM, estimator).wait(60)
     assert model.info()["flavor"] == "regression"
     # The recipe `linear` is the same estimator: so the fold over the same points is the same, bit for bit.
     assert dict(model.metrics()) == dict(client.model("linear").metrics())

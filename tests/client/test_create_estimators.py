@@ -9,7 +9,9 @@ from tailrace.client import Client
 from tailrace.errors import Refused, Unusable
 from tailrace.estimators.description import NOT_DESCRIBABLE, _Builder, classes, describe
 
-from tests.client.test_description import LINEAR, NEEDED, examples
+from server.learning import determinism
+from tests.client.test_description import examples
+from tests.learning.admitted import LINEAR, NEEDED
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.one_database
@@ -93,6 +95,7 @@ def test_it_is_sent_made_and_comes_back_the_same(client, name, estimator):
             client.create("sent", stream, estimator=estimator, flavor=flavor)
         return
     model = client.create("sent", stream, estimator=estimator, flavor=flavor)
+    determinism.seed(estimator)
     try:
         assert describe(model.download()) == json.loads(json.dumps(describe(estimator)))
         assert model.info()["status"] == "ready"

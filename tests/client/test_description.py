@@ -9,23 +9,9 @@ from river import base, compose, drift, linear_model, metrics, neighbors, optim,
 from tailrace.estimators import description
 from tailrace.estimators.description import DescriptionError, build, classes, describe
 
+from tests.learning.admitted import LINEAR, NEEDED
+
 pytestmark = pytest.mark.one_database  # estimators alone
-
-LINEAR = {"class": "linear_model.LinearRegression"}
-
-NEEDED = {
-    "river.anomaly.QuantileFilter": {"anomaly_detector": {"class": "anomaly.OneClassSVM"}, "q": 0.9},
-    "river.compose.Grouper": {"transformer": {"class": "preprocessing.StandardScaler"}, "by": ["a"]},
-    "river.compose.Prefixer": {"prefix": "p_"},
-    "river.compose.Renamer": {"mapping": {"a": "b"}},
-    "river.compose.Suffixer": {"suffix": "_s"},
-    "river.feature_extraction.Agg": {"on": "a", "by": ["b"], "how": {"class": "stats.Mean"}},
-    "river.feature_extraction.TargetAgg": {"by": ["b"], "how": {"class": "stats.Mean"}},
-    "river.feature_selection.PoissonInclusion": {"p": 0.5, "seed": 1},
-    "river.preprocessing.TargetMinMaxScaler": {"regressor": LINEAR},
-    "river.preprocessing.TargetStandardScaler": {"regressor": LINEAR},
-    "river.stats.RollingQuantile": {"q": 0.5, "window_size": 10},
-}
 
 
 def examples() -> list:
@@ -121,6 +107,8 @@ def test_a_default_is_left_out() -> None:
     assert "window" not in describe(drift.KSWIN(seed=1))["params"]
 
 
+BAGGING = {"class": "ensemble.BaggingRegressor", "params": {"model": LINEAR, "n_models": 1000}}
+
 REFUSED = {
     "not a mapping": ("LinearRegression", "estimator", "not a description"),
     "no class": ({}, "estimator.class", "None is not the name of a class"),
@@ -181,7 +169,22 @@ REFUSED = {
     "name of a step": (
         {"class": "compose.Pipeline", "steps": [{**LINEAR, "name": 3}]},
         "estimator.steps[0].name",
-        "not a string",
+        "is a int; expected a string",
+    ),
+    "long name of a step": (
+        {"class": "compose.Pipeline", "steps": [{**LINEAR, "name": "n" * 101}]},
+        "estimator.steps[0].name",
+        "has 101 characters; expected 1 to 100",
+    ),
+    "no name of a step": (
+        {"class": "compose.Pipeline", "steps": [{**LINEAR, "name": ""}]},
+        "estimator.steps[0].name",
+        "has 0 characters",
+    ),
+    "name of a step that can't be printed": (
+        {"class": "compose.TransformerUnion", "steps": [{"class": "compose.Select", "name": "a\u202eb"}]},
+        "estimator.steps[0].name",
+        "printable",
     ),
     "too many models": (
         {"class": "ensemble.BaggingRegressor", "params": {"model": LINEAR, "n_models": 10**9}},
@@ -212,6 +215,67 @@ REFUSED = {
         {"class": "compose.Prefixer", "params": {"prefix": "p" * 2000}},
         "estimator.params.prefix",
         "at most 1000",
+    ),
+    "models of models": (
+        {"class": "ensemble.BaggingRegressor", "params": {"model": BAGGING, "n_models": 1000}},
+        "estimator",
+        "river.ensemble.BaggingRegressor is too large",
+    ),
+    "half a character as a parameter": (
+        {**LINEAR, "params": {"x\ud800": 1}},
+        "estimator.params.x\\ud800",
+        "no parameter 'x\\ud800'",
+    ),
+    "half a character as a class": ({"class": "x\ud800"}, "estimator.class", "'x\\ud800' is not a class"),
+    "a degree of ten": (
+        {"class": "facto.HOFMRegressor", "params": {"degree": 10, "n_factors": 10}},
+        "estimator.params.degree",
+        "is 10; at most 4",
+    ),
+    "all products": (
+        {"class": "feature_extraction.PolynomialExtender", "params": {"degree": 10}},
+        "estimator.params.degree",
+        "is 10; at most 5",
+    ),
+    "random features": (
+        {"class": "feature_extraction.RBFSampler", "params": {"n_components": 10_000}},
+        "estimator.params.n_components",
+        "is 10000; at most 1000",
+    ),
+    "a whole float": (
+        {"class": "ensemble.BaggingRegressor", "params": {"model": LINEAR, "n_models": 1e8}},
+        "estimator.params.n_models",
+        "is 100000000; at most 1000",
+    ),
+    "a shape": (
+        {"class": "facto.FMRegressor", "params": {"n_factors": 101}},
+        "estimator.params.n_factors",
+        "is 101; at most 100",
+    ),
+    "a window of nothing": (
+        {"class": "stats.RollingQuantile", "params": {"q": 0.5, "window_size": 0}},
+        "estimator.params.window_size",
+        "is 0; at least 1",
+    ),
+    "a panic of the constructor": (
+        {"class": "metrics.RollingROCAUC", "params": {"window_size": 0}},
+        "estimator.params.window_size",
+        "at least 1",
+    ),
+    "a statistic as a step": (
+        {"class": "compose.Pipeline", "steps": [{"class": "stats.Mean"}, LINEAR]},
+        "estimator.steps[0].class",
+        "river.stats.Mean can't be a step of river.compose.Pipeline",
+    ),
+    "half a character": (
+        {"class": "compose.Prefixer", "params": {"prefix": "x\ud800"}},
+        "estimator.params.prefix",
+        "half a character",
+    ),
+    "half a character in a key": (
+        {"class": "compose.Renamer", "params": {"mapping": {"x\ud800": "y"}}},
+        "estimator.params.mapping",
+        "half a character",
     ),
     "constructor says no": ({"class": "stats.Quantile", "params": {"q": 2.0}}, "estimator", "river.stats.Quantile"),
 }

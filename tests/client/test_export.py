@@ -35,6 +35,17 @@ def test_csv_is_a_table_of_the_log(stream, tmp_path):
     assert rows[0]["x.z"] == str(run_times()[100]["x"]["z"])
 
 
+def test_a_table_for_a_spreadsheet_is_asked_for(served, tmp_path):
+    stream = Client(served.url, "").create_stream("labels", "label")
+    served.post("/api/v1/streams/labels/observations/", {"x": {"a": "=1+1", "b": -1.5}, "y": "+x"})
+    (plain,) = csv.DictReader(stream.export(tmp_path / "plain.csv").open(newline=""))
+    (safe,) = csv.DictReader(stream.export(tmp_path / "safe.csv", safe="excel").open(newline=""))
+    assert (plain["x.a"], plain["x.b"], plain["y"]) == ("=1+1", "-1.5", "+x")
+    assert (safe["x.a"], safe["x.b"], safe["y"]) == ("'=1+1", "-1.5", "'+x")
+    with pytest.raises(Unusable, match="safe is for CSV"):
+        stream.export(tmp_path / "runs.ndjson", safe="excel")
+
+
 def test_a_frame_holds_the_log_with_its_predictions(stream):
     frame = stream.to_frame()
     log = list(stream.observations())

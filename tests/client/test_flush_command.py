@@ -37,6 +37,13 @@ def test_it_tells_what_it_did(tmp_path):
         assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
 
+def test_a_directory_that_is_not_there_is_a_typing_error(tmp_path):
+    done = flush(tmp_path / "spol", NOBODY, "--quiet")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"--spool: there is no directory {tmp_path / 'spol'}" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_server_that_is_away_leaves_all_where_it_is(tmp_path):
     fill(tmp_path, 2)
     done = flush(tmp_path, NOBODY)
@@ -48,7 +55,9 @@ def test_a_server_that_is_away_leaves_all_where_it_is(tmp_path):
 
 def test_what_is_refused_for_good_is_told_with_its_place_and_the_rest_is_delivered(tmp_path):
     fill(tmp_path, 1)
-    with listening(replies(answer("400 Bad Request", b'{"error": {"message": "y is wrong"}}'))) as listener:
+    with listening(
+        replies(answer("400 Bad Request", b'{"error": {"code": "invalid", "message": "y is wrong"}}'))
+    ) as listener:
         done = flush(tmp_path, listener.url)
     assert done.returncode == 4
     assert "y is wrong" in done.stderr

@@ -120,7 +120,8 @@ def test_a_wrong_command_line_never_fails_the_job_and_what_was_given_is_told(spo
     ],
 )
 def test_strict_tells_by_its_exit_code(spool, status, code, words):
-    with listening(replies(answer(status, b"{}"))) as listener:
+    body = b'{"error": {"code": "invalid", "message": "x.a is null"}}'
+    with listening(replies(answer(status, body))) as listener:
         given = [*POINT, "--url", listener.url, "--spool", str(spool), "--deadline", "1"]
         easy, strict = command(*given), command(*given, "--strict")
     assert (easy.returncode, strict.returncode) == (0, code)

@@ -125,6 +125,32 @@ def test_only_what_may_change_is_tried_again(spool, status):
         assert len(listener.requests) == 1
 
 
+@pytest.mark.parametrize("status", [*range(300, 432), 451, 494, 499])
+def test_a_page_of_a_proxy_is_no_word_about_the_point(spool, status):
+    """Of whatever status. It waits, and is delivered once Tailrace itself answers."""
+    page = answer(f"{status} Of A Proxy", f"<html><h1>{status} from the proxy</h1></html>".encode())
+    with listening(replies(page)) as listener:
+        posted = post("s", X, 1.0, server=Server(listener.url), spool=spool, deadline=2)
+    assert (posted.delivered, posted.refused) == (False, False)
+    assert len(kept(spool)) == 1
+
+
+@pytest.mark.parametrize(
+    "status, code, final",
+    [
+        ("400 Bad Request", "invalid", True), ("400 Bad Request", "not_json", True), ("400 Bad Request", "bad_host", False),
+        ("400 Bad Request", "cut_off", False), ("400 Bad Request", "of_another_version", False), ("409 Conflict", "conflict", True),
+        ("409 Conflict", "frozen", False), ("410 Gone", "gone", True), ("410 Gone", "x", False), ("413 Too Large", "too_large", True),
+        ("413 Too Large", "too_slow", False), ("415 No", "unsupported_media_type", True), ("422 No", "invalid", False),
+    ],
+)  # fmt: skip
+def test_only_what_tailrace_says_of_the_point_is_final(spool, status, code, final):
+    with listening(replies(answer(status, error("no", code)))) as listener:
+        posted = post("s", X, 1.0, server=Server(listener.url), spool=spool, deadline=2)
+    assert posted.refused is final
+    assert len(kept(spool)) == (0 if final else 1)
+
+
 def test_an_hour_that_it_is_asked_to_wait_does_not_fit_into_the_deadline(spool):
     busy = answer("429 Too Many Requests", error("wait"), "Retry-After: 3600")
     with listening(replies(busy)) as listener:
@@ -248,8 +274,10 @@ def test_a_setting_that_can_not_be_used_loses_nothing(spool, monkeypatch, settin
 
 @pytest.mark.parametrize("value", [float("nan"), {1}, object()])
 def test_what_can_not_be_said_in_json_is_an_error_of_the_caller(spool, value):
-    with pytest.raises(Unusable, match="JSON"):
+    with pytest.raises(Unusable, match=r"^y is .*: expected a"):
         post("s", X, value, server=Server(NOBODY), spool=spool)
+    with pytest.raises(Unusable, match="JSON"):
+        post("s", X, 1.0, source={"job": value}, server=Server(NOBODY), spool=spool)
 
 
 def test_a_point_is_sent_as_it_was_given():

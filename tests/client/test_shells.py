@@ -90,6 +90,9 @@ def test_pictures_show_themselves_and_are_saved(client, tmp_path):
         assert picture._repr_png_().startswith(PNG)
     assert model.plot(tmp_path / "drift.png").save(tmp_path / "again.png").read_bytes().startswith(PNG)
     assert (tmp_path / "drift.png").read_bytes().startswith(PNG)
+    model.scatter(tmp_path / "first.svg")
+    assert b"<svg" in (tmp_path / "first.svg").read_bytes()
+    (tmp_path / "first.svg").unlink()
     assert b"<svg" in model.scatter(path=tmp_path / "s.svg").save(tmp_path / "s.svg").read_bytes()
     assert sorted(one.name for one in tmp_path.iterdir()) == ["again.png", "drift.png", "s.svg"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tailrace.errors import SpoolError
 from tailrace.server import Server
 from tailrace.spool import Spool
 
@@ -145,3 +146,21 @@ def test_a_kill_between_delivery_and_clearing_delivers_no_second_time(world):
     assert len(world.spool.waiting()) == 4
     assert len(world.flush()) == 4
     assert world.targets == [float(n) for n in range(5)]
+
+
+@pytest.mark.parametrize("odd", ["a directory", "a loop of links", "a link to nothing"])
+def test_one_file_that_can_not_be_read_holds_no_other_up_and_is_named(world, odd):
+    world.fill(range(2))
+    path = world.spool.directory / f"{'0' * 19}-1-{'0' * 8}.json"
+    if odd == "a directory":
+        path.mkdir()
+    else:
+        path.symlink_to(path if odd == "a loop of links" else world.spool.directory / "nothing")
+    world.fill(range(2, 4))
+    if odd == "a link to nothing":
+        world.flush()
+    else:
+        with pytest.raises(SpoolError, match="can't be read") as found:
+            world.flush()
+        assert found.value.filename == str(path)
+    assert world.targets == [0.0, 1.0, 2.0, 3.0]

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from http.server import ThreadingHTTPServer
 
 import pytest
@@ -11,7 +12,7 @@ from river import dummy, stats
 
 from server import waiting_room
 from server.database_state import NO_DATABASE, READY, State
-from server.learning import maintenance, registry, writing
+from server.learning import leases, maintenance, progress, registry, writing
 from server.learning.models import Model
 from server.learning.replicaset import SETS
 from server.operations.liveness import Watch
@@ -49,7 +50,8 @@ class Looks:
     def at(self, *times, maintained=True):
         for now in times:
             if maintained:
-                maintenance.moved()
+                for name in progress.THREADS:
+                    progress.moved(name)
             self.watch.step(now)
         return self.watch.reason
 
@@ -100,11 +102,11 @@ def test_a_lease_of_before_the_clock_was_set_back_is_not_waited_for(monkeypatch)
     model = registry.create("m", None, "regression", dummy.StatisticRegressor(stats.Mean()))
     writing.learn(model.stream_id, [Point({"a": 1.0}, 1.0)])
     registry.create("late", "m", "regression", dummy.StatisticRegressor(stats.Mean()))
-    now = maintenance.datetime.now(maintenance.UTC)
-    Model.objects.filter(name="late").update(leased_until=now + maintenance.LEASE)
+    now = datetime.now(UTC)
+    Model.objects.filter(name="late").update(leased_until=now + leases.LEASE)
     maintenance.work_on_backfills()
     assert Model.objects.get(name="late").status == Model.BACKFILLING  # somebody else works on it
-    Model.objects.filter(name="late").update(leased_until=now + 100 * maintenance.LEASE)
+    Model.objects.filter(name="late").update(leased_until=now + 100 * leases.LEASE)
     maintenance.work_on_backfills()
     assert Model.objects.get(name="late").status == Model.READY
 

@@ -60,4 +60,4 @@ def created(seq: int) -> tuple[int, dict[str, str], bytes]:
 
 
 def error(status: int, message: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    return status, headers, json.dumps({"error": {"code": "x", "message": message}}).encode()
+    return status, headers, json.dumps({"error": {"code": "invalid", "message": message}}).encode()

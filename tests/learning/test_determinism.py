@@ -62,7 +62,12 @@ def test_verify_passes_in_fresh_processes_for_seeded_and_unseeded_models(serve):
         assert done.stdout.count("300 logged predictions") == len(RECIPES) + 1
 
 
-def test_it_finds_a_log_that_was_tampered_with(serve):
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [("", "observations 1 to 20: their checksum"), ("batch.checksum = None; ", "observation 9")],
+    ids=["", "of before there were checksums"],
+)
+def test_it_finds_a_log_that_was_tampered_with(serve, how, says):
     server = serve(workers=1, threads=2)
     server.post("/api/v1/streams/", {"name": "s", "target": {"name": "t", "unit": "s", "kind": "number"}})
     server.post("/api/v1/models/", {"name": "m", "stream": "s", "recipe": "linear"})
@@ -70,11 +75,11 @@ def test_it_finds_a_log_that_was_tampered_with(serve):
     tamper = (
         "import django; django.setup()\n"
         "from server.streams.models import Batch\n"
-        "batch = Batch.objects.get(); batch.ys = batch.ys.replace('7', '70', 1); batch.save()\n"
+        f"batch = Batch.objects.get(); {how}batch.ys = batch.ys.replace('7', '70', 1); batch.save()\n"
     )
     environment = {**server.environment, "DJANGO_SETTINGS_MODULE": "server.settings"}
     subprocess.run([sys.executable, "-c", tamper], cwd=ROOT, env={**os.environ, **environment}, check=True)
     done = server.manage("verify_model", "m")
     assert done.returncode == 1
-    assert "DIFFERS at observation 9" in done.stdout
+    assert f"DIFFERS at {says}" in done.stdout
     assert json.loads(json.dumps(done.stdout)).count("\n") == 1

@@ -203,7 +203,9 @@ def test_every_kind_of_column_comes_back_as_it_was(target, tmp_path):
     )
     Snapshot.objects.create(model=model, generation=1, seq=1, state=b"", versions="")
     now = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
-    Prediction.objects.create(identifier=odd, model=model, x=odd, prediction="", at=-1, made_at=now, expires_at=now)
+    Prediction.objects.create(
+        identifier=odd, model=model, stream=stream, x=odd, prediction="", at=-1, made_at=now, expires_at=now
+    )
     first = Token.objects.create(owner=user, name=odd, hash="h", scopes=["read"], streams=None)
     Token.objects.create(owner=user, name="", hash="i", scopes=[], streams=[], replaces=first)
     gone = Stream.objects.create(name="gone")

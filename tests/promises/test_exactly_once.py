@@ -109,7 +109,7 @@ def test_labels_for_what_is_not_waiting(model):
     with pytest.raises(NotFound, match="no prediction is kept"):
         asking.waiting("nothing")
     identifier = kept().identifier
-    with pytest.raises(Invalid, match="is of model m, not of other"):
+    with pytest.raises(Invalid, match="is not of a prediction of model 'other'"):
         asking.waiting(identifier, "other")
     with pytest.raises(Invalid, match="expected a number"):
         asking.label(asking.waiting(identifier), "fast")
@@ -147,14 +147,14 @@ def test_a_repeated_request_of_many_points_is_answered_in_few_reads(model, djang
 
 def test_a_repeated_key_answers_as_before_though_the_replicas_were_just_evicted(model, monkeypatch):
     first = writing.learn(model.stream_id, [keyed(1, "job-1")])
-    recall = writing._recall
+    recall = writing.recall
 
     def evicted(*args):
         for replicas in SETS.all():
             replicas.drop()
         recall(*args)
 
-    monkeypatch.setattr(writing, "_recall", evicted)
+    monkeypatch.setattr(writing, "recall", evicted)
     assert writing.learn(model.stream_id, [keyed(1, "job-1")]).predictions == first.predictions
 
 
@@ -162,6 +162,6 @@ def test_of_two_models_of_one_name_made_at_once_one_is_a_conflict(model, monkeyp
     """Both saw that the name was free."""
     with monkeypatch.context() as patched:
         patched.setattr("django.db.models.query.QuerySet.exists", lambda self: False)
-        with pytest.raises(Conflict, match="there is a model named 'm' already"):
+        with pytest.raises(Conflict, match="the name 'm' is taken"):
             registry.create("m", "m", "regression", linear_model.LinearRegression())
     assert registry.Model.objects.count() == 1

@@ -3,9 +3,10 @@
 import pytest
 from river import linear_model
 
-from server.learning import asking, inspection, maintenance, registry, replay, snapshots, writing
+from server.learning import asking, inspection, maintenance, quarantine, rebuilds, registry, replay, snapshots, writing
 from server.learning.models import Model, Snapshot
 from server.learning.replicaset import SETS
+from server.learning.verification import verify
 from server.streams import locks
 from server.streams import registry as streams
 from server.streams.log import Point
@@ -37,7 +38,7 @@ def retract(seq, name="m"):
 
 def maintain(monkeypatch):
     """One look at everything, without its pauses."""
-    thread = maintenance.Maintenance()
+    thread = maintenance.Maintenance(*maintenance.short_work(), *maintenance.folds())
     monkeypatch.setattr(thread._stopping, "wait", lambda seconds: False)
     thread.step()
 
@@ -95,7 +96,7 @@ def test_a_rebuild_that_another_process_did_in_the_meantime_is_not_begun(model, 
     """Two processes see the retraction at once; one is done before the other takes the lease."""
     writing.learn(model.stream_id, points(10))
     retract(3)
-    lease, others = maintenance._lease, []
+    lease, others = rebuilds.lease, []
 
     def late(*args, **kwargs):
         if not others:
@@ -103,32 +104,35 @@ def test_a_rebuild_that_another_process_did_in_the_meantime_is_not_begun(model, 
             maintenance.rebuild_after_retractions()
         return lease(*args, **kwargs)
 
-    monkeypatch.setattr(maintenance, "_lease", late)
+    monkeypatch.setattr(rebuilds, "lease", late)
     maintenance.rebuild_after_retractions()
     found = Model.objects.get(name="m")
     assert (found.status, found.generation, found.leased_until) == (Model.READY, 2, None)
 
 
-def test_a_rebuild_catches_up_before_it_takes_the_streams_lock(model, monkeypatch):
-    """What arrives while the models are rebuilt one after the other is not learned under the lock."""
+def test_neither_a_rebuild_nor_a_backfill_folds_anything_while_it_holds_a_lock_or_a_transaction(model, monkeypatch):
+    """What arrives meanwhile is caught up with by whoever asks next."""
     registry.create("n", "m", "regression", linear())
     writing.learn(model.stream_id, points(600))
     retract(3)
-    feed, locked, held = replay.feed, [], []
+    feed, arrived = replay.feed, []
 
     def arriving(replica, *args, **kwargs):
-        if not locked:
+        if len(arrived) < 3:
             writing.learn(model.stream_id, points(700))
-            locked.append(replica.name)
-        head = replica.n
+            arrived.append(replica.name)
+        assert not locks.connection.in_atomic_block
+        assert getattr(locks._local, "stream", None) is None
         feed(replica, *args, **kwargs)
-        if locks.connection.in_atomic_block:
-            held.append(replica.n - head)
 
     monkeypatch.setattr(replay, "feed", arriving)
     maintenance.rebuild_after_retractions()
-    assert max(held) <= maintenance.CLOSE_ENOUGH
-    assert [inspection.metrics(name)["learned"] for name in "mn"] == [1299, 1299]
+    registry.create("late", "m", "regression", linear())
+    maintenance.work_on_backfills()
+    assert arrived[:1] == ["m"]
+    assert {inspection.metrics(name)["learned"] for name in ("m", "n", "late")} == {600 + 700 * len(arrived) - 1}
+    for name in ("m", "n", "late"):
+        verify(Model.objects.get(name=name))
 
 
 def test_the_least_used_replicas_leave_first_and_the_last_used_stays(settings):
@@ -169,3 +173,33 @@ def test_a_snapshot_of_a_model_that_was_deleted_meanwhile_is_no_failure(model, m
     snapshots.store(model.pk, 1, 10, state)
     monkeypatch.setattr(snapshots, "add", exists)
     assert not Snapshot.objects.exists()
+
+
+def test_models_are_weighed_as_soon_as_the_process_has_grown(model):
+    maintenance.write_due_snapshots()
+    writing.learn(model.stream_id, points(10))
+    assert maintenance.write_due_snapshots() == 0  # neither by count nor by time
+    grown = bytearray(b"x") * (maintenance.GROWTH + 2**24)
+    assert maintenance.write_due_snapshots() == 1
+    writing.learn(model.stream_id, points(10))
+    assert maintenance.write_due_snapshots() == 0
+    del grown
+
+
+def test_where_a_streams_models_are_too_large_together_who_takes_most_loses_the_largest(settings, django_user_model):
+    settings.TAILRACE = settings.TAILRACE.model_copy(update={"replica_memory_mb": 1, "model_state_mb": 1})
+    ada, eve = (django_user_model.objects.create(username=name).pk for name in ("ada", "eve"))
+    stream = streams.create("s")
+    for name, owner in (("good", ada), ("one", eve), ("two", eve)):
+        registry.create(name, "s", "regression", linear(), owner_id=owner)
+    wide = {f"{'f' * 100}{n}": 1.0 for n in range(4_000)}
+    writing.learn(stream.pk, [Point(wide, 1.0)])
+    maintenance.write_due_snapshots(all_changed=True)
+    assert quarantine.settle() == 1
+    left_out = Model.objects.get(status=Model.QUARANTINED)
+    assert left_out.name in ("one", "two")
+    assert "take about" in left_out.error and "the most allowed is 3 MB" in left_out.error
+    writing.learn(stream.pk, points(1))
+    maintenance.write_due_snapshots(all_changed=True)
+    assert quarantine.settle() == 0
+    assert inspection.metrics("good")["learned"] == 2

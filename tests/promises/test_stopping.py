@@ -1,5 +1,6 @@
 """A server that is told to stop while it is busy."""
 
+import contextlib
 import socket
 
 import pytest
@@ -28,7 +29,8 @@ def test_a_connection_that_has_sent_nothing_is_heard_when_it_does_after_all(serv
         server.process.terminate()
         with pytest.raises(ConnectionRefusedError):  # from when on the worker, too, knows that it is to stop
             while True:
-                socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE).close()
+                with contextlib.suppress(ConnectionResetError):  # it was on its way in as the socket was closed
+                    socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE).close()
         idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         answer = idle.recv(1000)
         assert answer.startswith(b"HTTP/1.1 200") and b"Connection: close" in answer

@@ -36,6 +36,7 @@ COMMANDS = {
     "streams": "list the streams",
     "recipes": "list the recipes that models are made from",
     "create": "make a model from a recipe",
+    "release": "let a model out of quarantine",
     "export": "save a stream's log as CSV or NDJSON",
     "download": "save a model's estimator",
     "completion": "print a completion script for bash, zsh or fish",
@@ -116,6 +117,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, arguments: list[str]) -> int:
+    from tailrace import quota
+
+    quota.show_by(say)
     module = import_module(f"tailrace.cli.{name}")
     try:
         options = parser_of(name).read(arguments)

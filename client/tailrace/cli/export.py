@@ -1,9 +1,11 @@
 """Save a stream's log: every observation with what the models had predicted (JSON lines), or as a table (CSV).
 
-It comes in one stream, at constant memory, however long it is. A file is seen whole or not at all.
+It comes in one stream, at constant memory, however long it is. A file is seen whole or not at all. With --safe excel an
+apostrophe stands before text that begins as a formula does (=, +, -, @, a tab or the end of a line); numbers stay numbers.
 
 examples:
   tailrace export lammps-runtime --to runs.csv
+  tailrace export lammps-runtime --to for-a-spreadsheet.csv --safe excel
   tailrace export lammps-runtime --to runs.ndjson --after 1000
   tailrace export lammps-runtime | jq 'select(.y > 100)'
 """
@@ -24,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stream", help="the stream")
     parser.add_argument("--to", metavar="FILE", help="ends in .csv, .ndjson or .jsonl (default: standard output)")
     parser.add_argument("--format", choices=tuple(FORMATS), help="instead of the file's ending (default: ndjson)")
+    parser.add_argument("--safe", choices=("excel",), help="CSV in which a spreadsheet takes no text for a formula")
     parser.add_argument("--after", type=int, default=0, metavar="N", help="only observations after N")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N observations")
     parser.add_argument("--json", action="store_true", help="with --to: print where it went and its size as JSON")
@@ -40,11 +43,11 @@ def run(options: argparse.Namespace) -> int:
         if options.json:
             raise Unusable("--json tells about a file: name one with --to, or read the log itself, which is JSON lines")
         kind = FORMATS[options.format or "ndjson"]
-        for piece in pieces(client, options.stream, kind, options.after, options.limit):
+        for piece in pieces(client, options.stream, kind, options.after, options.limit, options.safe):
             sys.stdout.buffer.write(piece)
         return OK
     kind = FORMATS[options.format] if options.format else ""
-    path = export(client, options.stream, Path(options.to), options.after, options.limit, kind)
+    path = export(client, options.stream, Path(options.to), options.after, options.limit, kind, options.safe)
     size = os.stat(path).st_size
     if options.json:
         print_json({"stream": options.stream, "path": str(path), "bytes": size})

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import threading
@@ -49,11 +50,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from tailrace.errors import Unusable
     from tailrace.server import Server
     from tailrace.spool import Spool
 
     server, spool = Server(options.url), Spool(options.spool)
     if options.watch is None:
+        if options.spool is not None and not os.path.exists(spool.place):
+            raise Unusable(
+                f"--spool: there is no directory {spool.place}, and nothing was ever kept there; make it if that is right"
+            )
         return _once(server, spool, options)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -18,6 +18,7 @@ from tailrace.cli.arguments import pairs, seconds, value
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("identifier", help="the prediction's identifier")
     parser.add_argument("--y", required=True, metavar="VALUE", help="the target that came true")
+    parser.add_argument("--model", metavar="NAME", help="whose prediction it is, where several have the identifier")
     parser.add_argument(
         "--source", action="append", default=[], metavar="name=value", help="where it came from; may be repeated"
     )
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
 
     client = Client(options.url, deadline=options.deadline)
     source = pairs(options.source, "source") or None
-    answer = client.label(options.identifier, value("--y", options.y), source)
+    answer = client.label(options.identifier, value("--y", options.y), source, model=options.model)
     if options.json:
         print_json(answer.data)
     else:

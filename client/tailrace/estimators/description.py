@@ -5,7 +5,7 @@ A description names a class and its parameters; what is left out keeps its defau
     {"class": "river.linear_model.LinearRegression",
      "params": {"optimizer": {"class": "river.optim.SGD", "params": {"lr": 0.01}}, "intercept_lr": 0.1}}
 
-Chains, unions and products of transformers have steps, each with a name if wanted::
+Chains, unions and products of transformers have steps, each with a name (printable, at most 100 characters) if wanted::
 
     {"class": "river.compose.Pipeline",
      "steps": [{"class": "river.preprocessing.StandardScaler", "name": "scale"},
@@ -34,11 +34,21 @@ import difflib
 import inspect
 import math
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 from tailrace.estimators._catalog import NOT_DESCRIBABLE, full_name, full_names, known_classes, parameters_of
-from tailrace.estimators.limits import excesses
+from tailrace.estimators._described_values import (
+    DescriptionError,
+    check_kind,
+    check_step,
+    check_step_name,
+    check_text,
+    shown,
+)
+from tailrace.estimators.extent import Extent, TooManyCells
+from tailrace.estimators.limits import excesses, is_panic
+
+__all__ = ["NOT_DESCRIBABLE", "DescriptionError", "build", "classes", "describe"]
 
 MAX_DEPTH = 20
 """How deep descriptions, lists and mappings may nest."""
@@ -55,30 +65,6 @@ _LEARNED = {"river.drift.KSWIN": ("window",)}
 """Attributes named as a parameter whose value is replaced by what was learned."""
 
 _STEPS = {"Pipeline": "steps", "TransformerUnion": "transformers", "TransformerProduct": "transformers"}
-_SCALARS: dict[str, tuple[type, ...]] = {
-    "None": (type(None),),
-    "bool": (bool,),
-    "float": (int, float),
-    "int": (int,),
-    "str": (str,),
-}
-
-
-class DescriptionError(ValueError):
-    """A description that can't be built, or an estimator that can't be described.
-
-    Parameters
-    ----------
-    message
-        What is wrong, with which value, and what was expected.
-    field
-        The path of what is wrong, such as ``estimator.steps[0].params.lr``.
-    """
-
-    def __init__(self, message: str, field: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.message = message
-        self.field = field
 
 
 def describe(estimator: Any) -> dict[str, Any]:
@@ -146,7 +132,7 @@ def _describe(value: Any, field: str, depth: int) -> dict[str, Any]:
     cls: Any = type(value)
     if cls not in full_names():
         if callable(value) and not hasattr(value, "_get_params"):
-            raise DescriptionError(f"{_shown(value)} can't be described: it is a function", field)
+            raise DescriptionError(f"{shown(value)} can't be described: it is a function", field)
         full = full_name(cls)
         why = NOT_DESCRIBABLE.get(full) or next(
             (reason for name, reason in NOT_DESCRIBABLE.items() if name.rpartition(".")[2] == cls.__name__),
@@ -189,6 +175,7 @@ def _is_euclidean(value: Any) -> bool:
 def _describe_steps(steps: Mapping[str, Any], field: str, depth: int) -> list[dict[str, Any]]:
     described = []
     for index, (name, step) in enumerate(steps.items()):
+        check_step_name(name, f"{field}.steps[{index}].name")
         one = _describe(step, f"{field}.steps[{index}]", depth + 1)
         described.append(one if name == type(step).__name__ else {**one, "name": name})
     return described
@@ -222,12 +209,11 @@ class _Builder:
 
     def __init__(self) -> None:
         self.values = 0
+        self.extent = Extent()
 
     def describable(self, description: Any, field: str, depth: int) -> Any:
         if not isinstance(description, Mapping):
-            raise DescriptionError(
-                f"{_shown(description)} is not a description, {{'class': …, 'params': {{…}}}}", field
-            )
+            raise DescriptionError(f"{shown(description)} is not a description, {{'class': …, 'params': {{…}}}}", field)
         self._count(field, depth)
         unknown = sorted(set(map(str, description)) - {"class", "params", "steps", "name"})
         if unknown:
@@ -239,7 +225,7 @@ class _Builder:
         cls = _class_of(description.get("class"), f"{field}.class")
         params = description.get("params", {})
         if not isinstance(params, Mapping):
-            raise DescriptionError(f"{_shown(params)} is not a mapping of parameters", f"{field}.params")
+            raise DescriptionError(f"{shown(params)} is not a mapping of parameters", f"{field}.params")
         positional = self._steps(cls, description, field, depth)
         keywords: dict[str, Any] = {}
         accepted = parameters_of(cls)
@@ -249,15 +235,19 @@ class _Builder:
             if parameter is None or (parameter.kind is parameter.VAR_POSITIONAL and cls.__name__ in _STEPS):
                 raise DescriptionError(_unknown_parameter(cls, name), place)
             made = self.value(value, place, depth + 1)
-            _check_kind(cls, parameter, made, place)
+            check_kind(cls, parameter, made, place)
             if parameter.kind is parameter.VAR_POSITIONAL:
                 if not isinstance(made, list):
-                    raise DescriptionError(f"{full_name(cls)} takes a list as {name}, not {_shown(made)}", place)
+                    raise DescriptionError(f"{full_name(cls)} takes a list as {name}, not {shown(made)}", place)
                 positional = made
             else:
                 keywords[name] = made
         for name, why in excesses(cls, keywords):
             raise DescriptionError(f"{name} {why}", f"{field}.params.{name}")
+        try:
+            self.extent.made(cls, {**keywords, "": positional})
+        except TooManyCells as error:
+            raise DescriptionError(f"{full_name(cls)} is too large: {error}", field) from error
         return _construct(cls, positional, keywords, field)
 
     def value(self, value: Any, field: str, depth: int) -> Any:
@@ -269,6 +259,7 @@ class _Builder:
         if isinstance(value, str):
             if len(value) > MAX_TEXT:
                 raise DescriptionError(f"it has {len(value)} characters; at most {MAX_TEXT} are admitted", field)
+            check_text(value, field)
             return value
         if isinstance(value, (int, float)):
             if isinstance(value, float) and not math.isfinite(value):
@@ -279,8 +270,14 @@ class _Builder:
         if isinstance(value, Mapping):
             if "type" in value:
                 return _type_of(value, field)
+            for key in value:
+                if len(str(key)) > MAX_TEXT:
+                    raise DescriptionError(
+                        f"a key has {len(str(key))} characters; at most {MAX_TEXT} are admitted", field
+                    )
+                check_text(str(key), field)
             return {str(key): self.value(item, f"{field}.{key}", depth + 1) for key, item in value.items()}
-        raise DescriptionError(f"{_shown(value)} is not a JSON value", field)
+        raise DescriptionError(f"{shown(value)} is not a JSON value", field)
 
     def _steps(self, cls: type, description: Mapping[str, Any], field: str, depth: int) -> list[Any]:
         if "steps" not in description:
@@ -295,8 +292,9 @@ class _Builder:
             place = f"{field}.steps[{index}]"
             made = self.describable(step, place, depth + 1)
             name = step.get("name")
-            if name is not None and not isinstance(name, str):
-                raise DescriptionError(f"{_shown(name)} is not a string", f"{place}.name")
+            if name is not None:
+                check_step_name(name, f"{place}.name")
+            check_step(cls, made, f"{place}.class")
             built.append(made if name is None else (name, made))
         return built
 
@@ -311,7 +309,7 @@ class _Builder:
 def _class_of(name: Any, field: str) -> type:
     if not isinstance(name, str):
         raise DescriptionError(
-            f"{_shown(name)} is not the name of a class, such as 'linear_model.LinearRegression'", field
+            f"{shown(name)} is not the name of a class, such as 'linear_model.LinearRegression'", field
         )
     known = known_classes()
     for full in (name, f"river.{name}", f"tailrace.estimators.{name}"):
@@ -319,9 +317,9 @@ def _class_of(name: Any, field: str) -> type:
             raise DescriptionError(f"{full} can't be described: {NOT_DESCRIBABLE[full]}", field)
         if full in known:
             return known[full]
-    shown = _shown(name)
+    named = shown(name)
     raise DescriptionError(
-        f"{shown} is not a class that can be described{_did_you_mean(name.removeprefix('river.'), _short_names())}; "
+        f"{named} is not a class that can be described{_did_you_mean(name.removeprefix('river.'), _short_names())}; "
         "only estimators of river and of tailrace, and what they are made from, can",
         field,
     )
@@ -343,13 +341,13 @@ def _unknown_parameter(cls: type, name: Any) -> str:
     listed = ", ".join(accepted) or "none"
     if cls.__name__ in _STEPS and name in ("steps", "transformers"):
         return f"{full_name(cls)} has its steps beside params, as 'steps'"
-    return f"{full_name(cls)} has no parameter {_shown(name)}{_did_you_mean(str(name), accepted)}; it takes {listed}"
+    return f"{full_name(cls)} has no parameter {shown(name)}{_did_you_mean(str(name), accepted)}; it takes {listed}"
 
 
 def _type_of(value: Mapping[str, Any], field: str) -> type:
     name = value["type"]
     if len(value) != 1 or not isinstance(name, str) or name not in TYPES:
-        raise DescriptionError(f"{_shown(dict(value))} is not a type; a type is one of {', '.join(TYPES)}", field)
+        raise DescriptionError(f"{shown(dict(value))} is not a type; a type is one of {', '.join(TYPES)}", field)
     return TYPES[name]
 
 
@@ -366,40 +364,7 @@ def _construct(cls: type, positional: list[Any], keywords: dict[str, Any], field
         raise DescriptionError(f"{full_name(cls)} needs {', '.join(missing)}", f"{field}.params.{missing[0]}")
     try:
         return cls(*positional, **keywords)
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         raise DescriptionError(f"{full_name(cls)} can't be made so: {type(error).__name__}: {error}", field) from error
-
-
-def _check_kind(cls: type, parameter: inspect.Parameter, value: Any, field: str) -> None:
-    """Hold a value against what river declares for the parameter, where it declares something simple."""
-    if parameter.kind is parameter.VAR_POSITIONAL:
-        return
-    default, annotation = parameter.default, parameter.annotation
-    if annotation is parameter.empty:
-        number = isinstance(default, (int, float)) and not isinstance(default, bool)
-        if number and isinstance(value, (str, bool, list, dict, type)):
-            raise DescriptionError(f"{full_name(cls)} takes a number as {parameter.name}, not {_shown(value)}", field)
-        return
-    tokens = annotation.split(" | ") if isinstance(annotation, str) else []
-    scalars = [token for token in tokens if token in _SCALARS]
-    kinds = [kind for token in tokens if (kind := _river_class(token)) is not None]
-    if not tokens or len(scalars) + len(kinds) != len(tokens) or (value is None and default is None):
-        return
-    plain = any(type(value) in _SCALARS[token] for token in scalars)
-    if not plain and not any(isinstance(value, kind) for kind in kinds):
-        raise DescriptionError(f"{full_name(cls)} takes {annotation} as {parameter.name}, not {_shown(value)}", field)
-
-
-def _river_class(token: str) -> type | None:
-    """The class that an annotation of river's such as ``base.Regressor`` or ``optim.base.Loss`` means."""
-    import river.api
-
-    found: Any = river.api
-    for part in token.split("."):
-        found = vars(found).get(part) if isinstance(found, ModuleType) else None
-    return found if isinstance(found, type) and issubclass(found, river.api.base.Base) else None
-
-
-def _shown(value: Any) -> str:
-    name = full_name(type(value)) if type(value) in full_names() else repr(value)
-    return name if len(name) <= 80 else f"{name[:80]}…"

@@ -2,12 +2,16 @@
 
 River takes any number. Some of its constructors allocate by one (a rolling quantile reserves its whole
 window at once, and a failed reservation there ends the process), and some loops run by one, so whoever
-accepts an estimator from elsewhere checks here.
+accepts an estimator from elsewhere checks here. What parameters make together is in `extent`.
 """
 
 from __future__ import annotations
 
+import inspect
+import math
+import numbers
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 DEFAULT_LIMIT = 1_000_000
@@ -15,6 +19,7 @@ DEFAULT_LIMIT = 1_000_000
 
 PARAMETER_LIMITS: dict[str, int] = {
     "burn_in_sweeps": 1_000,
+    "capacity": 1_000_000,
     "centres": 64,
     "code_size": 1_000,
     "d": 100,
@@ -28,6 +33,7 @@ PARAMETER_LIMITS: dict[str, int] = {
     "max_bins": 100_000,
     "max_buckets": 10_000,
     "max_iter_e_step": 1_000,
+    "maxlen": 1_000_000,
     "memory_estimate_period": 10**12,
     "most": 10_000,
     "n_bins": 100_000,
@@ -48,24 +54,73 @@ PARAMETER_LIMITS: dict[str, int] = {
     "q": 1_000,
     "sd": 100,
     "seed": 2**64,
+    "shape": 1_000_000,
     "sp": 1_000,
     "sq": 1_000,
     "warm_up": 100_000,
+    "window_size": 1_000_000,
 }
 """Largest whole number for the parameters that multiply work or memory (or, for a seed, neither)."""
+
+CLASS_LIMITS: dict[str, dict[str, int]] = {
+    "BaseFM": {"n_factors": 100},
+    "GapEncoder": {"n_components": 1_000},
+    "GaussianRandomProjector": {"n_components": 1_000},
+    "HOFM": {"degree": 4},
+    "LDA": {"n_components": 1_000},
+    "PolynomialExtender": {"degree": 5},
+    "RBFSampler": {"n_components": 1_000},
+    "RecursiveRidge": {"memory": 10**9},
+    "RuntimeRegressor": {"degree": 4, "max_terms": 256, "memory": 10**9},
+    "RuntimeTerms": {"degree": 4, "limit": 256},
+    "SparseRandomProjector": {"n_components": 1_000},
+}
+"""Limits of classes, and of those that derive from them, that differ from those above: lower ones where
+the cost is the parameter times, or to the power of, the number of features."""
 
 MAX_EXACT_CODE = 16
 """Code size of an output code that lists all of its 2**size words."""
 
-MAX_TREE_NODES = 1_000_000
+MAX_TREE_NODES = 200_000
 """``n_trees · 2**height`` of the estimators that grow whole trees before the first observation."""
 
-SMALLEST: dict[str, float] = {"epsilon": 1e-6, "fp_rate": 1e-9}
+MAX_SHAPE = 1_000_000
+"""How many numbers a shape given as a parameter may make."""
+
+SMALLEST: dict[str, float] = {"delta": 1e-9, "epsilon": 1e-5, "error_rate": 1e-3, "fp_rate": 1e-9}
 """Smallest value of the parameters by whose inverse a sketch is sized; only checked on ``river.sketch``."""
+
+MAX_STEP_NAME = 100
+"""Characters of the name of a pipeline's or a union's step."""
+
+FEWEST: dict[str, int] = {"clock": 1, "max_buckets": 1, "window_size": 1}
+"""Smallest whole number of parameters whose smaller ones end in a panic of river's Rust code."""
 
 TOKENIZER_PATTERN = r"(?u)\b\w[\w\-]+\b"
 """River's own pattern, the only one admitted: a regular expression of one's own can take forever on one
 text."""
+
+
+def whole(value: Any) -> float | None:
+    """The size of the largest whole number that a value is or holds, of whatever kind; None if it holds none.
+
+    Parameters
+    ----------
+    value
+        Anything: an ``int``, a ``bool``, a float that is whole, any of numpy's numbers, an array of them.
+
+    Returns
+    -------
+    Its absolute value; infinity for an infinite float.
+    """
+    if isinstance(value, numbers.Integral):
+        return abs(int(value))
+    if isinstance(value, numbers.Real):
+        number = float(value)
+        return abs(number) if math.isinf(number) or number.is_integer() else None
+    if (dtype := getattr(value, "dtype", None)) is not None and getattr(dtype, "kind", "") in "biuf":
+        return max((abs(float(item)) for item in value.flat), default=None)
+    return None
 
 
 def excesses(owner: type, parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -76,34 +131,122 @@ def excesses(owner: type, parameters: Mapping[str, Any]) -> Iterator[tuple[str, 
     owner
         The class that takes the parameters.
     parameters
-        Values by parameter name; only numbers and tokenizer patterns are looked at.
+        Values by parameter name; only numbers, sequences of them and tokenizer patterns are looked at.
 
     Yields
     ------
     The parameter's name and what is wrong with its value.
     """
     for name, value in parameters.items():
-        if isinstance(value, int) and not isinstance(value, bool):
-            limit = PARAMETER_LIMITS.get(name, DEFAULT_LIMIT)
-            if abs(value) > limit:
-                yield name, f"is {_shown(value)}; at most {limit} is admitted"
-        elif isinstance(value, (tuple, list)):
-            if any(isinstance(item, int) and abs(item) > DEFAULT_LIMIT for item in value):
-                yield name, f"holds a number beyond {DEFAULT_LIMIT}"
-        elif isinstance(value, float) and name in SMALLEST and owner.__module__.startswith("river.sketch."):
-            if not value >= SMALLEST[name]:
-                yield name, f"is {value}; at least {SMALLEST[name]} is admitted"
-        elif name in {"pattern", "tokenizer_pattern"} and value != TOKENIZER_PATTERN:
-            yield name, f"is a pattern of its own; only river's default, {TOKENIZER_PATTERN}, is admitted"
-    code = parameters.get("code_size")
-    if isinstance(code, int) and code > MAX_EXACT_CODE and parameters.get("coding_method") == "exact":
+        if isinstance(value, (tuple, list)):
+            yield from _sequence(name, value)
+        elif name in {"pattern", "tokenizer_pattern"}:
+            if not isinstance(value, str) or value != TOKENIZER_PATTERN:
+                yield name, f"is a pattern of its own; only river's default, {TOKENIZER_PATTERN}, is admitted"
+        else:
+            yield from _number(owner, name, value)
+    code = whole(parameters.get("code_size"))
+    if code is not None and code > MAX_EXACT_CODE and parameters.get("coding_method") == "exact":
         yield "code_size", f"is {_shown(code)}; at most {MAX_EXACT_CODE} is admitted with the exact coding method"
-    trees, height = parameters.get("n_trees"), parameters.get("height")
-    if isinstance(trees, int) and isinstance(height, int) and 0 <= height <= PARAMETER_LIMITS["height"]:
+    trees, height = whole(parameters.get("n_trees")), whole(parameters.get("height"))
+    if trees is not None and height is not None and height <= PARAMETER_LIMITS["height"]:
         nodes = trees * 2**height
         if nodes > MAX_TREE_NODES:
-            yield "n_trees", f"and height make {nodes} nodes; at most {MAX_TREE_NODES} are admitted"
+            yield "n_trees", f"and height make {_shown(nodes)} nodes; at most {MAX_TREE_NODES} are admitted"
 
 
-def _shown(value: int) -> str:
-    return str(value) if value.bit_length() < 128 else f"a number of {value.bit_length()} bits"
+def step_name_problem(name: object) -> str | None:
+    """Say what is wrong with the name of a step, which messages, pages and file names show; None if nothing is."""
+    if not isinstance(name, str):
+        return f"is a {type(name).__name__}; expected a string"
+    if not name or len(name) > MAX_STEP_NAME:
+        return f"has {len(name)} characters; expected 1 to {MAX_STEP_NAME}"
+    if not name.isprintable():
+        return f"is {name!r}; expected printable characters"
+    return None
+
+
+def _number(owner: type, name: str, value: Any) -> Iterator[tuple[str, str]]:
+    number = whole(value)
+    limit = _limit(owner, name)
+    if number is not None and number > limit and (name in PARAMETER_LIMITS or not _is_measure(value)):
+        yield name, f"is {_shown(number)}; at most {limit} is admitted"
+    elif number is not None and name in FEWEST and number < FEWEST[name]:
+        yield name, f"is {value}; at least {FEWEST[name]} is admitted"
+    elif name in SMALLEST and owner.__module__.startswith("river.sketch.") and isinstance(value, numbers.Real):
+        least = SMALLEST[name]
+        if not float(value) >= least:
+            yield name, f"is {value}; at least {least} is admitted"
+
+
+def _sequence(name: str, value: tuple[Any, ...] | list[Any]) -> Iterator[tuple[str, str]]:
+    sizes = [size for item in value if (size := _counted(item)) is not None]
+    if any(size > DEFAULT_LIMIT for size in sizes):
+        yield name, f"holds a number beyond {DEFAULT_LIMIT}"
+    elif name == "shape" and math.prod(sizes) > MAX_SHAPE:
+        yield name, f"makes {_shown(math.prod(sizes))} numbers; at most {MAX_SHAPE} are admitted"
+
+
+def _counted(item: Any) -> float | None:
+    return None if _is_measure(item) else whole(item)
+
+
+def _is_measure(value: Any) -> bool:
+    """Whether it is a float or holds some: nothing is counted by one, unless its parameter is known to count."""
+    if isinstance(value, numbers.Real):
+        return not isinstance(value, numbers.Integral)
+    return getattr(getattr(value, "dtype", None), "kind", "") == "f"
+
+
+def _limit(owner: type, name: str) -> int:
+    return _class_limits(owner).get(name, PARAMETER_LIMITS.get(name, DEFAULT_LIMIT))
+
+
+@cache
+def _class_limits(owner: type) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for cls in getattr(owner, "__mro__", ()):
+        if cls.__module__.startswith(("river.", "tailrace.")):
+            for name, limit in CLASS_LIMITS.get(cls.__name__, {}).items():
+                found[name] = min(limit, found.get(name, limit))
+    return found
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether an error is a panic of river's Rust code, which is no ``Exception``."""
+    return type(error).__name__ == "PanicException"
+
+
+def bound(function: Any, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments by the names of the parameters that they are for, as far as the function tells them.
+
+    Parameters
+    ----------
+    function
+        What is called: a class, a function or a method.
+    arguments, keywords
+        What it is called with; perhaps not all that it needs.
+
+    Raises
+    ------
+    TypeError
+        If it takes no such arguments.
+    """
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        return {**{f"argument {index}": value for index, value in enumerate(arguments, 1)}, **keywords}
+    given = signature.bind_partial(*arguments, **keywords).arguments
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            found.update(value)
+        else:
+            found[name] = value
+    return found
+
+
+def _shown(value: float) -> str:
+    if isinstance(value, int) and value.bit_length() >= 128:
+        return f"a number of {value.bit_length()} bits"
+    return str(int(value)) if math.isfinite(value) and value < 2**127 else f"{value:g}"

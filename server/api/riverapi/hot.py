@@ -60,6 +60,8 @@ def predict(request: HttpRequest) -> HttpResponse:
         place=caller.place(request, name),
         identifier=None if identifier is False else identifier,
         keep=keep,
+        of_model=True,
+        owner=caller.owner(request),
         fields=("features",),
     )
     stats.predicted(found.model_id, perf_counter_ns() - started)
@@ -67,7 +69,7 @@ def predict(request: HttpRequest) -> HttpResponse:
     if found.identifier is None:
         return answer(data)
     data["identifier"] = found.identifier
-    return answer(data, 201)
+    return caller.warned(request, answer(data, 201))
 
 
 @hot.post

@@ -6,8 +6,10 @@ from django.http import HttpRequest, HttpResponse
 from server.api import caller
 from server.api.codec import answer, body
 from server.api.riverapi.request import model_name
-from server.learning import flavors, inspection, pickles, registry, replay
+from server.learning import flavors, pickles, registry, replay
+from server.learning.hyperparameters import hyperparameters
 from server.learning.models import Model
+from server.learning.trial import Candidate
 
 CLIENT = "riverapi-python"
 
@@ -21,14 +23,19 @@ def upload(request: HttpRequest, flavor: str, name: str | None = None) -> HttpRe
     flavors.get(flavor)
     config = settings.TAILRACE
     trusted = config.trusted if flavor == "custom" else ()
-    estimator = pickles.load_estimator(body(request), trusted_modules=trusted, max_bytes=config.max_body_bytes)
+    data = body(request)
+    estimator = Candidate(
+        lambda: pickles.load_estimator(data, trusted_modules=trusted, max_bytes=config.max_body_bytes)
+    )
     stream = request.GET.get("stream")
     if stream is not None:
         caller.stream(request, stream)
     elif caller.only_streams(request) is not None:
         caller.check_new_stream(request, name or "")
-    model = registry.create(name, stream, flavor, estimator, backfill=stream is not None, **caller.made_by(request))
-    return answer({"name": model.name}, 201)
+    owner = caller.owner(request)
+    made_by = caller.made_by(request)
+    model = registry.create(name, stream, flavor, estimator, backfill=stream is not None, owner=owner, **made_by)
+    return caller.warned(request, answer({"name": model.name}, 201))
 
 
 def upload_unnamed(request: HttpRequest, name: str) -> HttpResponse:
@@ -40,7 +47,7 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
     """GET /api/model/<name>/: its hyperparameters."""
     caller.check_model(request, name)
     model = registry.find(name)
-    return answer(inspection.hyperparameters(replay.fresh(model, None).estimator))
+    return answer(hyperparameters(replay.fresh(model, None).estimator))
 
 
 def download(request: HttpRequest, name: str) -> HttpResponse:

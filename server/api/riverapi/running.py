@@ -10,6 +10,7 @@ from typing import Any
 from server.api.event_log import Learned
 from server.learning import replay, snapshots
 from server.learning.models import Model
+from server.learning.replay import LeftOut
 from server.learning.replica import Broken, Replica
 
 MOST_REPLICAS = 32
@@ -20,7 +21,7 @@ class RunningMetrics:
     """The metrics of models, one observation after the other."""
 
     def __init__(self) -> None:
-        self._replicas: OrderedDict[int, tuple[Replica, dict[int, str]]] = OrderedDict()
+        self._replicas: OrderedDict[int, tuple[Replica, LeftOut]] = OrderedDict()
 
     def models(self, row: Learned) -> dict[int, Model]:
         """The models that predicted these observations and are still there."""
@@ -43,7 +44,7 @@ class RunningMetrics:
         values: dict[str, Any] = replica.scores.values()
         return values
 
-    def _at(self, model: Model, seq: int) -> tuple[Replica, dict[int, str]]:
+    def _at(self, model: Model, seq: int) -> tuple[Replica, LeftOut]:
         """A replica of the model's present generation after observation ``seq``."""
         found = self._replicas.get(model.pk)
         if found is None or found[0].generation != model.generation or found[0].n > seq:

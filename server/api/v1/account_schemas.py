@@ -1,9 +1,10 @@
 """The components of the native API's schema that tell of accounts: users, tokens, sign-ins, the audit trail, settings."""
 
 from server.accounts.roles import ROLES, SCOPES
-from server.api.v1.openapi import Spec, ref
+from server.api.v1.openapi import NOT_BLANK, Spec, ref, text
 from server.api.v1.schemas import COUNT, MAYBE_TEXT, NAME, TEXT, TIME, listing, record
 from server.api.v1.tokens import LONGEST_DAYS, LONGEST_OVERLAP
+from server.streams.quotas import NEAR_SHARE, QUOTAS, STATES
 
 MAYBE_TIME: Spec = {"type": ["string", "null"], "format": "date-time"}
 NUMBER: Spec = {"type": "integer", "minimum": 1}
@@ -17,6 +18,28 @@ USERNAME: Spec = {
     "description": "1 to 150 letters, digits, '.', '@', '+', '-' or '_', the first a letter, a digit or '_'",
 }
 PASSWORD: Spec = {"type": "string", "maxLength": 4096, "format": "password"}
+NEW_PASSWORD: Spec = {
+    **PASSWORD,
+    "minLength": 12,
+    "description": "Not only digits, no common one, and unlike the user's name",
+}
+
+QUOTA_LIST: Spec = {"type": "array", "items": ref("Quota")}
+
+QUOTA = record(
+    {
+        "name": {"type": "string", "enum": list(QUOTAS)},
+        "of": {"type": "string", "enum": ["user", "token"], "description": "Whose it is"},
+        "used": {**COUNT, "description": "Things, or bytes where the name ends so"},
+        "limit": {"type": ["integer", "null"], "minimum": 1, "description": "Null: none"},
+        "share": {"type": ["number", "null"], "minimum": 0, "description": "Of the limit; null without one"},
+        "state": {
+            "type": "string",
+            "enum": list(STATES),
+            "description": f"`near` from {NEAR_SHARE:.0%} on; `reached`: more is refused, with 403 and the code `quota_exceeded`",
+        },
+    }
+)
 
 TOKEN = record(
     {
@@ -43,7 +66,7 @@ TOKEN_WITH_SECRET = record(
 )
 
 NEW_TOKEN = record(
-    {"name": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": "\\S", "description": "What it is for"}},
+    {"name": text(100, 1, "What it is for", pattern=NOT_BLANK)},
     {
         "scopes": SCOPE_LIST,
         "streams": {
@@ -66,6 +89,7 @@ USER = record(
         "has_password": {"type": "boolean"},
         "created_at": TIME,
         "last_sign_in": MAYBE_TIME,
+        "quotas": QUOTA_LIST,
     }
 )
 
@@ -86,6 +110,7 @@ AUDIT_ENTRY = record(
 )
 
 SCHEMAS: dict[str, Spec] = {
+    "Quota": QUOTA,
     "Me": record(
         {
             "auth": {"type": "string", "enum": ["required", "open"]},
@@ -93,9 +118,10 @@ SCHEMAS: dict[str, Spec] = {
             "role": MAYBE_ROLE,
             "permissions": {"type": "array", "items": TEXT},
             "token": {"anyOf": [ref("Token"), {"type": "null"}]},
+            "quotas": QUOTA_LIST,
         }
     ),
-    "PasswordChange": record({"old": PASSWORD, "new": PASSWORD}, closed=True),
+    "PasswordChange": record({"old": PASSWORD, "new": NEW_PASSWORD}, closed=True),
     "NewToken": NEW_TOKEN,
     "Token": TOKEN,
     "TokenWithSecret": TOKEN_WITH_SECRET,
@@ -113,7 +139,7 @@ SCHEMAS: dict[str, Spec] = {
         },
         closed=True,
     ),
-    "Credentials": record({"user": {"type": "string", "maxLength": 150}, "password": PASSWORD}, closed=True),
+    "Credentials": record({"user": text(150), "password": PASSWORD}, closed=True),
     "SignedIn": record(
         {
             "token": {"type": "string", "description": "The access token"},
@@ -125,7 +151,7 @@ SCHEMAS: dict[str, Spec] = {
     ),
     "Nothing": record({}, closed=True),
     "NewUser": record(
-        {"user": USERNAME}, {"role": ROLE, "password": {**PASSWORD, "type": ["string", "null"]}}, closed=True
+        {"user": USERNAME}, {"role": ROLE, "password": {**NEW_PASSWORD, "type": ["string", "null"]}}, closed=True
     ),
     "User": USER,
     "UserList": listing("users", "User"),

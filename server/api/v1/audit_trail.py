@@ -6,7 +6,7 @@ from rest_framework.response import Response
 
 from server.accounts import trail
 from server.api.v1 import credential, export, query
-from server.api.v1.openapi import documented, in_query
+from server.api.v1.openapi import documented, in_query, text, whole
 
 PAGE = 100
 LARGEST_PAGE = 1000
@@ -27,16 +27,16 @@ class Audit(credential.ServerWide):
         "an apostrophe. `manage.py verify_audit` proves that no entry is missing or altered.",
         tag="audit",
         parameters=[
-            in_query("user", "Only what this user did"),
-            in_query("action", "Only this action, such as token.create"),
-            in_query("target", "Only what was done to this, by name or number"),
+            in_query("user", "Only what this user did", text(trail.LONGEST)),
+            in_query("action", "Only this action, such as token.create", text(trail.LONGEST)),
+            in_query("target", "Only what was done to this, by name or number", text(trail.LONGEST)),
             in_query("from", "Not before this time", TIME),
             in_query("to", "Before this time", TIME),
-            in_query("before", "Only entries with a lesser number", {"type": "integer", "minimum": 1}),
+            in_query("before", "Only entries with a lesser number", whole(1)),
             in_query(
                 "limit",
                 f"At most so many; a JSON page has {PAGE} unless this says otherwise, at most {LARGEST_PAGE}",
-                {"type": "integer", "minimum": 1},
+                whole(1),
             ),
             in_query("format", "json unless this says otherwise", {"type": "string", "enum": list(TYPES)}),
         ],

@@ -1,10 +1,11 @@
 """The components of the native API's schema that are about descriptors, cells and databases of interactions."""
 
-from server.api.v1.openapi import Spec, ref
+from server.api.v1.openapi import LARGEST, NOT_BLANK, STORABLE, Spec, ref, text
 from server.api.v1.schemas import (
     COUNT,
     DESCRIPTOR,
     FEATURES,
+    LIMITS,
     MAYBE_NUMBER,
     MAYBE_TEXT,
     NAME,
@@ -14,6 +15,7 @@ from server.api.v1.schemas import (
     listing,
     record,
 )
+from server.cells.posting import LARGEST_STRUCTURE, LONGEST_REASON
 
 DIGEST: Spec = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256, in hex"}
 
@@ -52,8 +54,9 @@ _CELL = {
     "name": NAME,
     "structure": {
         "type": "string",
-        "maxLength": 20_000_000,
-        "description": "One frame of extended XYZ",
+        "maxLength": LARGEST_STRUCTURE,
+        "pattern": STORABLE,
+        "description": "One frame of extended XYZ: the number of atoms, a line with Lattice=…, and a line for each atom",
         "examples": ['1\nLattice="2 0 0 0 2 0 0 0 2" Properties=species:S:1:pos:R:3 pbc="T T T"\nCu 0 0 0\n'],
     },
     "composition": {
@@ -64,14 +67,25 @@ _CELL = {
     },
 }
 _OF_CELL = {
-    "provenance": {"type": "object", "description": "Where it comes from: codes, versions, job, user …"},
+    "provenance": {
+        "type": "object",
+        "description": "Where it comes from: codes, versions, job, user …; at most 100,000 bytes as JSON, 50 deep",
+    },
     "checksums": _CHECKSUMS,
     "descriptor": DESCRIPTOR,
 }
 NEW_CELL: Spec = {
     "anyOf": [
         record(
-            {**_CELL, "observations": {"type": "array", "items": ref("NewObservation"), "minItems": 1}},
+            {
+                **_CELL,
+                "observations": {
+                    "type": "array",
+                    "items": ref("NewObservation"),
+                    "minItems": 1,
+                    "maxItems": LIMITS.max_points,
+                },
+            },
             {**_OF_CELL, "status": {"type": "string", "enum": ["labeled"]}},
             closed=True,
         ),
@@ -79,7 +93,7 @@ NEW_CELL: Spec = {
             {
                 **_CELL,
                 "status": {"type": "string", "enum": ["failed"]},
-                "reason": {"type": "string", "minLength": 1, "maxLength": 2000, "pattern": "\\S"},
+                "reason": text(LONGEST_REASON, 1, pattern=NOT_BLANK),
             },
             _OF_CELL,
             closed=True,
@@ -89,7 +103,7 @@ NEW_CELL: Spec = {
 
 _NAMES: Spec = {
     "type": ["array", "null"],
-    "items": {"type": "string", "maxLength": 200},
+    "items": text(200),
     "minItems": 1,
     "maxItems": 1000,
 }
@@ -100,6 +114,7 @@ _SELECTION: Spec = {
         "type": ["object", "null"],
         "minProperties": 1,
         "maxProperties": 1000,
+        "propertyNames": text(1000),
         "additionalProperties": {"type": ["integer", "null"], "minimum": 1, "maximum": 2**63 - 1},
         "description": "Only these values of the stream's segment feature, and how many of each at most (null: all)",
     },
@@ -161,7 +176,8 @@ CANDIDATE_COVERAGE = record(
 
 SCHEMAS: dict[str, Spec] = {
     "NewDescriptor": record(
-        {"name": NAME, "content": {"type": "object", "description": "At most 1 MiB as canonical JSON"}}, closed=True
+        {"name": NAME, "content": {"type": "object", "description": "At most 1 MiB as canonical JSON, 50 deep"}},
+        closed=True,
     ),
     "Descriptor": record({**_DESCRIPTOR, "content": {"type": "object"}}),
     "DescriptorSummary": record(_DESCRIPTOR),
@@ -172,7 +188,15 @@ SCHEMAS: dict[str, Spec] = {
     "CellReceipt": _cell({"models": RECEIPT["properties"]["models"]}),
     "NewDatabase": record(
         {"name": NAME, "stream": NAME},
-        {**_SELECTION, "until": {"type": ["integer", "null"], "minimum": 0, "description": "null: the log's end"}},
+        {
+            **_SELECTION,
+            "until": {
+                "type": ["integer", "null"],
+                "minimum": 0,
+                "maximum": LARGEST,
+                "description": "Not beyond the log's end; null: that",
+            },
+        },
         closed=True,
     ),
     "Database": record(
@@ -191,7 +215,7 @@ SCHEMAS: dict[str, Spec] = {
     "DatabaseList": listing("databases", "Database"),
     "Coverage": COVERAGE,
     "Candidate": record(
-        {"xs": {"type": "array", "items": FEATURES, "minItems": 1}},
+        {"xs": {"type": "array", "items": FEATURES, "minItems": 1, "maxItems": LIMITS.max_points}},
         {"descriptor": DESCRIPTOR},
         closed=True,
     ),

@@ -85,12 +85,12 @@ class Cells(View):
             if descriptor is not None and descriptor != stream.descriptor:
                 raise other_descriptor(stream.descriptor, descriptor)
             cell.fingerprint = posting.fingerprint(payload)
-            keeper = posting.record_failure(cell)
+            keeper = posting.record_failure(cell, caller.owner(asked))
             return _answered(keeper, stream, {})
         points = hot.checked_points(payload["observations"], Checker(stream.features, stream.target_kind))
         cell.fingerprint = posting.fingerprint(payload)
         cell.types = posting.types_of(points.xs, stream.segment)
-        keeper = posting.Keeper(cell)
+        keeper = posting.Keeper(cell, caller.owner(asked))
         receipt = writing.learn(stream.pk, points, descriptor=descriptor, companion=keeper)
         if keeper.is_new:
             duration = perf_counter_ns() - started

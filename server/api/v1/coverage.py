@@ -1,5 +1,8 @@
 """How well a model knows each type of bond and each composition, over the native API."""
 
+import threading
+
+from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -11,6 +14,10 @@ from server.api.v1 import hot, query
 from server.api.v1.databases import reached
 from server.api.v1.openapi import documented, in_query, one_of_path
 from server.api.v1.view import View
+from server.streams.errors import Unavailable
+
+_room = threading.BoundedSemaphore(max(1, settings.TAILRACE.threads // 4))
+"""Room for requests that ask a model about many points, which may take seconds: most threads are left to others."""
 
 
 class ModelCoverage(View):
@@ -61,4 +68,9 @@ class ModelCoverage(View):
         payload = self.payload(request)
         only(payload, "xs", "descriptor", required=("xs",))
         descriptor = hot.named_descriptor(payload)
-        return Response(Candidate(name, payload["xs"], descriptor).shown())
+        if not _room.acquire(blocking=False):
+            raise Unavailable("as many models as may be at once are being asked what they cover; try again")
+        try:
+            return Response(Candidate(name, payload["xs"], descriptor).shown())
+        finally:
+            _room.release()

@@ -37,7 +37,9 @@ class Events(View):
             in_query("model", "Only this model's"),
             in_query("type", "Only these", {"type": "string", "enum": list(TYPES)}),
             in_header(
-                "Last-Event-ID", "Go on after this event", {"type": "string", "pattern": "^[0-9]+(-[0-9]+){0,4}$"}
+                "Last-Event-ID",
+                "Go on after this event",
+                {"type": "string", "pattern": "^[0-9]{1,18}(-[0-9]{1,18}){0,4}$"},
             ),
         ],
         answers={200: {"text/event-stream": {"type": "string"}}},

@@ -2,9 +2,11 @@
 
 import csv
 import io
+import logging
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from server.learning.models import Model
@@ -14,6 +16,9 @@ from server.streams.errors import Invalid
 from server.streams.locks import give_up
 from server.streams.log import Span
 from server.streams.models import Retraction, Stream
+from server.streams.spreadsheets import guarded
+
+logger = logging.getLogger(__name__)
 
 MOST_COLUMNS = 10_000
 RETRACTIONS_AHEAD = 10_000
@@ -79,6 +84,10 @@ def sent(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield from chunks
     except (DatabaseError, InterfaceError) as exc:
         raise give_up(exc) from exc
+    except GeneratorExit:
+        if settings.TAILRACE.server == "granian":  # gunicorn says so of every answer, and by whose client
+            logger.info("a client went away before it had all of an export, or was too slow")
+        raise
 
 
 def ndjson(stream: Stream, after: int, upto: int) -> Iterator[bytes]:
@@ -110,10 +119,14 @@ def csv_columns(stream: Stream, after: int, upto: int) -> list[str]:
     return list(found)
 
 
-def table(stream: Stream, features: list[str], after: int, upto: int) -> Iterator[bytes]:
-    """CSV (RFC 4180, UTF-8): a line of names, then a line an observation; a feature that a point lacks is empty."""
+def table(stream: Stream, features: list[str], after: int, upto: int, *, safe: bool = False) -> Iterator[bytes]:
+    """CSV (RFC 4180, UTF-8): a line of names, then a line an observation; a feature that a point lacks is empty.
+
+    Where it is to be ``safe``, an apostrophe stands before text that a spreadsheet would take for a formula.
+    """
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
+    cell = _safe_cell if safe else _cell
     writer.writerow(CSV_COLUMNS + [f"x.{name}" for name in features])
     retractions = _Retractions(stream)
     for span in log.spans(stream.pk, after, upto):
@@ -128,17 +141,21 @@ def table(stream: Stream, features: list[str], after: int, upto: int) -> Iterato
                 [
                     seq,
                     at,
-                    _cell(y),
-                    note.get("key"),
+                    cell(y),
+                    cell(note.get("key")),
                     None if source is None else text(source),
-                    retracted[seq]["reason"] if seq in retracted else None,
-                    *(_cell(x.get(name)) for name in features),
+                    cell(retracted[seq]["reason"] if seq in retracted else None),
+                    *(cell(x.get(name)) for name in features),
                 ]
             )
         yield buffer.getvalue().encode()
         buffer.seek(0)
         buffer.truncate()
     yield buffer.getvalue().encode()
+
+
+def _safe_cell(value: Any) -> Any:
+    return guarded(value) if isinstance(value, str) else _cell(value)
 
 
 def _cell(value: Any) -> Any:

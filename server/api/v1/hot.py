@@ -1,6 +1,7 @@
 """Observations, predictions and labels of the native API: the calls that load is made of."""
 
 import contextlib
+import io
 from time import perf_counter_ns
 from typing import Any
 
@@ -9,8 +10,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from server.api import caller, hot
-from server.api.codec import answer, body, json_object, only
+from server.api.codec import answer, body, check_values, json_object, only
 from server.learning import asking, stats, writing
+from server.learning.receipts import Receipt
 from server.learning.replicaset import SETS
 from server.streams import instruments, registry
 from server.streams.errors import Conflict, Invalid, TooLarge
@@ -20,7 +22,7 @@ from server.streams.validation import Checker, check_text, shown
 POINT_FIELDS = frozenset(("x", "y", "key", "source"))
 LEVEL = 0.95
 LARGEST_SOURCE = 10_000
-LONGEST_DESCRIPTOR = 200
+LONGEST_DESCRIPTOR = LONGEST_MODEL = 200
 
 
 @hot.post
@@ -36,7 +38,7 @@ def observe(request: HttpRequest, name: str) -> HttpResponse:
         kind = _kind_for(raw[0])
         points = _points(raw, single, Checker(None, kind))
         with contextlib.suppress(Conflict):  # another request may be first
-            registry.create(name, target_kind=kind, **caller.made_by(request))
+            registry.create(name, target_kind=kind, owner=caller.owner(request), **caller.made_by(request))
         found = caller.position(request, name)
         if found is None:
             raise caller.no_stream(name)
@@ -52,7 +54,8 @@ def observe(request: HttpRequest, name: str) -> HttpResponse:
     duration = perf_counter_ns() - started
     for model_id in list(replicas.models):
         stats.learned(model_id, duration)
-    return answer(_receipt(receipt, single, told=caller.may(request, "predict")), 201)
+    response = answer(_receipt(receipt, single, told=caller.may(request, "predict")), 201)
+    return caller.warned(request, response) if kind else response
 
 
 def _count_late(said: str, points: int) -> None:
@@ -119,9 +122,16 @@ def _kind_for(first: Any) -> str:
 def _raw_points(request: HttpRequest) -> tuple[list[Any], bool, str | None]:
     """The points, whether it is a single one, and the descriptor that the request names."""
     if request.content_type in ("application/x-ndjson", "application/jsonl", "application/ndjson"):
-        raw = []
-        for number, line in enumerate(body(request).splitlines(), 1):
+        raw: list[Any] = []
+        data = body(request)
+        check_values(data)
+        for number, line in enumerate(io.BytesIO(data), 1):
             if line.strip():
+                if len(raw) == settings.TAILRACE.max_points:
+                    raise TooLarge(
+                        f"more than {len(raw)} observations in one request: that is the most allowed (TAILRACE_MAX_POINTS)",
+                        field="observations",
+                    )
                 try:
                     raw.append(orjson.loads(line))
                 except orjson.JSONDecodeError as exc:
@@ -182,7 +192,7 @@ def _check_source(source: Any, field: str) -> None:
         )
 
 
-def _receipt(receipt: writing.Receipt, single: bool, *, told: bool) -> dict[str, Any]:
+def _receipt(receipt: Receipt, single: bool, *, told: bool) -> dict[str, Any]:
     """What a learn call answers."""
     seqs = receipt.seqs
     return {
@@ -202,7 +212,7 @@ def _is_small(source: dict[str, Any]) -> bool:
         return False
 
 
-def told_of_models(receipt: writing.Receipt, *, single: bool = False, told: bool) -> dict[str, Any]:
+def told_of_models(receipt: Receipt, *, single: bool = False, told: bool) -> dict[str, Any]:
     """What the models made of the points; only those are told who may ask them for predictions."""
     models: dict[str, dict[str, Any]] = {}
     for name, predictions in receipt.predictions.items() if told else ():
@@ -242,13 +252,15 @@ def predict(request: HttpRequest, name: str) -> HttpResponse:
             raise Invalid("a prediction that waits for a label is of one point: send x, not xs", field="xs")
         fields = [f"xs[{index}]" for index in range(len(xs))]
     place = caller.place(request, name)
+    keep = track or identifier is not None
     found = asking.predict(
         name,
         xs,
         place=place,
         level=_level(payload),
         identifier=identifier,
-        keep=track or identifier is not None,
+        keep=keep,
+        owner=caller.owner(request) if keep else None,
         fields=fields,
     )
     data: dict[str, Any] = {"at": found.at}
@@ -263,7 +275,7 @@ def predict(request: HttpRequest, name: str) -> HttpResponse:
     if found.identifier is not None:
         data["identifier"] = found.identifier
     stats.predicted(found.model_id, perf_counter_ns() - started)
-    return answer(data)
+    return caller.warned(request, answer(data)) if keep else answer(data)
 
 
 def _level(payload: dict[str, Any]) -> float:
@@ -277,9 +289,11 @@ def _level(payload: dict[str, Any]) -> float:
 def label(request: HttpRequest, identifier: str) -> HttpResponse:
     """POST predictions/<identifier>/label/: the label of a kept prediction."""
     payload = json_object(request)
-    only(payload, "y", "source", "descriptor", required=("y",))
-    descriptor = named_descriptor(payload)
+    only(payload, "y", "model", "source", "descriptor", required=("y",))
+    descriptor, model = named_descriptor(payload), payload.get("model")
     _check_source(payload.get("source"), "source")
-    found = asking.waiting(identifier, streams=caller.only_streams(request))
+    if model is not None:
+        check_text(model, "model", LONGEST_MODEL)
+    found = asking.waiting(identifier, model, streams=caller.only_streams(request))
     receipt = asking.label(found, payload["y"], source=payload.get("source"), descriptor=descriptor)
     return answer(_receipt(receipt, True, told=caller.may(request, "predict")))

@@ -1,6 +1,7 @@
 """The description of the plain views, which load is made of."""
 
-from server.api.v1.openapi import JSON, one_of_path, operation, ref
+from server.api.v1.openapi import JSON, one_of_path, operation, ref, text
+from server.api.v1.schemas import LIMITS, NAME
 
 HOT = {
     "/api/v1/streams/{name}/observations/": {
@@ -12,7 +13,7 @@ HOT = {
             "on first use. Where the stream has a descriptor, the request names it beside its points (NDJSON can't); where "
             "it has none, the request doesn't.",
             tag="observations",
-            parameters=[one_of_path("name", "The stream")],
+            parameters=[one_of_path("name", "The stream", NAME)],  # it may be made now
             body={
                 JSON: {"anyOf": [ref("SingleObservation"), ref("NewObservations")]},
                 "application/x-ndjson": {"type": "string", "description": "One NewObservation a line"},
@@ -39,7 +40,9 @@ HOT = {
             "label",
             "Say what a kept prediction should have been; the point is learned, scored on the prediction made then",
             tag="predictions",
-            parameters=[one_of_path("identifier", "As the prediction's answer gave it")],
+            parameters=[
+                one_of_path("identifier", "As the prediction's answer gave it", text(LIMITS.max_name_length, 1))
+            ],
             body="Label",
             answers={200: "Receipt"},
             errors=(404, 409, 410),

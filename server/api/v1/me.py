@@ -12,6 +12,7 @@ from server.api.v1.openapi import documented
 from server.api.v1.signin import require_json
 from server.api.v1.tokens import described
 from server.api.v1.view import View
+from server.streams import quota_usage
 from server.streams.errors import Conflict, Unauthenticated
 
 
@@ -22,17 +23,20 @@ class Me(View):
         "getMe",
         "Who you are to the server, and what you may do",
         "`token` is the one you called with, null for a person who signed in. Where the server asks nobody who they are "
-        "(`auth` is open), there is no user, and everybody has every permission.",
+        "(`auth` is open), there is no user, and everybody has every permission and no quota. `quotas` has what you use of "
+        "each, with all of your tokens, and (`of` is `token`) by the token you called with.",
         answers={200: "Me"},
     )
     def get(self, request: Request) -> Response:
         who = caller.identity(request._request)
         if who is None:
-            return Response(
-                {"auth": "open", "user": None, "role": None, "permissions": sorted(roles.ALL), "token": None}
-            )
+            everybody = {"user": None, "role": None, "permissions": sorted(roles.ALL), "token": None, "quotas": []}
+            return Response({"auth": "open", **everybody})
         user, token = credential.person(request._request), credential.token(request._request)
         assert user is not None
+        uses = quota_usage.uses([user.pk])[user.pk]
+        if token is not None:
+            uses = [*uses, *quota_usage.uses_of_token(user.pk, token.pk)]
         return Response(
             {
                 "auth": "required",
@@ -40,6 +44,7 @@ class Me(View):
                 "role": roles.role_of(user) or None,
                 "permissions": sorted(who.permissions),
                 "token": None if token is None else described(token),
+                "quotas": [use.described() for use in uses],
             }
         )
 

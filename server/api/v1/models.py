@@ -11,16 +11,17 @@ from tailrace.estimators import description
 from server.api import caller
 from server.api.codec import only
 from server.api.v1 import query
-from server.api.v1.openapi import documented, in_query, one_of_path
+from server.api.v1.openapi import documented, in_query, one_of_path, whole
 from server.api.v1.view import View, created
 from server.learning import inspection, recipes, registry, stats
 from server.learning.models import Model
+from server.learning.trial import Candidate
 from server.streams.errors import Invalid
 from server.streams.validation import shown
 
 FIELDS = ("name", "stream", "recipe", "parameters", "flavor", "estimator", "backfill")
 NAME = one_of_path("name", "The model")
-AT = in_query("at", "As of this observation; now, if it isn't given", {"type": "integer", "minimum": 0})
+AT = in_query("at", "As of this observation; now, if it isn't given", whole())
 
 
 class Recipes(View):
@@ -76,6 +77,7 @@ class Models(View):
             parameters=parameters,
             backfill=query.boolean(payload, "backfill", True),
             **caller.made_by(request._request),
+            owner=caller.owner(request._request),
         )
         return created(inspection.describe(model), f"/api/v1/models/{quote(model.name)}/")
 
@@ -103,10 +105,14 @@ def _estimator(payload: dict[str, Any]) -> tuple[str, Any, Any, dict[str, Any]]:
         raise Invalid("parameters go with recipe: an estimator has its own", field="parameters", code="unknown_field")
     if "flavor" not in payload:
         raise Invalid("flavor is missing: expected the estimator's kind of task", field="flavor", code="missing")
-    try:
-        return "", payload["flavor"], description.build(payload["estimator"]), {}
-    except description.DescriptionError as exc:
-        raise Invalid(f"{exc.field}: {exc.message}", field=exc.field, code="bad_description") from exc
+
+    def build() -> Any:
+        try:
+            return description.build(payload["estimator"])
+        except description.DescriptionError as exc:
+            raise Invalid(f"{exc.field}: {exc.message}", field=exc.field, code="bad_description") from exc
+
+    return "", payload["flavor"], Candidate(build), {}
 
 
 class OneModel(View):
@@ -136,6 +142,23 @@ class OneModel(View):
         query.only(request._request, ())
         caller.delete_model(request._request, name)
         return Response(status=204)
+
+
+class Release(View):
+    """A model's way out of quarantine."""
+
+    @documented(
+        "releaseModel",
+        "Let a model out of quarantine",
+        "It is tried in a process of its own first, with observations that it skipped. Then it learns again, from the next observation "
+        "on: what it skipped it never learns. Only its owner and admins may.",
+        parameters=[NAME],
+        answers={200: "Model"},
+        errors=(404, 409),
+    )
+    def post(self, request: Request, name: str) -> Response:
+        query.only(request._request, ())
+        return Response(inspection.describe(caller.release_model(request._request, name)))
 
 
 class Download(View):

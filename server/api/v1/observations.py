@@ -9,10 +9,11 @@ from rest_framework.response import Response
 
 from server.api import caller
 from server.api.v1 import export, hot, query
-from server.api.v1.openapi import documented, in_query, one_of_path
+from server.api.v1.openapi import documented, in_query, one_of_path, whole
 from server.api.v1.view import View
 from server.streams import retention
 from server.streams.models import Stream
+from server.streams.spreadsheets import SAFE
 
 PAGE = 100
 LARGEST_PAGE = 10_000
@@ -23,7 +24,7 @@ TYPES = {"json": JSON, "ndjson": NDJSON, "csv": CSV}
 class Observations(View):
     """The log of one stream."""
 
-    query = ("after", "limit", "format")
+    query = ("after", "limit", "format", "safe")
 
     @documented(
         "listObservations",
@@ -31,19 +32,20 @@ class Observations(View):
         "As JSON, a page at a time: `next` is the `after` of the next page, or null at the end. As NDJSON or CSV "
         "(by the Accept header or `?format=`), all of it in one streamed answer. CSV has the columns seq, at, y, key, "
         "source (as JSON), retracted (the reason), and x.<feature> for every declared feature; where none are declared, "
-        "for every feature that occurs, in the order of its first use. What a point lacks is empty. Observations that aren't "
+        "for every feature that occurs, in the order of its first use. What a point lacks is empty. With `safe=excel` an "
+        "apostrophe stands before text that a spreadsheet would take for a formula (it begins with =, +, -, @, a tab or the "
+        "end of a line): for people who open the file, not for programs. Numbers stay numbers. Observations that aren't "
         "kept any more (see `retention` of the stream) are left out where some between them are, and else answered with 410.",
         parameters=[
             one_of_path("name", "The stream"),
-            in_query(
-                "after", "Only observations with a greater number", {"type": "integer", "minimum": 0, "default": 0}
-            ),
+            in_query("after", "Only observations with a greater number", whole(default=0)),
             in_query(
                 "limit",
                 f"At most so many; a JSON page has {PAGE} unless this says otherwise, at most {LARGEST_PAGE}",
-                {"type": "integer", "minimum": 1},
+                whole(1),
             ),
             in_query("format", "Instead of the Accept header", {"type": "string", "enum": list(TYPES)}),
+            in_query("safe", "CSV that is safe to open in this program", {"type": "string", "enum": list(SAFE)}),
         ],
         answers={200: {JSON: "ObservationPage", NDJSON: {"type": "string"}, CSV: {"type": "string"}}},
         errors=(404, 410),
@@ -52,6 +54,7 @@ class Observations(View):
         asked = request._request
         kind = TYPES[query.choice(asked, "format", tuple(TYPES)) or _accepted(asked)]
         after = query.integer(asked, "after") or 0
+        safe = query.choice(asked, "safe", SAFE)
         limit = query.integer(asked, "limit", 1, LARGEST_PAGE if kind == JSON else query.LARGEST)
         stream = caller.stream(asked, name)
         if after < stream.dropped:
@@ -62,7 +65,8 @@ class Observations(View):
         if kind == NDJSON:
             chunks = export.ndjson(stream, after, upto)
         else:
-            chunks = export.table(stream, export.csv_columns(stream, after, upto), after, upto)
+            columns = export.csv_columns(stream, after, upto)
+            chunks = export.table(stream, columns, after, upto, safe=safe is not None)
         ending = "ndjson" if kind == NDJSON else "csv"
         headers = {"Content-Disposition": f'attachment; filename="{stream.name}.{ending}"'}
         return StreamingHttpResponse(export.sent(chunks), content_type=f"{kind}; charset=utf-8", headers=headers)
@@ -88,4 +92,7 @@ def observations(request: HttpRequest, name: str) -> HttpResponseBase:
     """One address, two ways: POST goes straight to the hot view."""
     if request.method == "POST":
         return hot.observe(request, name=name)
-    return _read(request, name=name)
+    response = _read(request, name=name)
+    if "Allow" in response:
+        response["Allow"] = "GET, POST, HEAD, OPTIONS"
+    return response

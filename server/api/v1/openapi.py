@@ -18,20 +18,46 @@ JSON = "application/json"
 ERRORS = {
     400: "The request says something that can't be; the error names the field, the value and what was expected",
     401: "The caller didn't show who they are",
-    403: "The caller may not do this",
+    403: "The caller may not do this, or (`quota_exceeded`) has as much as they may",
     404: "There is no such thing",
     409: "It contradicts what is there: a name is taken, a label differs, or a model isn't ready yet",
     410: "The prediction expired before its label came",
+    408: "The body didn't come within TAILRACE_REQUEST_SECONDS",
+    411: "The body's length wasn't announced",
     413: "More than the limits allow",
+    414: "The address is too long",
     415: "The body isn't said to be JSON",
+    431: "The headers are too large",
     429: "More often than the limits allow; nothing was changed: try again after Retry-After",
     503: "The database doesn't answer, or this process is fully used; nothing was changed: try again after Retry-After",
 }
+LONGEST_IN_ADDRESS, LONGEST_IN_QUERY = 200, 1_000
 TAGS = (
     "streams", "observations", "models", "predictions", "descriptors", "cells", "databases", "coverage", "events",
     "me", "signin", "tokens", "users", "audit", "settings",
 )  # fmt: skip
-EVERYWHERE = (400, 401, 403, 429, 503)
+EVERYWHERE = (400, 401, 403, 414, 429, 431, 503)
+WITH_BODY = (408, 411, 413)
+
+LARGEST = 2**63 - 1
+LARGEST_NUMBER = 1.7976931348623157e308
+STORABLE = "^[^\\u0000]*$"
+"""Pattern of text that both databases can store. A lone surrogate is no JSON."""
+NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000\\u001c-\\u001f\\u0085][^\\u0000]*$"
+"""The same, of text that holds more than blanks, as Python has them."""
+
+
+def text(longest: int, least: int = 0, description: str = "", *, pattern: str = STORABLE) -> Spec:
+    """A text of a certain length, without NUL."""
+    found: Spec = {"type": "string", "maxLength": longest, "pattern": pattern}
+    if least:
+        found["minLength"] = least
+    return found | {"description": description} if description else found
+
+
+def whole(least: int = 0, most: int = LARGEST, **more: Any) -> Spec:
+    """A whole number."""
+    return {"type": "integer", "minimum": least, "maximum": most, **more}
 
 
 def ref(name: str) -> Spec:
@@ -41,13 +67,13 @@ def ref(name: str) -> Spec:
 
 def one_of_path(name: str, description: str, schema: Spec | None = None) -> Spec:
     """A parameter in the path."""
-    schema = schema or {"type": "string", "minLength": 1}
+    schema = schema or text(LONGEST_IN_ADDRESS, 1)
     return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
 
 
 def in_query(name: str, description: str, schema: Spec | None = None) -> Spec:
     """An optional query parameter."""
-    return {"name": name, "in": "query", "description": description, "schema": schema or {"type": "string"}}
+    return {"name": name, "in": "query", "description": description, "schema": schema or text(LONGEST_IN_QUERY)}
 
 
 def in_header(name: str, description: str, schema: Spec | None = None) -> Spec:
@@ -88,7 +114,7 @@ def operation(
         found["parameters"] = list(parameters)
     if body is not None:
         found["requestBody"] = {"required": True, "content": _content(body)}
-        errors = (*errors, 413)
+        errors = (*errors, *WITH_BODY)
     for status, answer in answers.items():
         shown: Spec = {"description": "Done" if status != 202 else "Accepted"}
         if answer is not None:

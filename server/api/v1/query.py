@@ -5,6 +5,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from server.api.v1.openapi import LONGEST_IN_QUERY
 from server.streams.errors import Invalid
 from server.streams.validation import check_text, shown
 
@@ -46,7 +47,7 @@ def integer(request: HttpRequest, name: str, least: int = 0, most: int = LARGEST
     return value
 
 
-def text(request: HttpRequest, name: str, longest: int = 1000) -> str | None:
+def text(request: HttpRequest, name: str, longest: int = LONGEST_IN_QUERY) -> str | None:
     """A string, or None where it isn't given."""
     value = request.GET.get(name)
     return None if value is None else check_text(value, name, longest)

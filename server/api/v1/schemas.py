@@ -2,10 +2,20 @@
 
 from typing import Any
 
-from server.api.v1.openapi import Spec, ref
+from django.conf import settings
+
+from server.api.v1.openapi import LARGEST_NUMBER, NOT_BLANK, STORABLE, Spec, ref, text
+from server.learning import recipes
 from server.learning.flavors import FLAVORS
+from server.streams.registry import LONGEST_DESCRIPTION, LONGEST_REASON
 from server.streams.validation import FEATURE_KINDS, TARGET_KINDS
 
+LIMITS = settings.TAILRACE
+"""What this server allows (``TAILRACE_MAX_…``), which its schema states."""
+
+FINITE: Spec = {"minimum": -LARGEST_NUMBER, "maximum": LARGEST_NUMBER}
+"""What every number in a body is; a keyword about numbers says nothing of texts."""
+STRING_OF_POINT: Spec = {"maxLength": LIMITS.max_string_length, "pattern": STORABLE}
 TEXT: Spec = {"type": "string"}
 MAYBE_TEXT: Spec = {"type": ["string", "null"]}
 COUNT: Spec = {"type": "integer", "minimum": 0}
@@ -20,16 +30,27 @@ NAME: Spec = {
 FEATURES: Spec = {
     "type": "object",
     "minProperties": 1,
-    "additionalProperties": {"type": ["number", "string", "boolean"]},
+    "maxProperties": LIMITS.max_features,
+    "propertyNames": {"minLength": 1, "maxLength": LIMITS.max_name_length, "pattern": STORABLE},
+    "additionalProperties": {"type": ["number", "string", "boolean"], **FINITE, **STRING_OF_POINT},
     "description": "Feature name to a finite number, a string or a boolean",
     "examples": [{"x": 8, "y": 16, "z": 8}],
 }
-TARGET: Spec = {"type": ["number", "string", "boolean", "null"], "description": "The target: of the stream's kind"}
+TARGET: Spec = {
+    "type": ["number", "string", "boolean", "null"],
+    **FINITE,
+    **STRING_OF_POINT,
+    "description": "The target: of the stream's kind",
+}
 PREDICTION: Spec = {"description": "A number, a label, an object of labels and probabilities, or null"}
-SOURCE: Spec = {"type": ["object", "null"], "description": "Where the point comes from: job, cluster, user …"}
+SOURCE: Spec = {
+    "type": ["object", "null"],
+    "description": "Where the point comes from: job, cluster, user …; at most 10,000 bytes as JSON",
+}
 DESCRIPTOR: Spec = {
     **MAYBE_TEXT,
     "maxLength": 200,
+    "pattern": STORABLE,
     "description": "Name of the descriptor that the features are made by: the stream's own, or none where it has none",
 }
 INTERVAL: Spec = {"type": "array", "items": MAYBE_NUMBER, "minItems": 2, "maxItems": 2}
@@ -65,9 +86,9 @@ NEW_STREAM = record(
     {
         "name": NAME,
         "target": record(
-            {"name": {"type": "string", "maxLength": 200}},
+            {"name": text(200)},
             {
-                "unit": {"type": "string", "maxLength": 50, "default": ""},
+                "unit": {**text(50), "default": ""},
                 "kind": {
                     "type": "string",
                     "enum": list(TARGET_KINDS),
@@ -81,18 +102,25 @@ NEW_STREAM = record(
         "features": {
             "description": "Names (of numbers), or names and kinds; null: any features",
             "anyOf": [
-                {"type": "array", "items": {"type": "string", "maxLength": 200}, "minItems": 1},
+                {"type": "array", "items": text(200, 1), "minItems": 1, "maxItems": LIMITS.max_features},
                 {
                     "type": "object",
                     "minProperties": 1,
+                    "maxProperties": LIMITS.max_features,
+                    "propertyNames": text(200, 1),
                     "additionalProperties": {"type": "string", "enum": list(FEATURE_KINDS)},
                 },
                 {"type": "null"},
             ],
         },
-        "segment": {**MAYBE_TEXT, "maxLength": 200, "description": "Metrics are kept apart by this feature's values"},
+        "segment": {
+            **MAYBE_TEXT,
+            "maxLength": 200,
+            "pattern": STORABLE,
+            "description": "Metrics are kept apart by this feature's values; one of the features, where they are declared",
+        },
         "descriptor": DESCRIPTOR,
-        "description": {"type": "string", "maxLength": 10_000},
+        "description": text(LONGEST_DESCRIPTION),
     },
     closed=True,
 )
@@ -145,6 +173,8 @@ NEW_OBSERVATION = record(
         "key": {
             "type": ["string", "null"],
             "minLength": 1,
+            "maxLength": LIMITS.max_name_length,
+            "pattern": STORABLE,
             "description": "Unique in the stream: a repetition changes nothing",
         },
         "source": SOURCE,
@@ -173,21 +203,38 @@ RECEIPT = record(
     }
 )
 
-QUESTION = record(
-    {},
-    {
-        "x": FEATURES,
-        "xs": {"type": "array", "items": FEATURES, "minItems": 1},
-        "identifier": {"type": ["string", "null"], "minLength": 1},
-        "track": {
-            "type": "boolean",
-            "default": False,
-            "description": "Keep the prediction under an identifier of its own",
-        },
-        "level": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": 0.95},
-    },
-    closed=True,
-) | {"oneOf": [{"required": ["x"]}, {"required": ["xs"]}]}
+_LEVEL: Spec = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": 0.95}
+QUESTION: Spec = {
+    "oneOf": [
+        record(
+            {"x": FEATURES},
+            {
+                "identifier": {
+                    "type": ["string", "null"],
+                    "minLength": 1,
+                    "maxLength": LIMITS.max_name_length,
+                    "pattern": STORABLE,
+                },
+                "track": {
+                    "type": "boolean",
+                    "default": False,
+                    "description": "Keep the prediction under an identifier of its own",
+                },
+                "level": _LEVEL,
+            },
+            closed=True,
+        ),
+        record(
+            {"xs": {"type": "array", "items": FEATURES, "minItems": 1, "maxItems": LIMITS.max_points}},
+            {
+                "identifier": {"type": "null"},
+                "track": {"type": "boolean", "const": False},
+                "level": _LEVEL,
+            },
+            closed=True,
+        ),
+    ]
+}
 
 ANSWER = record(
     {"at": {**COUNT, "description": "The last observation that the model had learned"}},
@@ -222,19 +269,44 @@ RECIPE = record(
     }
 )
 
-NEW_MODEL = record(
-    {"name": NAME, "stream": NAME},
+_ON_STREAM: Spec = {"name": NAME, "stream": NAME}
+_BACKFILL: Spec = {"type": "boolean", "default": True, "description": "Learn the stream's history first"}
+
+
+def _parameters(recipe: dict[str, Any]) -> Spec:
+    """The parameters of a recipe, with their bounds."""
+    found: dict[str, Spec] = {}
+    for one in recipe["parameters"]:
+        bounds = {name: one[name] for name in ("minimum", "maximum", "default") if name in one}
+        if one["kind"] == "number":
+            bounds = FINITE | bounds
+        choices = {"enum": one["choices"]} if "choices" in one else {}
+        found[one["name"]] = {"type": one["kind"], **bounds, **choices, "description": one["description"]}
+    return {
+        "type": ["object", "null"],
+        "properties": found,
+        "additionalProperties": False,
+        "description": "What is left out has its default",
+    }
+
+
+def _by_recipe(recipe: dict[str, Any]) -> Spec:
+    named: Spec = {"type": "string", "enum": [recipe["name"]]}
+    optional = {"parameters": _parameters(recipe), "backfill": _BACKFILL}
+    return record({**_ON_STREAM, "recipe": named}, optional, closed=True) | {"title": f"By the recipe {recipe['name']}"}
+
+
+_BY_DESCRIPTION = record(
     {
-        "recipe": TEXT,
-        "parameters": {
-            "type": ["object", "null"],
-            "description": "Those of the recipe; what is left out has its default",
-        },
+        **_ON_STREAM,
         "flavor": {"type": "string", "enum": list(FLAVORS)},
         "estimator": {
             "type": "object",
             "required": ["class"],
-            "description": "A class of river or tailrace.estimators, with params and, for a pipeline, steps",
+            "properties": {"class": {"type": "string"}},
+            "description": "A class of river or tailrace.estimators, with params and, for a pipeline, steps (each with a "
+            "name of at most 100 printable characters, if wanted). At most 2,000 values, nested at most 20 deep; a text has "
+            "at most 1,000 characters. Which parameters a class takes, and how large they may be, is said by the answer.",
             "examples": [
                 {
                     "class": "compose.Pipeline",
@@ -242,10 +314,11 @@ NEW_MODEL = record(
                 }
             ],
         },
-        "backfill": {"type": "boolean", "default": True, "description": "Learn the stream's history first"},
     },
+    {"backfill": _BACKFILL},
     closed=True,
-) | {"oneOf": [{"required": ["recipe"]}, {"required": ["flavor", "estimator"]}]}
+) | {"title": "By the description of an estimator"}
+NEW_MODEL: Spec = {"anyOf": [*map(_by_recipe, recipes.listing()), _BY_DESCRIPTION]}
 
 MODEL = record(
     {
@@ -254,7 +327,7 @@ MODEL = record(
         "flavor": TEXT,
         "recipe": MAYBE_TEXT,
         "parameters": {"type": "object"},
-        "status": {"type": "string", "enum": ["ready", "backfilling", "rebuilding", "failed"]},
+        "status": {"type": "string", "enum": ["ready", "backfilling", "rebuilding", "failed", "quarantined"]},
         "progress": {**COUNT, "description": "How far a backfill or a rebuild has come"},
         "head": COUNT,
         "since": {**COUNT, "description": "The model learns what comes after this observation"},
@@ -264,6 +337,15 @@ MODEL = record(
     },
     {
         "error": TEXT,
+        "quarantine": record(
+            {
+                "since": {**COUNT, "description": "The first observation that the model skips"},
+                "call": {"type": "string", "enum": ["learn", "predict", "replay", "store", "load", "look"]},
+                "observation": {"type": ["integer", "null"], "minimum": 1},
+                "reason": TEXT,
+                "at": TIME,
+            }
+        ),
         "at": {**COUNT, "description": "The state is the one after this observation"},
         "learned": COUNT,
         "skipped": COUNT,
@@ -313,7 +395,14 @@ SCHEMAS: dict[str, Spec] = {
     "StreamList": listing("streams", "Stream"),
     "NewObservation": NEW_OBSERVATION,
     "NewObservations": record(
-        {"observations": {"type": "array", "items": ref("NewObservation"), "minItems": 1}},
+        {
+            "observations": {
+                "type": "array",
+                "items": ref("NewObservation"),
+                "minItems": 1,
+                "maxItems": LIMITS.max_points,
+            }
+        },
         {"descriptor": DESCRIPTOR},
         closed=True,
     ),
@@ -328,10 +417,8 @@ SCHEMAS: dict[str, Spec] = {
             "observations": {"type": "array", "items": ref("Observation")},
         }
     ),
-    "StreamChange": record({"description": {"type": "string", "maxLength": 10_000}}, closed=True),
-    "NewRetraction": record(
-        {"reason": {"type": "string", "minLength": 1, "maxLength": 2000, "pattern": "\\S"}}, closed=True
-    ),
+    "StreamChange": record({"description": text(LONGEST_DESCRIPTION)}, closed=True),
+    "NewRetraction": record({"reason": text(LONGEST_REASON, 1, pattern=NOT_BLANK)}, closed=True),
     "Retraction": record(
         {"stream": TEXT, "seq": COUNT, "reason": TEXT, "at": TIME, "models": {"type": "array", "items": TEXT}}
     ),
@@ -345,5 +432,18 @@ SCHEMAS: dict[str, Spec] = {
     "Stats": record({"model": TEXT, "predict": CALLS, "learn": CALLS}),
     "Question": QUESTION,
     "Answer": ANSWER,
-    "Label": record({"y": TARGET}, {"source": SOURCE, "descriptor": DESCRIPTOR}, closed=True),
+    "Label": record(
+        {"y": TARGET},
+        {
+            "model": {
+                **MAYBE_TEXT,
+                "maxLength": 200,
+                "pattern": STORABLE,
+                "description": "Whose prediction it is: needed where several models have one of that identifier",
+            },
+            "source": SOURCE,
+            "descriptor": DESCRIPTOR,
+        },
+        closed=True,
+    ),
 }

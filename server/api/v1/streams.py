@@ -12,13 +12,15 @@ from rest_framework.response import Response
 from server.api import caller
 from server.api.codec import only
 from server.api.v1 import query
-from server.api.v1.openapi import documented, one_of_path
+from server.api.v1.openapi import documented, one_of_path, whole
 from server.api.v1.view import View, created
 from server.cells import descriptors
+from server.cells import usage as cell_usage
 from server.learning.models import Model
 from server.streams import registry
 from server.streams.errors import Conflict, Invalid
 from server.streams.models import Retraction, Stream
+from server.streams.quota_usage import Freed
 from server.streams.validation import shown
 
 FIELDS = ("name", "target", "features", "segment", "descriptor", "description")
@@ -55,6 +57,7 @@ class Streams(View):
             descriptor=None if descriptor is None else descriptors.find(descriptor).name,
             description=payload.get("description", ""),
             **caller.made_by(request._request),
+            owner=caller.owner(request._request),
         )
         return created(described([stream])[0], f"/api/v1/streams/{quote(stream.name)}/")
 
@@ -100,10 +103,15 @@ class OneStream(View):
     def delete(self, request: Request, name: str) -> Response:
         stream = caller.stream(request._request, name)
         caller.check_owner(request._request, stream)
-        if Model.objects.filter(stream=stream).exists():
-            raise Conflict(f"stream {stream.name} has models: delete them first", code="has_models")
-        registry.delete(stream)
+        registry.delete(stream, _check_deletable)
         return Response(status=204)
+
+
+def _check_deletable(stream: Stream) -> list[Freed]:
+    """Refuse to delete a stream that has models; what counts no longer otherwise."""
+    if Model.objects.filter(stream=stream).exists():
+        raise Conflict(f"stream {stream.name} has models: delete them first", code="has_models")
+    return cell_usage.of_stream(stream)
 
 
 class Retract(View):
@@ -116,7 +124,7 @@ class Retract(View):
         "meanwhile. A repeated retraction changes nothing.",
         parameters=[
             one_of_path("name", "The stream"),
-            one_of_path("seq", "The observation's number", {"type": "integer", "minimum": 1}),
+            one_of_path("seq", "The observation's number", whole(1, 10**18 - 1)),
         ],
         body="NewRetraction",
         answers={202: "Retraction"},

@@ -15,17 +15,17 @@ from server.accounts.models import Token
 from server.api import caller
 from server.api.codec import only
 from server.api.v1 import credential, query
-from server.api.v1.openapi import documented, in_query, one_of_path
+from server.api.v1.openapi import LONGEST_IN_QUERY, documented, in_query, one_of_path, text, whole
 from server.api.v1.view import View
 from server.streams.errors import Conflict, Forbidden, Invalid, NotFound
 from server.streams.locks import transaction_for_writing
-from server.streams.validation import shown
+from server.streams.validation import as_whole, shown
 
 PAGE = 100
 LARGEST_PAGE = 1000
 LONGEST_DAYS = 3650
 LONGEST_OVERLAP = 24 * 30
-ID = one_of_path("id", "The token's number", {"type": "integer", "minimum": 1})
+ID = one_of_path("id", "The token's number", whole(1))
 
 
 class Tokens(View):
@@ -39,8 +39,8 @@ class Tokens(View):
         "Their secrets can't be had again. A token needs the scope read or manage for this, and one that is for some "
         "streams sees those that are for no others.",
         parameters=[
-            in_query("user", "That user's instead; * for everybody's (admins)", {"type": "string", "minLength": 1}),
-            in_query("before", "Only tokens with a lesser number", {"type": "integer", "minimum": 1}),
+            in_query("user", "That user's instead; * for everybody's (admins)", text(LONGEST_IN_QUERY, 1)),
+            in_query("before", "Only tokens with a lesser number", whole(1)),
             in_query(
                 "limit", "At most so many", {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}
             ),
@@ -217,6 +217,7 @@ def _is_within(token: Token, streams: Collection[str]) -> bool:
 def _expiry(days: Any) -> datetime | None:
     if days is None:
         return None
+    days = as_whole(days)
     if type(days) is not int or not 1 <= days <= LONGEST_DAYS:
         raise Invalid(
             f"days is {shown(days)}: expected 1 to {LONGEST_DAYS}, or null for a token without end", field="days"

@@ -12,7 +12,7 @@ from server.api.v1.descriptors import Descriptors, OneDescriptor
 from server.api.v1.documents import Docs, Schema
 from server.api.v1.events import Events
 from server.api.v1.me import Me, MyPassword
-from server.api.v1.models import Download, History, Metrics, Models, OneModel, Recipes, Stats
+from server.api.v1.models import Download, History, Metrics, Models, OneModel, Recipes, Release, Stats
 from server.api.v1.observations import observations
 from server.api.v1.settings_view import Settings
 from server.api.v1.streams import OneStream, Retract, Streams
@@ -27,6 +27,7 @@ urlpatterns = [
     path("recipes/", allow(Recipes.as_view(), get="read")),
     path("models/", allow(Models.as_view(), get="read", post="create")),
     path("models/<str:name>/", allow(OneModel.as_view(), get="read", delete="change_own")),
+    path("models/<str:name>/release/", allow(Release.as_view(), post="change_own")),
     path("models/<str:name>/download/", allow(Download.as_view(), get="read")),
     path("models/<str:name>/metrics/", allow(Metrics.as_view(), get="read")),
     path("models/<str:name>/history/", allow(History.as_view(), get="read")),

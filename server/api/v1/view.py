@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from server.api import caller
 from server.api.codec import json_object
 from server.api.v1 import query
 
@@ -37,6 +38,9 @@ class View(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         query.only(request._request, self.query)
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        return caller.warned(request._request, super().finalize_response(request, response, *args, **kwargs))
 
     def payload(self, request: Request) -> dict[str, Any]:
         """The body as a JSON object, whatever its content type is said to be (``curl -d`` says it's a form)."""

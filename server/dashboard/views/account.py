@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from server.accounts import passwords, roles, sessions, signins, users
 from server.dashboard import permissions
 from server.dashboard.pages import page, person, refused, to, visitor
+from server.streams import quota_usage
 from server.streams.errors import Invalid, NotFound, TailraceError, Unauthenticated
 
 HERE = "/account/"
@@ -73,4 +74,6 @@ def _shown(request: HttpRequest) -> dict[str, Any]:
         "has_password": user.has_usable_password(),
         "sign_ins": users.working_sign_ins(user),
         "this": request.session.get(sessions.KEY),
+        "uses": quota_usage.uses([user.pk])[user.pk],
+        "near_tokens": quota_usage.tokens_near(user.pk),
     }

@@ -11,6 +11,7 @@ from server.accounts import passwords, roles, signins, tokens, users
 from server.accounts.models import SignIn, Token
 from server.dashboard.pages import identity, page, refused, to, visitor
 from server.dashboard.views.tokens import working
+from server.streams import quota_usage
 from server.streams.errors import NotFound, TailraceError
 
 PAGE = 50
@@ -112,6 +113,7 @@ def _shown(request: HttpRequest, found: User) -> dict[str, Any]:
     manages = who is None or "manage_users" in who.permissions
     shown: dict[str, Any] = {
         "person": users.told([found])[0],
+        "uses": quota_usage.uses([found.pk])[found.pk],
         "identities": found.external_identities.all(),  # type: ignore[attr-defined]
         "roles": list(roles.ROLES),
         "manages": manages,

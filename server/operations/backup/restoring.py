@@ -18,6 +18,7 @@ from server.operations.backup import numbering, tables, values
 from server.operations.backup.container import Reader
 from server.operations.backup.errors import BackupError, Damaged, Newer
 from server.operations.backup.tables import MADE_BY_MIGRATING, Migrations, Table
+from server.operations.recount import recount
 from server.streams import changes
 
 Progress = Callable[[int], None]
@@ -62,6 +63,7 @@ def restore(file: BinaryIO, progress: Progress | None = None) -> dict[str, Any]:
         made = tables.at(migrations)
         rows = _fill(reader, header, made, progress)
         call_command("migrate", verbosity=0, interactive=False)
+        recount()
         changes.tell(
             "backup.restore", header["made_at"], after={"tailrace": header["tailrace"], "database": header["database"]}
         )

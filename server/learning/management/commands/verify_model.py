@@ -6,10 +6,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from server.learning import registry
+from server.learning import architecture, registry
 from server.learning.models import Model
 from server.learning.verification import Differs, verify
-from server.streams.errors import NotFound
+from server.streams.errors import NotFound, TailraceError
 
 
 class Command(BaseCommand):
@@ -24,6 +24,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         failed = False
+        if (reason := architecture.problem()) is not None:
+            raise CommandError(reason)
         names = options["models"]
         if bool(names) is options["all"]:
             raise CommandError("expected names of models, or --all")
@@ -41,6 +43,10 @@ class Command(BaseCommand):
             except Differs as exc:
                 failed = True
                 self.stdout.write(f"{name}: DIFFERS at {exc}")
+                continue
+            except TailraceError as exc:
+                failed = True
+                self.stdout.write(f"{name}: can't be verified: {exc.message}")
                 continue
             begun = f" from the snapshot at {found['after']}, before which not all are kept" if found["after"] else ""
             self.stdout.write(

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from server import frozen
+from server.learning import architecture
 from server.streams.errors import TailraceError
 
 
@@ -24,6 +25,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         path = Path(options["file"])
         try:
+            architecture.require()
             copy = frozen.freeze(options["model"])
             fresh = path.with_name(f"{path.name}.{os.getpid()}")
             try:

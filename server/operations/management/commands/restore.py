@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
 from server import database, only_server
 from server.config import PREFIX
@@ -37,7 +37,7 @@ class Command(BaseCommand):
                 if options["check"]:
                     found = _read_through(file)
                 else:
-                    _without_a_server()
+                    only_server.keep_servers_off()
                     with database.alone(settings.TAILRACE):
                         found = restoring.restore(file, bar)
         except (BackupError, only_server.Taken) as exc:
@@ -71,13 +71,6 @@ def _opened(name: str) -> Any:
     with Path(name).open("rb") as file:
         container.check(file)
         yield file
-
-
-def _without_a_server() -> None:
-    """Keep servers off an SQLite database, which would be changed under them. PostgreSQL lets any number use it."""
-    name = str(connection.settings_dict["NAME"])
-    if connection.vendor == "sqlite" and "memory" not in name:
-        only_server.be(Path(name), 0, lambda line: None)
 
 
 def _read_through(file: BinaryIO) -> dict[str, Any]:

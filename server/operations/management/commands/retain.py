@@ -7,7 +7,7 @@ from django.db import DatabaseError
 
 from server.cells.models import Cell
 from server.config import PREFIX
-from server.learning import retention
+from server.learning import architecture, retention
 from server.learning.retention import Plan
 from server.operations.progress import Bar
 from server.streams import registry
@@ -43,6 +43,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         bar = Bar.on_terminal("observations")
         try:
+            architecture.require()
             stream = registry.find(options["stream"])
             upto = options["before"] - 1 if options["before"] is not None else stream.head - options["keep_last"]
             _check_cells(stream, upto)

@@ -1,0 +1,68 @@
+"""What threads and processes have used, as the kernel counts it, and how much of its time a call has spent."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+IDLE_FACTOR = 5
+"""What hardly uses the CPU may take so many times its budget."""
+
+_TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def spent(budget: float, seconds: float, used: float, others: float = 0.0) -> float:
+    """Which share of its budget is spent; more than 1 is too much.
+
+    All of it is spent when the time is up *and* half of it was spent on the CPU. So what waits, or shares its CPU with others, isn't
+    taken for what computes for ever.
+
+    Parameters
+    ----------
+    budget
+        The most that it may take, s.
+    seconds
+        How long it has taken, s.
+    used
+        How much of the CPU it has used, s.
+    others
+        How much its process's other threads have used meanwhile, s: for so long it may have waited for the interpreter.
+    """
+    return max(min(seconds / budget, 2 * used / budget), max(0.0, seconds - others) / (budget * IDLE_FACTOR))
+
+
+class Usage(NamedTuple):
+    """What a thread, or a process, has used so far; nothing where there is none.
+
+    Attributes
+    ----------
+    cpu
+        CPU time, s.
+    system
+        The part of it that the kernel used for it, s: new memory is cleared in it, whatever the size of its pages.
+    pages
+        Pages of memory that it was given as it touched them first.
+    """
+
+    cpu: float = 0.0
+    system: float = 0.0
+    pages: int = 0
+
+
+def usage(pid: int, thread: int | None = None) -> Usage:
+    """What a thread of the process has used, or the whole process."""
+    place = f"/proc/{pid}/stat" if thread is None else f"/proc/{pid}/task/{thread}/stat"
+    try:
+        fields = Path(place).read_text().rpartition(")")[2].split()
+    except OSError:
+        return Usage()
+    system = int(fields[12]) / _TICK
+    return Usage(int(fields[11]) / _TICK + system, system, int(fields[7]))
+
+
+def resident_bytes(pid: int | str = "self") -> int:
+    """Memory of a process; 0 if there is no such process."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+    except OSError:
+        return 0

@@ -1,0 +1,140 @@
+"""Flat combining: threads that want the same kind of work wait together, and one of them does it for all."""
+
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from server.learning.waiters import PATIENCE, Waiters
+from server.streams.errors import Unavailable
+
+
+class Item(Protocol):
+    """What one thread wants done."""
+
+    turn: Any
+    """A lock that is held from the beginning (:func:`held`); released when the item is done, or its thread leads the next group."""
+
+    @property
+    def done(self) -> bool: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def withdrawn(self) -> bool: ...
+
+    def withdraw(self) -> bool:
+        """Take it back, if nobody has begun with it; whether it is taken back."""
+
+
+T = TypeVar("T", bound=Item)
+
+
+def held() -> Any:
+    """A lock that is held."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+class Combiner(Generic[T]):
+    """Where items wait, and which thread works next.
+
+    The first to come works. When it is through, it wakes the first that waits, which works for the next group at once, and
+    only then those whose items it has done: so the next group is on its way while they answer.
+
+    Parameters
+    ----------
+    work
+        Does the items of a group. Those that it returns are left for the next group; never the first.
+    most
+        Largest size of a group, unless its first item alone is larger.
+    """
+
+    def __init__(self, work: Callable[[list[T]], list[T]], most: int) -> None:
+        self._work = work
+        self._most = most
+        self._mutex = threading.Lock()
+        self._waiting: list[T] = []
+        self._heir: T | None = None
+        self._busy = False
+
+    def submit(self, item: T, waiters: Waiters | None = None) -> None:
+        """Return when the item is done, by this thread or another.
+
+        Parameters
+        ----------
+        item
+            What is to be done.
+        waiters
+            Whom to join if it is to wait. When they have no room, the item is not done.
+
+        Raises
+        ------
+        Unavailable
+            If there is no room to wait.
+        """
+        with self._mutex:
+            leads = not self._busy
+            if not leads and waiters is not None:
+                waiters.enter()
+            self._waiting.append(item)
+            self._busy = True
+        if leads:
+            self._lead(item)
+        elif waiters is None:
+            item.turn.acquire()
+            if not item.done:
+                self._lead(item)
+        else:
+            try:
+                while not item.turn.acquire(timeout=PATIENCE):
+                    self._leave_unless(item, waiters)
+                if not item.done:
+                    self._lead(item)
+            finally:
+                waiters.leave()
+
+    def _lead(self, item: T) -> None:
+        """Work for the next group, which the item is part of."""
+        group: list[T] = []
+        left: list[T] = []
+        try:
+            with self._mutex:
+                group = self._take()
+            left = self._work(group)
+        finally:
+            with self._mutex:
+                self._waiting[:0] = [other for other in left if not other.withdrawn]
+                self._heir = self._waiting[0] if self._waiting else None
+                self._busy = self._heir is not None
+                heir = self._heir
+            if heir is not None:
+                heir.turn.release()
+            for other in group:
+                if other is not item and other not in left:
+                    other.turn.release()
+
+    def _leave_unless(self, item: T, waiters: Waiters) -> None:
+        """Take an item out if there is no room to wait, but for one whose turn it is to lead, or that is being worked at."""
+        with self._mutex:
+            if item is self._heir:
+                return
+            try:
+                waiters.check()
+            except Unavailable:
+                if item.withdraw():
+                    if item in self._waiting:
+                        self._waiting.remove(item)
+                    raise
+
+    def _take(self) -> list[T]:
+        self._heir = None
+        size = count = 0
+        for item in self._waiting:
+            if count and size + item.size > self._most:
+                break
+            size += item.size
+            count += 1
+        taken, self._waiting[:count] = self._waiting[:count], []
+        return taken

@@ -1,0 +1,45 @@
+"""Search trees of river's that may be as deep as they have nodes (targets or features that only grow), written node after node.
+
+Python's pickler follows a few hundred objects that hold one another, and no more.
+"""
+
+from typing import Any
+
+from river.tree.splitter.ebst_splitter import EBSTNode
+from river.tree.splitter.exhaustive_splitter import ExhaustiveNode
+
+KINDS = {
+    EBSTNode: ("att_val", "estimator", "_update_estimator"),
+    ExhaustiveNode: ("class_count_left", "class_count_right", "cut_point"),
+}
+"""Classes of nodes, and what a node holds besides ``_left`` and ``_right``."""
+
+
+def flat(root: Any) -> list[tuple[Any, ...]]:
+    """A tree as one row a node: the row of its parent (-1 for the root), whether it is the left child, and what it holds."""
+    names = KINDS[type(root)]
+    rows: list[tuple[Any, ...]] = []
+    waiting = [(root, -1, False)]
+    while waiting:
+        node, parent, is_left = waiting.pop()
+        own = len(rows)
+        rows.append((parent, is_left, *[getattr(node, name) for name in names]))
+        waiting += [
+            (child, own, left) for child, left in ((node._right, False), (node._left, True)) if child is not None
+        ]
+    return rows
+
+
+def grown(kind: Any, rows: list[tuple[Any, ...]]) -> Any:
+    """The tree that :func:`flat` made the rows of."""
+    names = KINDS[kind]
+    nodes: list[Any] = []
+    for parent, is_left, *values in rows:
+        node = kind.__new__(kind)
+        node._left = node._right = None
+        for name, value in zip(names, values, strict=True):
+            setattr(node, name, value)
+        if nodes:
+            setattr(nodes[parent], "_left" if is_left else "_right", node)
+        nodes.append(node)
+    return nodes[0]

@@ -1,0 +1,75 @@
+"""What models and kept predictions count for in their owners' quotas."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import connection
+
+from server.learning.models import Model
+from server.streams.locks import is_sqlite
+from server.streams.quota_reserves import Reserves
+from server.streams.quota_usage import Freed
+from server.streams.quotas import ARTIFACT_BYTES, MODELS, PREDICTION_BYTES
+
+PREDICTION_ROW_BYTES = 256
+"""What a kept prediction takes beside its identifier, its features and itself: other columns and five indexes, about."""
+
+PREDICTIONS = Reserves(PREDICTION_BYTES)
+
+_SIZES = {
+    "sqlite": f"{PREDICTION_ROW_BYTES} + LENGTH(CAST(identifier AS BLOB)) + LENGTH(CAST(x AS BLOB))"
+    " + LENGTH(CAST(prediction AS BLOB))",
+    "postgresql": f"{PREDICTION_ROW_BYTES} + octet_length(identifier) + octet_length(x) + octet_length(prediction)",
+}
+
+
+def prediction_bytes(identifier: str, x: str, prediction: str) -> int:
+    """What a kept prediction counts for, of its columns as they are stored."""
+    if identifier.isascii() and x.isascii() and prediction.isascii():
+        return PREDICTION_ROW_BYTES + len(identifier) + len(x) + len(prediction)
+    return PREDICTION_ROW_BYTES + len(identifier.encode()) + len(x.encode()) + len(prediction.encode())
+
+
+def of_model(initial: bytes) -> dict[str, int]:
+    """What a model counts for."""
+    return {MODELS: 1, ARTIFACT_BYTES: len(initial)}
+
+
+def of_deleted_model(model: Model) -> list[Freed]:
+    """What counts no longer once a model is deleted; its kept predictions are deleted here. The caller has locked the model."""
+    own = [Freed(model.owner_id, model.token_id, *count) for count in of_model(bytes(model.initial)).items()]
+    return [*own, *delete_predictions("model_id = %s", (model.pk,))[1]]
+
+
+def delete_predictions(where: str, parameters: Sequence[Any]) -> tuple[int, list[Freed]]:
+    """Delete kept predictions, each of which no other process deletes too.
+
+    Returns
+    -------
+    tuple
+        How many, and what counts no longer.
+    """
+    size = _SIZES[connection.vendor]
+    sums = "SELECT owner_id, token_id, COUNT(*), SUM(size) FROM {} GROUP BY owner_id, token_id"
+    columns = f"owner_id, token_id, {size} AS size"
+    with connection.cursor() as cursor:
+        if is_sqlite():  # whose transaction has the database to itself
+            cursor.execute(sums.format(f"(SELECT {columns} FROM learning_prediction WHERE {where})"), parameters)
+            rows = cursor.fetchall()
+            cursor.execute(f"DELETE FROM learning_prediction WHERE {where}", parameters)
+        else:
+            gone = f"WITH gone AS (DELETE FROM learning_prediction WHERE {where} RETURNING {columns}) "
+            cursor.execute(gone + sums.format("gone"), parameters)
+            rows = cursor.fetchall()
+    freed = [Freed(owner_id, token_id, PREDICTION_BYTES, int(total)) for owner_id, token_id, _, total in rows]
+    return sum(count for _, _, count, _ in rows), freed
+
+
+def counted() -> list[tuple[str, str]]:
+    """Quotas, and the query that counts each anew: user, token and amount."""
+    one_by_one = "SELECT owner_id, token_id, {} FROM {} WHERE owner_id IS NOT NULL GROUP BY owner_id, token_id"
+    return [
+        (MODELS, one_by_one.format("COUNT(*)", "learning_model")),
+        (ARTIFACT_BYTES, one_by_one.format("SUM(LENGTH(initial))", "learning_model")),
+        (PREDICTION_BYTES, one_by_one.format(f"SUM({_SIZES[connection.vendor]})", "learning_prediction")),
+    ]

@@ -1,0 +1,1 @@
+"""Generators of hostile input, bounded by time and repeatable by a seed."""

@@ -1,0 +1,188 @@
+"""Requests that wait for a stream's models: where many wait for long, some are told to try again, and none is done in part."""
+
+import contextlib
+import re
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+import pytest
+
+from server.learning import combining, replicaset, waiters
+from server.learning.combining import Combiner
+from server.learning.replicaset import ReplicaSet
+from server.learning.turn import Submission
+from server.streams.errors import Unavailable
+from server.streams.log import Points
+
+THREADS = 8
+ROOM = THREADS // 2
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch, settings):
+    settings.TAILRACE = settings.TAILRACE.model_copy(update={"threads": THREADS})
+    for module in (waiters, combining, replicaset):
+        monkeypatch.setattr(module, "PATIENCE", 0.05)
+
+
+class Busy:
+    """A stream whose models work for as long as :attr:`go` isn't set; each group is one turn, which begins with each item in order."""
+
+    def __init__(self):
+        self.go = threading.Event()
+        self.at_work = threading.Event()
+        self.learned = []
+        self.combiner = Combiner(self.work, 1000)
+        self.replicas = ReplicaSet(1)
+
+    def work(self, group):
+        gate = self.go
+        self.at_work.set()
+        gate.wait()
+        for submission in group:
+            if submission.begin():
+                self.learned.append(submission)
+                submission.receipt = object()
+        return []
+
+    def next_turn(self):
+        """Have this turn end, and the next one wait."""
+        gate, self.go = self.go, threading.Event()
+        self.at_work.clear()
+        gate.set()
+
+    def learn(self):
+        submission = Submission(self.replicas, Points([], [], {}), [])
+        self.combiner.submit(submission, self.replicas.waiters)
+        return submission
+
+
+def outcomes(asked: list[Future]):
+    """What was learned, and how many were refused."""
+    wait(asked)
+    refused = [future for future in asked if isinstance(future.exception(), Unavailable)]
+    return [future.result() for future in asked if future not in refused], len(refused)
+
+
+@pytest.fixture
+def busy():
+    return Busy()
+
+
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(4 * THREADS) as pool:
+        yield pool
+
+
+def until_refused(asked, number):
+    refused = threading.Semaphore(0)
+    for future in asked:
+        future.add_done_callback(lambda done: refused.release())
+    for _ in range(number):
+        assert refused.acquire(timeout=60)
+
+
+def test_those_that_wait_for_a_turn_leave_room_to_others(busy, pool):
+    asked = [pool.submit(busy.learn)]
+    assert busy.at_work.wait(60)
+    asked += [pool.submit(busy.learn) for _ in range(2 * THREADS)]
+    until_refused(asked, 2 * THREADS - ROOM)
+    assert not busy.learned
+    busy.go.set()
+    learned, refused = outcomes(asked)
+    assert refused == 2 * THREADS - ROOM
+    assert sorted(map(id, learned)) == sorted(map(id, busy.learned))
+
+
+def test_those_in_a_turn_that_has_not_begun_with_them_too(busy, pool):
+    """Their turn waits for another process's: all are in one group, and one leads."""
+    busy.replicas.waiters.most = 100
+    asked = [pool.submit(busy.learn)]
+    assert busy.at_work.wait(60)
+    asked += [pool.submit(busy.learn) for _ in range(2 * THREADS)]
+    while len(busy.combiner._waiting) < 2 * THREADS:
+        threading.Event().wait(0.001)
+    busy.next_turn()
+    assert outcomes(asked[:1])[1] == 0
+    assert busy.at_work.wait(60)
+    busy.replicas.waiters.most = ROOM
+    until_refused(asked[1:], 2 * THREADS - ROOM)
+    busy.go.set()
+    learned, refused = outcomes(asked)
+    assert refused == 2 * THREADS - ROOM
+    assert sorted(map(id, learned)) == sorted(map(id, busy.learned))
+
+
+def test_those_that_ask_the_models_too(pool):
+    replicas = ReplicaSet(1)
+
+    def ask():
+        with replicas.to_ask():
+            pass
+
+    with replicas.lock:
+        asked = [pool.submit(ask) for _ in range(2 * THREADS)]
+        until_refused(asked, 2 * THREADS - ROOM)
+        asked.append(pool.submit(ask))
+        until_refused(asked, 2 * THREADS - ROOM + 1)
+    _, refused = outcomes(asked)
+    assert refused == 2 * THREADS - ROOM + 1
+    why = {str(exc) for future in asked if (exc := future.exception()) is not None}
+    assert any(re.match(r"\d+ requests wait for the stream's models already, the first for \d", one) for one in why), (
+        why
+    )
+
+
+def test_streams_that_are_slow_have_room_together(pool):
+    """Each by itself has few that wait."""
+    streams = [Busy() for _ in range(THREADS)]
+    asked = [pool.submit(stream.learn) for stream in streams]
+    for stream in streams:
+        assert stream.at_work.wait(60)
+    asked += [pool.submit(stream.learn) for stream in streams]
+    until_refused(asked, THREADS - ROOM)
+    for stream in streams:
+        stream.go.set()
+    learned, refused = outcomes(asked)
+    assert refused == THREADS - ROOM
+    assert len(learned) == THREADS + ROOM
+
+
+def test_one_that_was_slow_takes_nobody_where_many_wait_for_such(pool):
+    busy, own = ReplicaSet(1).waiters, ReplicaSet(2).waiters
+    with contextlib.ExitStack() as stack:
+
+        def be_there(waiters):
+            entered, leaves = threading.Event(), threading.Event()
+            stack.callback(leaves.set)
+
+            def stay():
+                with waiters.at_a_slow_one():
+                    entered.set()
+                    leaves.wait(60)
+
+            pool.submit(stay)
+            assert entered.wait(60)
+
+        for _ in range(ROOM):
+            be_there(busy)
+        with pytest.raises(Unavailable, match="take long"), busy.at_a_slow_one():
+            pass
+        be_there(own)  # each stream has one
+        with pytest.raises(Unavailable, match="take long"), own.at_a_slow_one():
+            pass
+        for number in range(3, 3 + ROOM - 2):
+            be_there(ReplicaSet(number).waiters)
+        with pytest.raises(Unavailable, match="take long"), ReplicaSet(100).waiters.at_a_slow_one():
+            pass
+
+
+def test_few_wait_for_as_long_as_it_takes(busy, pool):
+    asked = [pool.submit(busy.learn)]
+    assert busy.at_work.wait(60)
+    asked += [pool.submit(busy.learn) for _ in range(ROOM)]
+    done, _ = wait(asked, timeout=1)
+    assert not done
+    busy.go.set()
+    assert outcomes(asked)[1] == 0

@@ -5,6 +5,7 @@ crashes or takes too much memory it is ended, and the caller is told so.
 """
 
 import ctypes
+import gc
 import json
 import os
 import resource
@@ -85,12 +86,13 @@ class _Children:
     """How many may work at once: threads of the server wait for them."""
 
     room = threading.BoundedSemaphore(2)
+    forking = threading.Lock()
 
 
 def _run(work: Callable[[Step], bytes], seconds: float, megabytes: int) -> bytes:
     reader, writer = os.pipe()
     parent = os.getpid()
-    child = os.fork()
+    child = _fork()
     if child == 0:
         _be_the_child(work, writer, parent, megabytes)
     os.close(writer)
@@ -103,6 +105,23 @@ def _run(work: Callable[[Step], bytes], seconds: float, megabytes: int) -> bytes
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
     return _understood(answer, status, seconds, megabytes)
+
+
+def _fork() -> int:
+    """Fork, such that the child never finalizes what its parent had.
+
+    The parent's database connections are garbage in the child. To close one waits for ever for a mutex of SQLite's that another of
+    the parent's threads held at the time of the fork.
+    """
+    with _Children.forking:
+        gc.disable()
+        try:
+            child = os.fork()
+            if child == 0:
+                gc.freeze()
+        finally:
+            gc.enable()
+    return child
 
 
 def _read(child: int, reader: int, seconds: float) -> tuple[bytes | None, float]:

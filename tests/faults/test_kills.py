@@ -1,6 +1,7 @@
 """SIGKILL where a start or a snapshot is in the middle of something: what comes next finds all or nothing of it."""
 
 import contextlib
+import signal
 import sqlite3
 import threading
 import time
@@ -35,6 +36,31 @@ def applied(server, database):
             cursor.execute("SELECT count(*) FROM django_migrations")
             return cursor.fetchone()[0]
     return 0
+
+
+KILLED_BEFORE_THE_RECORD = """
+import os, signal
+from django.db.migrations.recorder import MigrationRecorder
+from server.database import migrate
+record = MigrationRecorder.record_applied
+def killed(self, app, name):
+    if app == "{app}":
+        os.kill(os.getpid(), signal.SIGKILL)
+    record(self, app, name)
+MigrationRecorder.record_applied = killed
+migrate()
+"""
+
+
+@pytest.mark.parametrize("app", ["axes", "streams", "learning"])
+def test_a_migration_is_applied_and_recorded_or_neither(a_server, app):
+    with fresh_database("migrating") as database:
+        server = a_server(database)
+        killed = server.manage("shell", "-v", "0", "-c", KILLED_BEFORE_THE_RECORD.format(app=app))
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        server.start()
+        until_told(server, 200, "ready")
+        server.stop()
 
 
 def test_a_start_that_is_killed_while_it_migrates_is_taken_up_by_the_next(a_server):

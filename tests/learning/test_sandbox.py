@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import gc
 import os
 import signal
 import subprocess
@@ -26,6 +27,30 @@ def children() -> str:
 
 def test_it_answers_with_what_the_work_returns():
     assert run(lambda: b"x" * 3_000_000) == b"x" * 3_000_000
+
+
+def test_a_child_finalizes_nothing_of_its_parents():
+    parent = os.getpid()
+
+    class Connection:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            if os.getpid() != parent:
+                os._exit(1)  # a real one's would wait for a mutex that nobody gives back
+
+    def work():
+        gc.collect()
+        return b"done"
+
+    gc.disable()
+    try:
+        Connection()
+        assert run(work) == b"done"
+    finally:
+        gc.enable()
+    assert gc.isenabled()
 
 
 def test_an_error_of_the_works_own_comes_back_as_it_was():

@@ -18,6 +18,7 @@ from server.learning.replay import Unstorable
 from server.learning.replica import FATAL, Replica, reason
 from server.learning.replicaset import SETS, ReplicaSet
 from server.learning.turn import MOST_PREDICTED
+from server.learning.waiters import room_for
 from server.streams import locks, log, quota_usage
 from server.streams.codec import exact, loads, text
 from server.streams.errors import Conflict, Gone, Invalid, NotFound, TooLarge, Unavailable
@@ -215,7 +216,7 @@ def predict(
             raise Invalid('identifier is "": expected at least one character', field="identifier")
     predictions: list[Any] = []
     intervals: list[tuple[float, float] | None] = []
-    with replicas.to_ask():
+    with room_for(len(xs)), replicas.to_ask():
         if steps is not None:
             steps.end("wait")
         replica = current(replicas, place)

@@ -28,18 +28,24 @@ logger = logging.getLogger(__name__)
 class _Asked:
     """A set's lock, held to ask: entered with every prediction, which a generator would be slower for."""
 
-    __slots__ = ("_replicas",)
+    __slots__ = ("_began", "_replicas")
 
     def __init__(self, replicas: "ReplicaSet") -> None:
         self._replicas = replicas
+        self._began = 0.0
 
     def __enter__(self) -> None:
         replicas = self._replicas
+        replicas.waiters.join_if_slow()
         if not replicas.lock.acquire(blocking=False):
             replicas.wait()
+        self._began = time.monotonic()
 
     def __exit__(self, *exc: object) -> None:
+        waiters, seconds = self._replicas.waiters, time.monotonic() - self._began
         self._replicas.lock.release()
+        waiters.took(seconds)
+        waiters.leave()
 
 
 class ReplicaSet:
@@ -89,12 +95,14 @@ class ReplicaSet:
 
     def wait(self) -> None:
         """Wait for :attr:`lock`, unless too many do."""
-        self.waiters.enter()
         try:
+            self.waiters.enter()
             while not self.lock.acquire(timeout=PATIENCE):
                 self.waiters.check()
-        finally:
+        except BaseException:
             self.waiters.leave()
+            raise
+        self.waiters.wait_no_longer()
 
     def new_names(self, xs: Iterable[dict[str, Any]]) -> set[str]:
         """The names of features that the stream has not seen.

@@ -3,17 +3,51 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from django.conf import settings
 
 from server.streams.errors import Unavailable
 
 PATIENCE = 0.5
 """Seconds that a thread waits before it asks whether it may wait on, and that the first of many may have waited."""
+MEMORY = 30
+"""A stream whose models took long twice is slow for so many times as long as they took."""
+LONG = 100
+"""Points of a request that may take long before anybody knows."""
 
-
+_long: set[int] = set()
+"""The threads whose requests have that many."""
 _slow: dict[int, "Waiters"] = {}
 """The threads that are at streams whose models take long, and at which."""
 _deciding = threading.Lock()
+
+
+def room_for(points: int) -> AbstractContextManager[None]:
+    """Be among the requests of many points, which leave a quarter of the threads to others. Shorter ones needn't ask.
+
+    Raises
+    ------
+    Unavailable
+        If there are as many as may be; on entering.
+    """
+    return _FREE if points < LONG else _room_for_many()
+
+
+_FREE = nullcontext()
+
+
+@contextmanager
+def _room_for_many() -> Iterator[None]:
+    thread = threading.get_ident()
+    with _deciding:
+        if len(_long) >= max(1, settings.TAILRACE.threads * 3):
+            raise Unavailable(f"{len(_long)} requests of {LONG} points or more are under way; try again")
+        _long.add(thread)
+    try:
+        yield
+    finally:
+        _long.discard(thread)
 
 
 class Waiters:
@@ -31,18 +65,37 @@ class Waiters:
         """By thread, as :func:`time.monotonic` tells it."""
         self._is_long = False
         """Whether somebody has waited for long, and many have waited ever since."""
-        self.is_slow = False
-        """Whether the last turn took long."""
+        self._slow_until = self._suspect_until = 0.0
 
-    @contextmanager
-    def at_a_slow_one(self) -> Iterator[None]:
-        """Be among those who are at streams that are slow. Each of these has one, however many the others have.
+    @property
+    def is_slow(self) -> bool:
+        """Whether the stream's models are expected to take long."""
+        return self._slow_until > 0 and time.monotonic() < self._slow_until
+
+    def took(self, seconds: float) -> None:
+        """Somebody was at the stream's models for so long.
+
+        Once may be a busy machine's fault, and is remembered for as long again. Twice, with quick ones between or not, is the
+        models', and is remembered for :data:`MEMORY` times as long.
+        """
+        if seconds > PATIENCE:
+            now = time.monotonic()
+            lasts = MEMORY * seconds if now < self._suspect_until else seconds
+            self._slow_until = max(self._slow_until, now + lasts)
+            self._suspect_until = max(self._suspect_until, now + MEMORY * seconds)
+
+    def join_if_slow(self) -> None:
+        """Be among those who are at streams that are slow, if this is one, until :meth:`leave`.
+
+        Each of them has one, however many the others have.
 
         Raises
         ------
         Unavailable
             If there are many already.
         """
+        if not self.is_slow:
+            return
         thread = threading.get_ident()
         with _deciding:
             streams = list(_slow.values())
@@ -51,10 +104,6 @@ class Waiters:
                     f"the stream's models take long, and {len(streams)} requests wait for such models already; try again"
                 )
             _slow[thread] = self
-        try:
-            yield
-        finally:
-            _slow.pop(thread, None)
 
     def enter(self) -> None:
         """Join them.
@@ -76,7 +125,8 @@ class Waiters:
         Unavailable
             If many others wait.
         """
-        self._is_long = self.is_slow = True
+        self._is_long = True
+        self._slow_until = max(self._slow_until, time.monotonic() + PATIENCE)
         with _deciding:  # so that no more leave than have to
             _slow[threading.get_ident()] = self
             try:
@@ -87,11 +137,14 @@ class Waiters:
                 self.leave()
                 raise
 
+    def wait_no_longer(self) -> None:
+        """It is the calling thread's turn."""
+        self._since.pop(threading.get_ident(), None)
+
     def leave(self) -> None:
-        """Wait no longer."""
-        thread = threading.get_ident()
-        self._since.pop(thread, None)
-        _slow.pop(thread, None)
+        """Be no longer at the stream's models."""
+        self.wait_no_longer()
+        _slow.pop(threading.get_ident(), None)
 
     def _check(self, others: int) -> None:
         first = next(iter(self._since.copy().values()), None)

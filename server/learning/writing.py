@@ -20,7 +20,7 @@ from server.learning.replay import Unstorable
 from server.learning.replica import FATAL, reason
 from server.learning.replicaset import SETS, ReplicaSet
 from server.learning.turn import Again, Submission, Turn
-from server.learning.waiters import PATIENCE
+from server.learning.waiters import room_for
 from server.streams import instruments, locks, log, trips
 from server.streams.codec import text
 from server.streams.errors import Invalid
@@ -77,11 +77,12 @@ def learn(
         stream_id, Combiner(_learn_group, MOST_POINTS_IN_GROUP)
     )
     waiters = replicas.waiters
-    if waiters.is_slow:
-        with waiters.at_a_slow_one():
+    with room_for(len(points.xs)):
+        waiters.join_if_slow()
+        try:
             combiner.submit(submission, waiters)
-    else:
-        combiner.submit(submission, waiters)
+        finally:
+            waiters.leave()
     if Tracing.tracer is not None:
         _trace(Tracing.tracer, began, submission)
     if submission.error is not None:
@@ -115,7 +116,7 @@ def _learn_group(group: list[Submission]) -> list[Submission]:
     try:
         return _learn_turns(replicas, group)
     finally:
-        replicas.waiters.is_slow = monotonic() - began > PATIENCE
+        replicas.waiters.took(monotonic() - began)
 
 
 def _learn_turns(replicas: ReplicaSet, group: list[Submission]) -> list[Submission]:

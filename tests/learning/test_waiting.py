@@ -4,6 +4,7 @@ import contextlib
 import re
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from types import SimpleNamespace
 
 import pytest
 
@@ -149,8 +150,16 @@ def test_streams_that_are_slow_have_room_together(pool):
     assert len(learned) == THREADS + ROOM
 
 
+def slow_one(number):
+    """Those that wait for a stream whose models took long twice."""
+    waiters = ReplicaSet(number).waiters
+    waiters.took(1)
+    waiters.took(1)
+    return waiters
+
+
 def test_one_that_was_slow_takes_nobody_where_many_wait_for_such(pool):
-    busy, own = ReplicaSet(1).waiters, ReplicaSet(2).waiters
+    busy, own = slow_one(1), slow_one(2)
     with contextlib.ExitStack() as stack:
 
         def be_there(waiters):
@@ -158,24 +167,73 @@ def test_one_that_was_slow_takes_nobody_where_many_wait_for_such(pool):
             stack.callback(leaves.set)
 
             def stay():
-                with waiters.at_a_slow_one():
-                    entered.set()
-                    leaves.wait(60)
+                waiters.join_if_slow()
+                entered.set()
+                leaves.wait(60)
+                waiters.leave()
 
             pool.submit(stay)
             assert entered.wait(60)
 
         for _ in range(ROOM):
             be_there(busy)
-        with pytest.raises(Unavailable, match="take long"), busy.at_a_slow_one():
-            pass
+        with pytest.raises(Unavailable, match="take long"):
+            busy.join_if_slow()
         be_there(own)  # each stream has one
-        with pytest.raises(Unavailable, match="take long"), own.at_a_slow_one():
-            pass
+        with pytest.raises(Unavailable, match="take long"):
+            own.join_if_slow()
         for number in range(3, 3 + ROOM - 2):
-            be_there(ReplicaSet(number).waiters)
-        with pytest.raises(Unavailable, match="take long"), ReplicaSet(100).waiters.at_a_slow_one():
+            be_there(slow_one(number))
+        with pytest.raises(Unavailable, match="take long"):
+            slow_one(100).join_if_slow()
+        ReplicaSet(101).waiters.join_if_slow()
+
+
+def test_a_stream_is_slow_for_as_long_as_it_took_and_much_longer_if_it_takes_long_again(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(waiters, "time", SimpleNamespace(monotonic=lambda: now))
+    one = ReplicaSet(1).waiters
+    one.took(0.01)
+    assert not one.is_slow
+    one.took(2)
+    assert one.is_slow
+    now += 2.1
+    assert not one.is_slow
+    one.took(0.01)  # quick ones between don't make it quick
+    one.took(1)
+    now += 29
+    assert one.is_slow
+    now += 2
+    assert not one.is_slow
+    now += 30
+    one.took(2)
+    now += 2.1
+    assert not one.is_slow
+
+
+def test_requests_of_many_points_leave_a_quarter_of_the_threads():
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(THREADS))
+        leave = threading.Event()
+        stack.callback(leave.set)
+        inside = threading.Semaphore(0)
+
+        def ask():
+            with waiters.room_for(waiters.LONG):
+                inside.release()
+                leave.wait(60)
+
+        asked = [pool.submit(ask) for _ in range(THREADS * 3 // 4)]
+        for _ in asked:
+            assert inside.acquire(timeout=60)
+        with pytest.raises(Unavailable, match="6 requests of 100 points"), waiters.room_for(waiters.LONG):
             pass
+        with waiters.room_for(waiters.LONG - 1):
+            pass
+        leave.set()
+        assert outcomes(asked)[1] == 0
+    with waiters.room_for(waiters.LONG):
+        pass
 
 
 def test_few_wait_for_as_long_as_it_takes(busy, pool):

@@ -81,6 +81,19 @@ def test_several_slow_streams_leave_threads_to_others(served):
     assert sum(heads) == statuses[201]
 
 
+def test_the_first_long_requests_to_many_streams_leave_threads_to_others(served):
+    """Nobody knows yet that these take long."""
+    points = {"observations": [{"x": {"a": 1.0, "work": SLOW // 15}, "y": 1.0}] * 100}
+    asked = [(f"/api/v1/streams/new{n}/observations/", points) for n in range(12)]
+    for n in range(12):
+        stream = f"new{n}"
+        assert ask(served, "POST", "/api/v1/streams/", {"name": stream, "target": {"name": "y"}})[0] == 201
+        made = pickle.dumps(harmful.Harmful())
+        assert served.request("POST", f"/api/model/custom/of-{stream}/?stream={stream}", made)[0] == 201
+    statuses = pressed(served, "POST", asked, 12)
+    assert statuses.keys() == {201, 503}
+
+
 def test_looking_back_takes_few_threads(served):
     """It folds a part of the log anew, which takes as long as that part."""
     for _ in range(20):

@@ -25,6 +25,10 @@ _LOOP = re.compile(rb"Loop time of (\d+(?:\.\d+)?(?:e[-+]\d+)?) on (\d+) procs f
 _CPU_USE = re.compile(rb"(\d+(?:\.\d+)?)% CPU use with (\d+) MPI tasks x (\d+|no) OpenMP threads")
 _RATE = re.compile(rb"(\d+(?:\.\d+)?(?:e[-+]\d+)?) ([^\s,]+)")
 _WALL = re.compile(rb"Total wall time: (\d+):(\d\d):(\d\d)")
+_THREADS = re.compile(rb"\s*(?:using|set) (\d+) OpenMP thread\(s\) per MPI task")
+_PARTITIONS = re.compile(rb"Running on (\d+) partitions of processors")
+_QUIT = re.compile(rb"quit(?:\s+([^\s#]+))?\s*(?:#.*)?$")
+_LOG_COMMAND = re.compile(rb"(log\s+[^\s#]+(?:\s+append)?)\s*(?:#.*)?$")
 _NON_FINITE = re.compile(rb"(?:^|[\s=\[,])([-+]?(?:nan|inf))(?=$|[\s\],])", re.IGNORECASE)
 
 BLOCK = 1 << 18
@@ -186,6 +190,11 @@ class _Parser:
         self._empty = version is None
         self._header = b""
         self._last_row = b""
+        self._threads = 1
+        self._partitions = 0
+        self._log_command = ""
+        self._last_line = b""
+        """Outside of the output of runs."""
 
     def rows(self, block: bytes) -> None:
         """Take lines of a run's output that are rows and no more: nearly every line of a long log is one."""
@@ -216,13 +225,24 @@ class _Parser:
         elif self._runs and b"% CPU use with " in line:
             self._cpu_use(line)
         elif not self.in_run:
-            self._echo.feed(line)
+            self._outside(line)
         elif not line.startswith(b"WARNING"):
             self._row(line)
 
     def report(self) -> LogReport:
         failure = self._failure or self._missing()
         return LogReport(self._version, tuple(self._runs), self._wall_time, failure, self._echo.variables)
+
+    def _outside(self, line: bytes) -> None:
+        self._last_line = line.strip() or self._last_line
+        if found := _THREADS.match(line):
+            self._threads = max(1, int(found[1]))
+        elif found := _PARTITIONS.match(line):
+            self._partitions = int(found[1])
+        elif found := _LOG_COMMAND.match(line):
+            self._log_command = _text(found[1])
+        else:
+            self._echo.feed(line)
 
     def _row(self, line: bytes) -> None:
         self._header = self._header or line
@@ -236,11 +256,13 @@ class _Parser:
         if found is None:
             self._fail(f"a line of the log can't be read: {_text(line)!r}")
             return
+        # It counts processes times threads. A line on the use of the CPU tells them apart, but not after `run … post no`.
         procs, steps, atoms = int(found[2]), int(found[3]), int(found[4])
-        self._runs.append(RunTiming(float(found[1]), steps, atoms, processes=procs, threads=1))
+        threads = 1 if procs % self._threads else self._threads
+        self._last_line = b""
+        self._runs.append(RunTiming(float(found[1]), steps, atoms, processes=procs // threads, threads=threads))
 
     def _cpu_use(self, line: bytes) -> None:
-        # "Loop time of … on N procs" counts processes times threads; this line tells them apart.
         found = _CPU_USE.match(line)
         if found is None:
             return
@@ -267,13 +289,32 @@ class _Parser:
         if self._empty:
             return "the log is empty: LAMMPS never started, or its output went elsewhere"
         if self._version is None:
+            if self._runs or self._wall_time is not None:
+                return f"the log begins in the middle, as a file does that the input's own `log` command began: {_WHOLE}"
             return "this is not a log of LAMMPS: no line starts with 'LAMMPS ('"
-        if self._wall_time is None:
-            where = f" {self._where()}" if self.in_run else ""
-            return f"the log breaks off{where}: the job was killed, crashed, or is still running"
+        if self._partitions:
+            return (
+                f"LAMMPS ran on {self._partitions} partitions, and each wrote a log of its own: this one's name with .0 to "
+                f".{self._partitions - 1} added; report each, with `--log NAME.0 --step 0` and so on"
+            )
+        if self._log_command:
+            return f"the input's command `{self._log_command}` sends what follows elsewhere: {_WHOLE}"
+        if self._wall_time is None and (why := self._end()):
+            return why
         if not any(run.steps for run in self._runs):
             return "LAMMPS ended well, but its input never ran a step"
         return None
+
+    def _end(self) -> str | None:
+        """Why a log without LAMMPS's last line isn't whole; None if the input's `quit` ended it."""
+        if not self.in_run and (found := _QUIT.match(self._last_line)):
+            ended_well = found[1] in (None, b"0")
+            return None if ended_well else f"the input stopped LAMMPS itself: {_text(self._last_line)}"
+        where = f" {self._where()}" if self.in_run else ""
+        return f"the log breaks off{where}: the job was killed, crashed, or is still running"
+
+
+_WHOLE = "leave the command out, or report what LAMMPS printed, which is whole"
 
 
 def _text(line: bytes) -> str:

@@ -18,6 +18,10 @@ FAILED = {
     "lost-atoms.log": "LAMMPS stopped with ERROR: Lost atoms: original 648 current 0",
     "nan.log": "diverged: its output shows inf at step 0",
     "mpi-crashed.out": "breaks off at step 4",
+    "quit-with-a-code.log": "the input stopped LAMMPS itself: quit 3",
+    "split.log": "`log production.log` sends what follows elsewhere: leave the command out, or report what LAMMPS printed",
+    "split-off.log": "the log begins in the middle, as a file does that the input's own `log` command began: leave",
+    "partitions.log": "on 2 partitions, and each wrote a log of its own: this one's name with .0 to .1 added",
     "old-killed.log": "breaks off at step 14",
     "old-time-limit.log": "reached its time limit (timer timeout) at step 30",
     "old-halted.log": "halted early: Fix halt condition for fix-id stop met on step 10",
@@ -27,7 +31,8 @@ FAILED = {
     "old-mpi-crashed.out": "breaks off during a run",
 }
 COMPLETED = {
-    "serial.log", "mpi.log", "threads.log", "screen.out", "two-runs.log", "variables.log", "old-serial.log", "old-mpi.log",
+    "serial.log", "mpi.log", "threads.log", "screen.out", "two-runs.log", "variables.log", "quit.log",
+    "threads-without-summary.log", "old-serial.log", "old-mpi.log",
 }  # fmt: skip
 
 
@@ -49,6 +54,39 @@ def test_it_tells_processes_from_threads():
     """LAMMPS writes "on 2 procs" for both."""
     assert (read_log(FIXTURES / "mpi.log").processes, read_log(FIXTURES / "mpi.log").threads) == (2, 1)
     assert (read_log(FIXTURES / "threads.log").processes, read_log(FIXTURES / "threads.log").threads) == (1, 2)
+
+
+def test_it_tells_them_apart_in_a_run_without_a_summary():
+    """As `run … post no` leaves it: then the log's head says how many threads there are."""
+    report = read_log(FIXTURES / "threads-without-summary.log")
+    assert (report.processes, report.threads, report.cpu_use) == (1, 2, None)
+    text = (FIXTURES / "threads-without-summary.log").read_text()
+    later = text.replace("pair_style ", "set 1 OpenMP thread(s) per MPI task\npair_style ", 1)
+    assert (_parse(later).processes, _parse(later).threads) == (2, 1)
+    odd = text.replace("on 2 procs", "on 3 procs")
+    assert (_parse(odd).processes, _parse(odd).threads) == (3, 1)
+
+
+def test_a_run_that_its_input_quits_is_complete():
+    whole = (FIXTURES / "quit.log").read_text()
+    report = _parse(whole)
+    assert report.completed
+    assert report.wall_time is None
+    for end in ("quit 0\n", "quit # done\n", "quit"):
+        assert _parse(whole.removesuffix("quit\n") + end).completed
+    for end in ("", "qui", "print 'quit'\n", "quit\nrun 10\n", "quitting\n"):
+        assert "breaks off" in _parse(whole.removesuffix("quit\n") + end).failure
+    run = whole.index("Loop time")
+    assert "breaks off" in _parse(whole[:run] + "quit\n").failure
+
+
+def test_a_log_that_the_input_takes_up_again_is_not_whole():
+    """What ran between two `log` commands is in another file, and its time with it."""
+    split = (FIXTURES / "split.log").read_text()
+    again = split + "run 20\nTotal wall time: 0:00:01\n"
+    assert "elsewhere" in _parse(again).failure
+    said = (FIXTURES / "serial.log").read_text().replace("thermo ", "print 'log of the run'\nlog of the run\nthermo ", 1)
+    assert _parse(said).completed
 
 
 def test_it_reads_an_old_lammps():
@@ -125,7 +163,7 @@ def test_every_fixture_is_spoken_for():
     assert {path.name for path in FIXTURES.iterdir()} == COMPLETED | set(FAILED) | {"README.md"}
 
 
-@pytest.mark.parametrize("name", sorted(COMPLETED - {"screen.out", "threads.log"}))
+@pytest.mark.parametrize("name", sorted(COMPLETED - {"screen.out", "threads.log", "quit.log"}))
 def test_no_beginning_of_a_log_passes_for_the_whole(name):
     whole = (FIXTURES / name).read_bytes()
     needed = whole.index(b"Total wall time: ") + len(b"Total wall time: 0:00:00")

@@ -290,7 +290,9 @@ class _Parser:
             return "the log is empty: LAMMPS never started, or its output went elsewhere"
         if self._version is None:
             if self._runs or self._wall_time is not None:
-                return f"the log begins in the middle, as a file does that the input's own `log` command began: {_WHOLE}"
+                return (
+                    f"the log begins in the middle, as a file does that the input's own `log` command began: {_WHOLE}"
+                )
             return "this is not a log of LAMMPS: no line starts with 'LAMMPS ('"
         if self._partitions:
             return (

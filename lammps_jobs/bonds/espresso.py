@@ -42,22 +42,27 @@ def check_output(path: Path, atoms: int) -> str:
         If it can't be read.
     """
     version, number, iteration, stands, converged, done, listed = "", 0, 0, 0, False, False, atoms
+    failed: Refused | None = None
     with open(path, encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, start=1):
             if (found := _START.match(line)) is not None:
-                version, iteration, converged, done, listed = found[1], 0, False, False, atoms
+                version, iteration, converged, done, listed, failed = found[1], 0, False, False, atoms, None
             elif (found := _ITERATION.match(line)) is not None:
                 iteration, stands, converged = int(found[1]), number, False
             elif (found := _ERROR.match(line)) is not None:
-                raise Refused(f"Quantum ESPRESSO stopped with an error in routine {found[1]}", path, number)
+                failed = failed or Refused(
+                    f"Quantum ESPRESSO stopped with an error in routine {found[1]}", path, number
+                )
             elif _NOT_ACHIEVED.match(line):
-                raise Refused(f"Quantum ESPRESSO did not converge: {line.strip()}", path, number)
+                failed = failed or Refused(f"Quantum ESPRESSO did not converge: {line.strip()}", path, number)
             elif (found := _ATOMS.match(line)) is not None:
                 listed = int(found[1])
             elif _ACHIEVED.match(line) or _BANDS.match(line):
                 converged = True
             elif _DONE.match(line):
                 done = True
+    if failed is not None:
+        raise failed
     if not version:
         raise Refused("this is no output of Quantum ESPRESSO: no line says 'Program PWSCF'", path)
     if listed != atoms:

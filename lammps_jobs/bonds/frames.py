@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from ase.data import atomic_numbers
 
+from lammps_jobs.bonds.data_columns import check_elements, check_style
 from lammps_jobs.bonds.errors import Refused
 
 __all__ = ["Frame", "Lines", "data_frames", "dump_frames", "is_element", "xyz_frames"]
@@ -134,6 +135,7 @@ def data_frames(source: Lines, types: Sequence[str] | None) -> Iterator[Frame]:
     path, lines = source.path, list(iter(source.take, ""))
     counts: dict[str, int] = {}
     sections: dict[str, list[int]] = {}
+    begins: dict[str, int] = {}
     section: list[int] | None = None
     for number, line in enumerate(lines):
         bare = line.partition("#")[0].strip()
@@ -141,6 +143,7 @@ def data_frames(source: Lines, types: Sequence[str] | None) -> Iterator[Frame]:
             continue
         if _DATA_SECTION.match(bare):
             section = sections.setdefault(bare, [])
+            begins[bare] = number
         elif section is not None:
             section.append(number)
         elif (found := _DATA_HEADER.match(line)) is not None:
@@ -155,6 +158,12 @@ def data_frames(source: Lines, types: Sequence[str] | None) -> Iterator[Frame]:
             "nothing says which element each type is: the file has no section Masses (name them with --types Cu Zr …)",
             path,
         )
+    begin = begins["Atoms"]
+    check_style(path, begin + 1, lines[begin].partition("#")[2].strip(), lines[rows[0]])
+    if types is None:
+        labels = (lines[number].partition("#")[0].split() for number in sections.get("Atom Type Labels", []))
+        masses = [(number + 1, lines[number]) for number in sections.get("Masses", [])]
+        check_elements(path, {words[0]: words[-1] for words in labels}, masses)
     width = len(lines[rows[0]].partition("#")[0].split())
     ids = []
     for number in rows:
@@ -163,7 +172,7 @@ def data_frames(source: Lines, types: Sequence[str] | None) -> Iterator[Frame]:
         _finite(path, number + 1, [*words[:1], *words[2:]])
         ids.append(int(words[0]))
     order = _order(path, ids, [number + 1 for number in rows])
-    yield Frame("".join(lines), 1, order)
+    yield Frame("".join(lines), begin + 1, order)
 
 
 def _dump_rows(lines: Lines, text: list[str], count: int, types: Sequence[str] | None) -> Sequence[int]:

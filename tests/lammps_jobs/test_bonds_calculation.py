@@ -9,6 +9,7 @@ import pytest
 from lammps_jobs.bonds import icohplist, structures
 from lammps_jobs.bonds.calculation import check
 from lammps_jobs.bonds.errors import Refused
+from lammps_jobs.bonds.espresso import check_output
 from tests.lammps_jobs import lobster_files
 from tests.lammps_jobs.crystals import crystal, labeled
 
@@ -93,6 +94,21 @@ def test_a_field_that_did_not_converge_is_the_reason_though_labels_are_missing_t
     said = refusal("scf.out", lobster_files.scf_out(ATOMS, iterations=80, converged=False, done=False))
     assert said.startswith("…/Zr49Cu49Al2-3-00/scf.out:")
     assert "did not converge: it stops in iteration 80 of the self-consistent field" in said
+
+
+FAILED = {
+    "not converged": lobster_files.scf_out(ATOMS).replace("convergence has been", "convergence NOT"),
+    "error": lobster_files.scf_out(ATOMS, done=False) + "     Error in routine cdiaghg (159):\n     S matrix\n",
+    "cut off": lobster_files.scf_out(ATOMS, converged=False, done=False),
+}
+
+
+@pytest.mark.parametrize("first", FAILED)
+def test_of_several_starts_the_last_decides(first, cell, refusal):
+    (cell / "scf.out").write_text(FAILED[first] + lobster_files.scf_out(ATOMS))
+    assert check_output(cell / "scf.out", ATOMS)
+    said = refusal("scf.out", lobster_files.scf_out(ATOMS) + FAILED[first])
+    assert "Quantum ESPRESSO" in said
 
 
 @pytest.mark.parametrize(

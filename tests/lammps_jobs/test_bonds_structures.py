@@ -124,6 +124,79 @@ def test_lammps_data_is_read_with_masses_or_named_types(masses, path, tilted):
         assert "nothing says which element each type is" in _refusal(path, path.read_text())
 
 
+def _data(path, atoms, masses=(26.982, 63.546, 91.224), style="atomic"):
+    with open(path, "w") as file:
+        write_lammps_data(file, atoms, specorder=["Al", "Cu", "Zr"], masses=False, atom_style=style)
+    section = "Masses\n\n" + "".join(f"{number} {mass}\n" for number, mass in enumerate(masses, start=1))
+    return path.read_text().replace("Atoms #", f"{section}\nAtoms #")
+
+
+@pytest.mark.parametrize("style", ["atomic", "charge", "full"])
+def test_lammps_data_say_their_style_or_their_columns_do(style, path, tilted):
+    text = _data(path, tilted, style=style)
+    path.write_text(text)
+    _same(structures.read(path), tilted, 1e-6)
+    begin = text.splitlines().index(f"Atoms # {style}") + 1
+    bare = text.replace(f"Atoms # {style}", "Atoms")
+    if style == "charge":
+        assert (
+            f"FILE:{begin}: the section's line doesn't say which atom style its 6 columns are of: write `Atoms # charge`"
+            in (_refusal(path, bare))
+        )
+    else:
+        path.write_text(bare)
+        _same(structures.read(path), tilted, 1e-6)
+    for other in ("sphere", "dipole", "full" if style == "atomic" else "atomic"):
+        assert f"FILE:{begin}: atoms of the style '{other}' in" in _refusal(
+            path, text.replace(f"# {style}", f"# {other}")
+        )
+
+
+def test_columns_after_the_position_are_image_flags(path, tilted):
+    lines = _data(path, tilted).splitlines()
+    begin = lines.index("Atoms # atomic") + 2
+    flagged = [f"{line} 0 -1 +1" if number >= begin else line for number, line in enumerate(lines)]
+    path.write_text("\n".join(flagged) + "\n")
+    assert len(structures.read(path)) == len(tilted)
+    moved = "\n".join(f"{line} 0 0.5 1" if number >= begin else line for number, line in enumerate(lines))
+    assert "no image flags" in _refusal(path, moved + "\n")
+
+
+@pytest.mark.parametrize(
+    ("masses", "reason"),
+    [
+        ((26.982, 72.0, 91.224), "type 2 has the mass 72, which is no element's (the nearest is Ge, 72.630): name"),
+        ((500.0, 63.5, 91.2), "type 1 has the mass 500, which is no element's"),
+        ((3.024, 63.5, 91.2), "type 1 has the mass 3.024, which is no element's"),
+        ((58.8, 63.5, 91.2), "type 1 has the mass 58.8, which may be Ni, 58.693 or Co, 58.933"),
+        ((0, 63.5, 91.2), "type 1 has the mass 0, which is no element's"),
+        (("nan", 63.5, 91.2), "type 1 has the mass nan, which is no element's"),
+        (("heavy", 63.5, 91.2), "expected a type and its mass, found '1 heavy'"),
+        ((1, 1, 1), "every mass is 1, as in reduced units"),
+    ],
+)
+def test_masses_that_are_no_elements_are_refused(masses, reason, path, tilted):
+    text = _data(path, tilted, masses)
+    assert reason in _refusal(path, text)
+    path.write_text(text)
+    if "expected a type" not in reason:
+        assert len(structures.read(path, types=["Al", "Cu", "Zr"])) == len(tilted)
+
+
+@pytest.mark.parametrize("masses", [(27, 63.5, 91), (26.98, 63.55, 91.22), (26.9815385, 63.546, 91.224)])
+def test_masses_may_be_rounded(masses, path, tilted):
+    path.write_text(_data(path, tilted, masses))
+    _same(structures.read(path), tilted, 1e-6)
+
+
+def test_type_labels_that_are_no_elements_are_refused(path, tilted):
+    text = _data(path, tilted)
+    begin, end = text.index("Masses"), text.index("Atoms #")
+    assert "the type label 'bead' is no element" in _refusal(
+        path, f"{text[:begin]}Atom Type Labels\n\n1 Al\n2 bead\n3 Zr\n\n{text[end:]}"
+    )
+
+
 def test_a_dump_that_breaks_off_is_refused_wherever_it_does(path, tilted):
     text = _dump(tilted[:6], steps=2)
     first = len(_dump(tilted[:6]))

@@ -85,7 +85,9 @@ def test_a_log_that_the_input_takes_up_again_is_not_whole():
     split = (FIXTURES / "split.log").read_text()
     again = split + "run 20\nTotal wall time: 0:00:01\n"
     assert "elsewhere" in _parse(again).failure
-    said = (FIXTURES / "serial.log").read_text().replace("thermo ", "print 'log of the run'\nlog of the run\nthermo ", 1)
+    said = (
+        (FIXTURES / "serial.log").read_text().replace("thermo ", "print 'log of the run'\nlog of the run\nthermo ", 1)
+    )
     assert _parse(said).completed
 
 

@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -31,6 +32,8 @@ __all__ = ["main"]
 
 MODULE = "python -m lammps_jobs.epilogue"
 TAIL = 1 << 16
+SLACK = 1.0
+"""Seconds by which two clocks may seem to differ: a kernel dates files by its last tick, and a write takes a moment."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -67,8 +70,11 @@ def _report(server: Server, spool: Spool, options: argparse.Namespace) -> None:
         raise Unusable(f"{log}: {error}") from None
     except OSError as error:
         raise Unusable(f"the log can't be read: {error.strerror}: {log}") from None
-    if options.since is not None and changed < options.since:
-        raise Unusable(f"{log} is older than the job: LAMMPS did not start")
+    if options.since is not None and changed < _began(options.since, log.parent):
+        raise Unusable(
+            f"{log} is older than the job, which began {options.since - changed:.0f} s after it was last written: LAMMPS did "
+            "not start, or wrote another log"
+        )
     observation = {
         "x": _features(options.features, report),
         "y": loop_time,
@@ -106,6 +112,18 @@ def _flush(server: Server, spool: Spool, deadline: float, quiet: bool = False) -
         _write(1, f"delivered {delivered} from the spool, {waiting} waiting")
     if trouble is not None and not quiet:
         _say(f"{waiting} not delivered, kept in {spool.directory}: {trouble}")
+
+
+def _began(since: float, directory: Path) -> float:
+    """When the job began, by the clock that dates the files there: a file server's may differ from this machine's."""
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(b" ")
+            file.flush()
+            offset = os.fstat(file.fileno()).st_mtime - time.time()
+    except OSError:
+        return since
+    return since + offset - SLACK if abs(offset) > SLACK else since
 
 
 def _write_receipt(path: Path, answer: Mapping[str, Any]) -> None:

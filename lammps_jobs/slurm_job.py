@@ -18,10 +18,13 @@ from datetime import datetime
 from pathlib import Path
 
 from lammps_jobs import epilogue
+from lammps_jobs.slurm_environment import for_asking
 
 __all__ = ["SlurmRun", "main", "runs_in"]
 
 PATIENCE = 30
+_COMPONENT = re.compile(r"(?:^|\s)(?:HetJobOffset|PackJobOffset)=[1-9]")
+"""A heterogeneous job's second component, or a later one; Slurm called them packs before 20.02."""
 WORD = "tailrace"
 OWN = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT")
 
@@ -73,12 +76,17 @@ class SlurmRun:
 
 
 def runs_in(said: str) -> list[SlurmRun]:
-    """Read what ``scontrol show job`` prints: a paragraph for each job, or for each task of an array."""
+    """Read what ``scontrol show job`` prints: a paragraph for each job, or for each task of an array.
+
+    Of a heterogeneous job, which has a paragraph for each component, only the first is returned: its number is the job's.
+    """
     runs = []
     for paragraph in re.split(r"\n\s*\n", said.strip()):
         fields = dict(re.findall(r"(?:^|\s)(JobId|ArrayJobId|ArrayTaskId|Restarts|StartTime|EndTime)=(\S+)", paragraph))
         directory = re.search(r"(?m)^\s*WorkDir=(.*)$", paragraph)
         # Tasks that have not begun share one paragraph, and have nothing to report.
+        if _COMPONENT.search(paragraph):
+            continue
         if "JobId" in fields and directory is not None and fields.get("ArrayTaskId", "0").isdecimal():
             began, ended = fields.get("StartTime", "Unknown"), fields.get("EndTime", "Unknown")
             array, task = fields.get("ArrayJobId"), fields.get("ArrayTaskId")
@@ -111,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _scontrol(job: str) -> str:
     return subprocess.run(
         ["scontrol", "show", "job", job], capture_output=True, text=True, timeout=PATIENCE, check=True,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL, env=for_asking(os.environ),
     ).stdout  # fmt: skip
 
 

@@ -82,13 +82,27 @@ def _pbs(environ: Mapping[str, str]) -> str:
 
 
 def _flux(environ: Mapping[str, str]) -> str:
-    number = environ.get("FLUX_JOB_ID", "")
+    # Flux writes an id with ƒ where the locale has it, and else with f.
+    number = os.fsencode(environ.get("FLUX_JOB_ID", "")).decode("utf-8", "replace").replace("ƒ", "f")
     if not number:
         return ""
-    # A job's id is unique within its Flux instance, of which one job of another scheduler may start many.
-    instance = environ.get("FLUX_URI", "")
-    name = fingerprint(instance)[:12] if "/tmp/" in instance else ""  # noqa: S108 - a part of the name, no file
-    return _job(environ, "flux", name, number, "")
+    instance = _flux_instance(environ)
+    return _job(environ, "flux", "", f"{instance}/{number}" if instance else number, "")
+
+
+def _flux_instance(environ: Mapping[str, str]) -> str:
+    """The Flux instance that a job runs in, of which one job of another scheduler may start many; empty for a system's own.
+
+    A job's id is unique within its instance alone. Jobs that are instances themselves are named by the path of their ids,
+    which is the same on all nodes; others by their socket's directory.
+    """
+    path = os.fsencode(environ.get("FLUX_JOB_ID_PATH", "")).decode("utf-8", "replace").replace("ƒ", "f")
+    above = [part for part in path.split("/") if part][:-1]
+    if above:
+        return "/".join(above)
+    socket = environ.get("FLUX_URI", "").partition("://")[2]
+    directory = socket[socket.find("/") :].rpartition("/")[0] if "/" in socket else ""
+    return "" if directory.lstrip("/") in ("", "run/flux") else fingerprint(directory)[:12]
 
 
 def _job(environ: Mapping[str, str], scheduler: str, cluster: str, number: str, task: str) -> str:

@@ -22,5 +22,7 @@ TAILRACE_AFTER=${1%%;*}
 TAILRACE_HOME=${TAILRACE_HOME:-$(cd "$(dirname "$0")/../.." && pwd)}
 export TAILRACE_AFTER TAILRACE_HOME
 shift
-exec sbatch --parsable --job-name="tailrace-$TAILRACE_AFTER" --dependency="afterany:$TAILRACE_AFTER" --ntasks=1 --time=5 \
+# A user's own settings for sbatch would make it an array, wait for it, or keep what is exported here from it.
+unset SBATCH_ARRAY_INX SBATCH_EXPORT SBATCH_GET_USER_ENV SBATCH_WAIT
+exec sbatch --parsable --export=ALL --job-name="tailrace-$TAILRACE_AFTER" --dependency="afterany:$TAILRACE_AFTER" --ntasks=1 --time=5 \
     --output="tailrace-%j.out" "$@" "$0"

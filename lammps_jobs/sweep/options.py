@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import re
+import math
+
+from tailrace.durations import duration
+from tailrace.errors import Unusable
 
 from lammps_jobs.sweep.containers import RUNTIMES
 from lammps_jobs.sweep.launchers import LAUNCHERS
@@ -25,7 +28,7 @@ A RANGE is 8, or 4,8,16, or 3:9 (with 9), or 2:16:2. Stopped in any way and star
 
   python -m lammps_jobs sweep train --x 2:6 --y 2:6 --z 2:6 --iters 30 --recipes runtime,linear
   python -m lammps_jobs sweep predict --x 2:6 --y 2:6 --z 2:6 --iters 10 --seed 2
-  python -m lammps_jobs sweep train --launcher slurm --processes 1,2,4 --time 10:00 --option=--partition=debug
+  python -m lammps_jobs sweep train --launcher slurm --processes 1,2,4 --time 00:10:00 --option=--partition=debug
   python -m lammps_jobs sweep train --input hns --launcher flux --nodes 6 --processes 48 --x 1:32 --y 1:8 --z 1:16 \\
       --container singularity --image lammps.sif --dry-run
 """
@@ -92,7 +95,9 @@ def _add_ways(group: argparse._ArgumentGroup) -> None:
         help="what starts LAMMPS instead of the launcher's usual, such as 'srun --mpi=pmi2 -n {processes}'",
     )  # fmt: skip
     group.add_argument("--nodes", type=_count, default=1, metavar="N", help="of each job (default: %(default)s)")
-    group.add_argument("--time", type=_seconds, metavar="TIME", help="limit of each job: seconds, MM:SS or HH:MM:SS")
+    group.add_argument(
+        "--time", type=_limit, metavar="TIME", help="limit of each job, such as 01:30:00, 1-00:00:00 or 90m"
+    )
     group.add_argument(
         "--at-once", type=_count, metavar="N", help="jobs that run or wait at a time (default: 1 here, 16 in a queue)"
     )
@@ -125,10 +130,11 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _seconds(text: str) -> int:
-    if not re.fullmatch(r"\d{1,8}|\d{1,4}:[0-5]\d(:[0-5]\d)?", text) or not text.strip("0:"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: expected seconds, MM:SS or HH:MM:SS, such as 00:10:00")
-    seconds = 0
-    for part in text.split(":"):
-        seconds = 60 * seconds + int(part)
+def _limit(text: str) -> int:
+    try:
+        seconds = math.ceil(duration(text))
+    except Unusable as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not 0 < seconds < 10**8:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time limit: expected more than 0, and less than three years")
     return seconds

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import getpass
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+from lammps_jobs.slurm_environment import for_asking, for_submitting
 
 __all__ = ["QueueFailed", "listed", "submit"]
 
@@ -27,7 +30,7 @@ class QueueFailed(Exception):
 
 def submit(command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> str:
     """Hand in a job, which inherits the environment, and return its number. Raises QueueFailed."""
-    said = _call(command, directory, environment)
+    said = _call(command, directory, for_submitting(environment))
     for number in _numbers(said):
         return number
     raise QueueFailed(f"{command[0]} took the job, but names no number: {said.strip()!r}")
@@ -35,7 +38,8 @@ def submit(command: Sequence[str], directory: Path, environment: Mapping[str, st
 
 def listed(launcher: str) -> set[str]:
     """The numbers of this user's jobs that wait or run. Raises QueueFailed."""
-    said = _call([word.format(user=getpass.getuser()) for word in LIST[launcher]])
+    command = [word.format(user=getpass.getuser()) for word in LIST[launcher]]
+    said = _call(command, environment=for_asking(os.environ))
     return set(_numbers(said))
 
 

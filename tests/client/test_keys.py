@@ -1,5 +1,7 @@
 """A post that is sent twice counts once, and a job that ran twice counts twice."""
 
+import os
+
 import pytest
 from tailrace.fingerprint import fingerprint
 from tailrace.keys import LONGEST, job_of, key_for
@@ -26,6 +28,9 @@ SLURM = {"SLURM_JOB_ID": "7", "SLURM_CLUSTER_NAME": "c"}
         ({"PBS_JOBID": "5[1].head", "PBS_ARRAY_INDEX": "1"}, "pbs::5[1].head"),
         ({"PBS_JOBID": "5.head", "PBS_ARRAYID": "1"}, "pbs::5.head:task1"),
         ({"FLUX_JOB_ID": "f2", "FLUX_URI": "local:///run/flux/local", "TAILRACE_CLUSTER": "t"}, "flux:t:f2"),
+        ({"FLUX_JOB_ID": "ƒ2", "FLUX_URI": "local:///run/flux/local", "FLUX_JOB_ID_PATH": "/ƒ2"}, "flux::f2"),
+        ({"FLUX_JOB_ID": "ƒ7", "FLUX_JOB_ID_PATH": "/ƒ2/ƒ7", "TAILRACE_CLUSTER": "t"}, "flux:t:f2/f7"),
+        ({"FLUX_JOB_ID": os.fsdecode("ƒ2".encode())}, "flux::f2"),
         ({"FLUX_URI": "local:///run/flux/local"}, None),
         ({}, None),
     ],
@@ -40,6 +45,27 @@ def test_many_flux_jobs_inside_one_slurm_job_are_many():
     another = {**inside[0], "FLUX_URI": "local:///tmp/flux-Cd34/local-0"}
     assert job_of(another) != job_of(inside[0])
     assert all(str(job_of(environ)).startswith("slurm:c:7/flux:") for environ in (*inside, another))
+
+
+@pytest.mark.parametrize("place", ["/tmp/flux-{}/local-0", "/scratch/ada/flux-{}/local-0", "/run/user/7/{}/local-0"])
+def test_two_flux_instances_are_two_wherever_their_sockets_are(place):
+    one, other, ssh = (
+        job_of({"FLUX_JOB_ID": "f1", "FLUX_URI": scheme + place.format(name), "TAILRACE_CLUSTER": "t"})
+        for scheme, name in (("local://", "a"), ("local://", "b"), ("ssh://node1", "a"))
+    )
+    assert one != other
+    assert one == ssh
+    assert str(one).startswith("flux:t:")
+
+
+def test_a_nested_flux_instance_is_one_on_all_of_its_nodes():
+    names = {
+        job_of(
+            {"FLUX_JOB_ID": "f9", "FLUX_JOB_ID_PATH": "/f2/f9", "FLUX_URI": f"local:///tmp/flux-{node}/local-{node}"}
+        )
+        for node in range(3)
+    }
+    assert names == {"flux::f2/f9"}
 
 
 def test_the_same_post_of_the_same_run_has_the_same_key():

@@ -91,7 +91,9 @@ class Container:
         return self
 
     def __exit__(self, *_: object) -> None:
-        podman("rm", "--force", "--time", "0", self.name)
+        # On a busy machine it may give up waiting for the end of what it has killed.
+        if podman("rm", "--force", "--time", "0", self.name, ok=False).returncode != 0:
+            podman("rm", "--force", "--time", "0", self.name)
 
     def start(self) -> None:
         """Start it again, after it was stopped or killed."""
@@ -105,7 +107,9 @@ class Container:
 
     def kill(self) -> None:
         """As a power cut does it."""
-        podman("kill", "--signal", "KILL", self.name)
+        podman(
+            "kill", "--signal", "KILL", self.name, ok=False
+        )  # waits 5 s for its end, which a busy machine may exceed
         podman("wait", self.name)
 
     def wait_until_ready(self) -> None:

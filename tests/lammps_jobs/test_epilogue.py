@@ -5,10 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from lammps_jobs import epilogue as epilogue_module
 from tests.lammps_jobs.peer import Peer, error
 
 pytestmark = pytest.mark.one_database
@@ -211,6 +214,21 @@ def test_a_log_that_is_older_than_the_job_is_not_its_own(peer, epilogue, began):
     assert "older than the job" in epilogue(peer.url, "--since", began).stderr
     assert peer.requests == []
     assert epilogue(peer.url, "--since", "Unknown").stderr == ""
+
+
+@pytest.mark.parametrize("ahead", [-90.0, -2.5, 2.5, 90.0])
+def test_a_file_servers_clock_may_differ_from_the_machines(tmp_path, monkeypatch, ahead):
+    """The job began 1 s before its log was written, by either clock; another log is as much older than the job."""
+    log = tmp_path / "log.lammps"
+    log.touch()
+    written, real = log.stat().st_mtime, time.time
+    monkeypatch.setattr(epilogue_module, "time", SimpleNamespace(time=lambda: real() - ahead))
+    assert written > epilogue_module._began(written - ahead - 1, tmp_path)
+    assert written < epilogue_module._began(written - ahead + 3, tmp_path)
+
+
+def test_where_no_file_can_be_made_the_clocks_are_taken_for_one(tmp_path):
+    assert epilogue_module._began(7.0, tmp_path / "nowhere") == 7.0
 
 
 def test_copies_of_one_process_are_not_taken_for_a_job_of_many(peer, epilogue):

@@ -215,6 +215,50 @@ def test_what_slurm_says_of_a_job_is_read_as_it_is_meant():
     assert runs_in("") == []
 
 
+HETEROGENEOUS = """\
+JobId=13 HetJobId=13 HetJobOffset=0 JobName=het.sh
+   HetJobIdSet=13-14
+   JobState=COMPLETED Reason=Resources Restarts=0
+   StartTime=2026-11-20T19:06:27 EndTime=2026-11-20T19:06:45 Deadline=N/A
+   WorkDir=DIRECTORY
+
+JobId=14 HetJobId=13 HetJobOffset=1 JobName=het.sh
+   HetJobIdSet=13-14
+   JobState=COMPLETED Reason=Resources Restarts=0
+   StartTime=2026-11-20T19:06:27 EndTime=2026-11-20T19:06:45 Deadline=N/A
+   WorkDir=DIRECTORY
+"""
+
+
+@pytest.mark.parametrize("word", ["HetJob", "PackJob"])
+def test_a_heterogeneous_job_is_one(peer, environment, programs, tmp_path, word):
+    said = HETEROGENEOUS.replace("DIRECTORY", str(tmp_path)).replace("HetJob", word)
+    install(programs, "scontrol", f"#!/bin/sh\ncat <<END\n{said}END\n")
+    shutil.copy(FIXTURES / "mpi.log", tmp_path / "log.lammps")
+    for more in (
+        ["13", "x"],
+        ["14", "x"],
+        ["--comment", "tailrace lammps-runtime x", "13"],
+        ["--comment", "tailrace s x", "14"],
+    ):
+        report = [EPILOGUES / "report.sh", "lammps_jobs.slurm_job", *more]
+        subprocess.run(report, env=environment | {"SLURM_CLUSTER_NAME": "c"}, check=True, timeout=60)
+    assert set(peer.keys) == {"slurm:c:13"}
+
+
+def test_what_a_user_sets_for_slurms_commands_changes_no_report(peer, environment, programs, tmp_path):
+    """These make the real `scontrol` write times as words, and shorten lists."""
+    text = SCONTROL.replace("DIRECTORY", str(tmp_path)).replace(
+        "cat <<END", 'test "$SLURM_TIME_FORMAT$SLURM_BITSTR_LEN$SCONTROL_ALL" = standard || exit 1\ncat <<END'
+    )
+    install(programs, "scontrol", text)
+    shutil.copy(FIXTURES / "mpi.log", tmp_path / "log.lammps")
+    own = {"SLURM_TIME_FORMAT": "relative", "SLURM_BITSTR_LEN": "0", "SCONTROL_ALL": "1", "SLURM_CLUSTER_NAME": "c"}
+    report = [EPILOGUES / "report.sh", "lammps_jobs.slurm_job", "10", "x"]
+    subprocess.run(report, env=environment | own, check=True, timeout=60)
+    assert peer.keys == ["slurm:c:10:task3:restart1"]
+
+
 def test_without_slurm_it_says_so(environment, programs):
     install(programs, "scontrol", "#!/bin/sh\necho 'slurm_load_jobs error: Invalid job id specified' >&2\nexit 1\n")
     done = subprocess.run(

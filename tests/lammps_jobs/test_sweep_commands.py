@@ -78,9 +78,15 @@ JOB = "HERE/sweep-train/jobs/train-001"
     [
         ("", None, "mpiexec -n 6 "),
         (
-            "--launcher slurm --time 90 --option=--partition=debug",
+            "--launcher slurm --time 90s --option=--partition=debug",
             "sbatch --parsable --job-name train-001 --nodes 2 --ntasks 6 --cpus-per-task 1 --time 00:01:30 "
             f"--chdir {JOB} --output {JOB}/job.out --partition=debug {JOB}/job.sh",
+            "srun --ntasks 6 ",
+        ),
+        (
+            "--launcher slurm --time 1-00:00:00",
+            "sbatch --parsable --job-name train-001 --nodes 2 --ntasks 6 --cpus-per-task 1 --time 24:00:00 "
+            f"--chdir {JOB} --output {JOB}/job.out {JOB}/job.sh",
             "srun --ntasks 6 ",
         ),
         (
@@ -90,12 +96,12 @@ JOB = "HERE/sweep-train/jobs/train-001"
             "mpiexec -n 6 ",
         ),
         (
-            "--launcher lsf --time 10:30",
+            "--launcher lsf --time 00:10:30",
             f"bsub -J train-001 -n 6 -R 'span[ptile=3]' -W 11 -cwd {JOB} -o {JOB}/job.out /bin/sh {JOB}/job.sh",
             "mpiexec -n 6 ",
         ),
         (
-            "--launcher flux --time 5:00",
+            "--launcher flux --time 5m",
             None,
             "flux run -N 2 --ntasks 6 -c 1 -o cpu-affinity=per-task --time-limit 300s ",
         ),
@@ -160,7 +166,7 @@ def test_one_command_for_each_job(sweep):
     ("options", "words"),
     [
         (["train", "--x", "0"], "'0' is no range: expected"),
-        (["train", "--time", "soon"], "'soon' is no time"),
+        (["train", "--time", "soon"], "'soon' is no length of time"), (["train", "--time", "30"], "did you mean 30s or 30m?"),
         (["train", "--container", "podman"], "--container and --image go together"),
         (["train", "--mpi", "srun -n {cores}"], "--mpi 'srun -n {cores}' can't be read"),
         (["train", "--sample", "grid", "--iters", "999"], "more than the 125 combinations"),

@@ -63,7 +63,7 @@ def test_flux_is_asked_in_its_own_words(here, recorded):
     """Flux is in no package here: this is a recorded `flux`, which runs what it is given."""
     made(here)
     record = recorded(flux=FLUX)
-    here.sweep("train", *TINY, "--launcher", "flux", "--iters", "2", "--time", "60", "--option=--queue=debug")
+    here.sweep("train", *TINY, "--launcher", "flux", "--iters", "2", "--time", "60s", "--option=--queue=debug")
     words = [line.split() for line in record.read_text().splitlines()]
     assert [line[:12] for line in words] == [
         ["flux", "run", "-N", "1", "--ntasks", "1", "-c", "1", "-o", "cpu-affinity=per-task", "--time-limit", "60s"]

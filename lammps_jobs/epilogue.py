@@ -88,7 +88,12 @@ def _report(server: Server, spool: Spool, options: argparse.Namespace) -> None:
         later = " for the next epilogue or `tailrace flush`" if kept and not refused else ""
         _say(f"{'refused for good' if refused else 'not delivered'}: {posted.reason}{kept}{later}")
         return
-    _write(1, f"observation {posted.answer['last']} of {options.stream}: {loop_time}")
+    said = f"observation {posted.answer['last']} of {options.stream}: {loop_time}"
+    if posted.known_before:
+        said = f"observation {posted.answer['last']} of {options.stream} was known before, and nothing was added"
+        if job_of() is not None and not options.key and not (options.step or os.environ.get("TAILRACE_STEP")):
+            said += " (another run of the same job needs a name: --step NAME)"
+    _write(1, said)
     if options.receipt:
         _write_receipt(Path(options.receipt), posted.answer)
     if (left := options.deadline - (time.monotonic() - began)) > 0:

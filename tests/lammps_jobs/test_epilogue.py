@@ -200,6 +200,16 @@ def test_a_requeued_job_is_another_one_and_a_repeated_report_is_not(peer, epilog
     assert len(set(peer.keys)) == 3
 
 
+def test_a_second_run_of_one_job_says_that_it_was_known_and_what_it_needs(peer, epilogue):
+    known = json.dumps({"first": 1, "last": 1, "accepted": 0, "duplicates": 1, "models": {}}).encode()
+    job = {"SLURM_JOB_ID": "12", "SLURM_CLUSTER_NAME": "c1", "TAILRACE_STREAM": "lammps-runtime"}
+    for options, hint in (([], True), (["--step", "production"], False), (["--key", "k"], False)):
+        peer.answers.append((200, {}, known))
+        said = epilogue(peer.url, *options, env=job, bare=True).stdout
+        assert said.startswith("tailrace: observation 1 of lammps-runtime was known before, and nothing was added")
+        assert ("--step NAME" in said) is hint
+
+
 def test_outside_of_any_job_the_same_log_is_the_same_observation(peer, epilogue, tmp_path):
     stream = {"TAILRACE_STREAM": "lammps-runtime"}
     epilogue(peer.url, env=stream, bare=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lammps_jobs.slurm_environment import for_asking, for_submitting
 
-__all__ = ["QueueFailed", "listed", "submit"]
+__all__ = ["QueueFailed", "found", "listed", "submit"]
 
 PATIENCE = 120
 LIST = {
@@ -41,6 +41,29 @@ def listed(launcher: str) -> set[str]:
     command = [word.format(user=getpass.getuser()) for word in LIST[launcher]]
     said = _call(command, environment=for_asking(os.environ))
     return set(_numbers(said))
+
+
+def found(launcher: str, name: str, directory: Path) -> list[str]:
+    """The numbers of this user's jobs of that name in that directory, also of those that ended a while ago.
+
+    Slurm's alone; others are not asked. Raises QueueFailed.
+    """
+    if launcher != "slurm":
+        return []
+    command = [
+        "squeue",
+        "--noheader",
+        "--states",
+        "all",
+        "--user",
+        getpass.getuser(),
+        "--name",
+        name,
+        "--format",
+        "%A|%Z",
+    ]
+    lines = (line.strip().partition("|") for line in _call(command, environment=for_asking(os.environ)).splitlines())
+    return [number for number, _, where in lines if where == str(directory)]
 
 
 def _numbers(said: str) -> Iterator[str]:

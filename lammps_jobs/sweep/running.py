@@ -116,11 +116,36 @@ class Queued(Runner):
         self._seen_at = -math.inf
         with _uninterrupted():
             # Stopped between the two, the sweep would not know its job again.
-            number = queues.submit(command, script.parent, self._environment)
-            write_whole(script.with_name(NUMBER), {"launcher": self.recipe.launcher.name, "number": number})
+            before = self._number(job)
+            self._record(job, None, before)
+            try:
+                number = queues.submit(command, script.parent, self._environment)
+            except queues.QueueFailed:
+                # sbatch also fails where the controller took the job and could not say so in time.
+                if (taken := self._found(job)) is None:
+                    self._record(job, before)
+                    raise
+                number = taken
+            self._record(job, number)
 
     def adopt(self, job: SweepJob) -> bool:
-        return self._number(job) in self._listed()
+        number = self._number(job)
+        if number is None and (number := self._found(job)) is not None:
+            self._record(job, number)
+        return number in self._listed()
+
+    def _record(self, job: SweepJob, number: str | None, before: str | None = None) -> None:
+        """Write down a job's number, or that it is handed in and has none yet, and which one it had before."""
+        record = {"launcher": self.recipe.launcher.name, "number": number, "before": before}
+        write_whole(self.recipe.directory.job(job) / NUMBER, record)
+
+    def _found(self, job: SweepJob) -> str | None:
+        """The number of a job that was handed in and has none. Raises QueueFailed if the batch system can't say now."""
+        submitted = read_json(self.recipe.directory.job(job) / NUMBER) or {}
+        if submitted.get("launcher") != self.recipe.launcher.name or submitted.get("number") is not None:
+            return None
+        numbers = queues.found(self.recipe.launcher.name, job.name, self.recipe.directory.job(job))
+        return max((number for number in numbers if number != submitted.get("before")), key=int, default=None)
 
     def ended(self, jobs: Iterable[SweepJob]) -> list[SweepJob]:
         listed = self._listed()
@@ -142,7 +167,7 @@ class Queued(Runner):
         submitted = read_json(self.recipe.directory.job(job) / NUMBER)
         if submitted is None or submitted["launcher"] != self.recipe.launcher.name:
             return None
-        return str(submitted["number"])
+        return None if submitted["number"] is None else str(submitted["number"])
 
 
 @contextmanager

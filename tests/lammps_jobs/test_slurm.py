@@ -183,17 +183,17 @@ def test_a_key_names_cluster_job_task_and_restart(ended, way):
 TINY = ("--x", "1:2", "--y", "1:2", "--z", "1:2", "--steps", "10", "--iters", "4", "--launcher", "slurm")
 
 
-def sweep(site: Site, name: str, *options: str) -> str:
+def sweep(site: Site, name: str, *options: str, code: int = 0) -> str:
     """Run a sweep in a directory and on a stream of that name; what it said."""
     directory = site.directory / name
-    directory.mkdir()
+    directory.mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-m", "lammps_jobs", "sweep", "train", *TINY, "--stream", name, *options],
         cwd=directory, env=site.slurm.environment | site.environment | {"PYTHONPATH": f"{ROOT}:{ROOT / 'client'}"},
         capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 def learned(site: Site, name: str) -> None:
@@ -207,6 +207,29 @@ def learned(site: Site, name: str) -> None:
 def test_a_sweep_runs_on_slurm(site):
     assert "4 jobs: 4 counted, 0 failed" in sweep(site, "swept", "--recipes", "knn")
     learned(site, "swept")
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_job_that_was_taken_though_sbatch_failed_runs_once(site, tmp_path, monkeypatch, answers):
+    """As where the controller stops right after it took the job; it may also be away for as long as the sweep asks."""
+    sbatch, squeue = (shutil.which(name, path=slurm.SEARCH) for name in ("sbatch", "squeue"))
+    says = 'echo "sbatch: error: Batch job submission failed: Unable to contact slurm controller" >&2; exit 1'
+    (tmp_path / "sbatch").write_text(
+        f'#!/bin/sh\n{sbatch} "$@" >{tmp_path}/taken\n[ -e {tmp_path}/failed ] && exec cat {tmp_path}/taken\n'
+        f"touch {tmp_path}/failed\n{says}\n"
+    )
+    (tmp_path / "squeue").write_text(f'#!/bin/sh\n[ -e {tmp_path}/back ] || {{ {says}; }}\nexec {squeue} "$@"\n')
+    for name in ("sbatch", "squeue"):
+        (tmp_path / name).chmod(0o755)
+    if answers:
+        (tmp_path / "back").touch()
+    monkeypatch.setitem(site.slurm.environment, "PATH", f"{tmp_path}{os.pathsep}{slurm.SEARCH}")
+    name = f"taken-{answers}"
+    if not answers:
+        assert "Unable to contact slurm controller" in sweep(site, name, "--recipes", "mean", code=1)
+        (tmp_path / "back").touch()
+    assert "4 jobs: 4 counted, 0 failed" in sweep(site, name, "--recipes", "mean")
+    learned(site, name)
 
 
 def image_of_lammps(directory: Path) -> Path:

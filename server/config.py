@@ -313,6 +313,12 @@ class Config(BaseModel):
         return secret
 
     @property
+    def reachable_at(self) -> str:
+        """Address and port where this machine reaches the server, which may listen on all of its addresses."""
+        port = self.bind.rpartition(":")[2]
+        return f"127.0.0.1:{port}" if self.host in ("0.0.0.0", "::", "") else self.bind  # noqa: S104 - compared alone
+
+    @property
     def event_stream_limit(self) -> int:
         return self.event_streams or max(1, self.threads // 2)
 

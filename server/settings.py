@@ -93,6 +93,11 @@ except (ValueError, KeyError) as exc:
     sys.exit(
         f"tailrace: TAILRACE_DATABASE_URL: {exc}; expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME"
     )
+if DATABASES["default"]["NAME"] in ("", ":memory:"):
+    sys.exit(
+        "tailrace: TAILRACE_DATABASE_URL names no database; expected sqlite:///PATH or "
+        "postgresql://USER:PASSWORD@HOST:PORT/NAME"
+    )
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",

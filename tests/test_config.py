@@ -88,6 +88,20 @@ def test_open_beyond_loopback_must_be_meant():
     assert load({"TAILRACE_AUTH": "open", "TAILRACE_BIND": "0.0.0.0:80", "TAILRACE_ALLOW_OPEN_ON_NETWORK": "true"})
 
 
+@pytest.mark.parametrize(
+    ("bind", "address"),
+    [
+        ("127.0.0.1:80", "127.0.0.1:80"),
+        ("0.0.0.0:81", "127.0.0.1:81"),
+        ("[::]:82", "127.0.0.1:82"),
+        ("10.1.2.3:83", "10.1.2.3:83"),
+    ],
+)
+def test_where_it_listens_on_all_addresses_this_machine_reaches_it_by_loopback(bind, address):
+    """A browser can't open http://0.0.0.0/."""
+    assert load({"TAILRACE_BIND": bind, "TAILRACE_ALLOWED_HOSTS": "tailrace.example"}).reachable_at == address
+
+
 def test_a_secret_is_made_once_on_loopback_and_only_its_owner_can_read_it(tmp_path):
     first = load({"TAILRACE_VAR_DIR": str(tmp_path)}).secret
     assert load({"TAILRACE_VAR_DIR": str(tmp_path)}).secret == first
@@ -141,6 +155,12 @@ def test_there_is_no_default_secret_beyond_loopback(tmp_path):
     [
         ("TAILRACE_THREADS", "x", "TAILRACE_THREADS=x"),
         ("TAILRACE_DATABASE_URL", "mysql://a/b", "TAILRACE_DATABASE_URL"),
+        (
+            "TAILRACE_DATABASE_URL",
+            "postgresql://ada:secret@127.0.0.1:5432/",
+            "names no database; expected sqlite:///PATH or",
+        ),
+        ("TAILRACE_DATABASE_URL", "sqlite://", "names no database"),
         ("TAILRACE_DATABASE_URL", "sqlite:////nowhere/tailrace.sqlite3", "its directory has to be there and writable"),
         ("TAILRACE_VAR_DIR", "/proc/nowhere", "set TAILRACE_VAR_DIR to a directory that can be written"),
     ],

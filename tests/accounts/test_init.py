@@ -270,3 +270,12 @@ def test_the_start_says_how_the_first_admin_is_made_until_there_is_one(unattende
 @pytest.mark.one_database
 def test_where_nobody_is_asked_the_start_says_nothing_of_it(serve):
     assert "manage.py init" not in serve(workers=1, threads=2).log.read_text()
+
+
+def test_djangos_flush_which_deletes_everything_is_refused(unattended):
+    unattended.manage("init")
+    for more in ((), ("--no-input",), ("--help",)):
+        done = unattended.manage("flush", *more)
+        assert done.returncode == 2
+        assert "would delete every stream, model, user and token, and was not done" in done.stderr
+    assert ask(unattended, USERS) == [(1,)]

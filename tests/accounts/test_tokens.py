@@ -194,6 +194,29 @@ def test_the_command_prints_a_token_that_works_alone_on_standard_output(ada, cap
     assert secret not in err
 
 
+def test_the_tokens_that_work_are_listed_without_their_secrets(ada, capsys):
+    grace = person("grace", "viewer")
+    call_command("list_tokens")
+    assert capsys.readouterr().out == "There are none.\n"
+    kept, secret = tokens.create(ada, "cluster jobs", scopes=["learn"], streams=["s"])
+    gone, _ = tokens.create(ada, "laptop")
+    tokens.revoke(gone)
+    tokens.create(grace, "old", datetime.now(UTC) + HOUR)
+    Token.objects.filter(name="old").update(expires_at=datetime.now(UTC) - HOUR)
+    call_command("list_tokens")
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.split()[:3] == ["ID", "USER", "NAME"]
+    for word in (str(kept.pk), "ada", "cluster jobs", secret[-4:], "learn", "no end", "never"):
+        assert word in line
+    assert secret not in line
+    call_command("list_tokens", "--all")
+    out = capsys.readouterr().out
+    assert "revoked" in out
+    assert "expired" in out
+    call_command("list_tokens", "grace", "--all")
+    assert "ada" not in capsys.readouterr().out
+
+
 def test_the_command_makes_a_user_only_when_asked(capsys):
     with pytest.raises(CommandError, match="no user named 'grace': add --create-user"):
         call_command("create_token", "grace")

@@ -72,7 +72,7 @@ class Command(BaseCommand):
                 user=user.username,
                 until="" if expires is None else f", until {expires:%Y-%m-%d %H:%M} UTC",
                 what=", ".join(token.scopes) + ("" if token.streams is None else " on " + ", ".join(token.streams)),
-                bind=settings.TAILRACE.bind,
+                bind=settings.TAILRACE.reachable_at,
             ),
             style_func=str,
         )

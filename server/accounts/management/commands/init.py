@@ -61,7 +61,11 @@ class Command(BaseCommand):
             return
         token, secret = made
         self.stdout.write(secret)
-        self._say(MADE.format(admin=name, number=token.pk, scopes=", ".join(token.scopes), bind=settings.TAILRACE.bind))
+        self._say(
+            MADE.format(
+                admin=name, number=token.pk, scopes=", ".join(token.scopes), bind=settings.TAILRACE.reachable_at
+            )
+        )
 
     def _asked(self) -> tuple[str, str]:
         """The first admin's name and password, from the settings or else from whoever sits at the terminal."""

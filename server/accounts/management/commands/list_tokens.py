@@ -1,0 +1,59 @@
+"""``manage.py list_tokens``: who has which tokens."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+from django.db.models import Q
+
+from server.accounts.models import Token
+
+HEADS = ("ID", "USER", "NAME", "ENDS IN", "SCOPES", "STREAMS", "UNTIL", "LAST USED")
+
+
+class Command(BaseCommand):
+    help = "List the tokens that work, without their secrets. Times are in UTC."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("user", nargs="?", metavar="USER", help="only this user's")
+        parser.add_argument("--all", action="store_true", help="also those that are revoked or have expired")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        now = datetime.now(UTC)
+        found = Token.objects.select_related("owner").order_by("pk")
+        if options["user"] is not None:
+            found = found.filter(owner__username=options["user"])
+        if not options["all"]:
+            found = found.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
+        try:
+            rows = [_row(token, now) for token in found]
+        except DatabaseError as exc:
+            raise CommandError(f"the database can't be used: {exc}; a new one needs `manage.py migrate` first") from exc
+        if not rows:
+            self.stdout.write("There are none.")
+            return
+        table = [HEADS, *rows]
+        widths = [max(len(row[column]) for row in table) for column in range(len(HEADS))]
+        for row in table:
+            self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _row(token: Token, now: datetime) -> tuple[str, ...]:
+    until = "no end" if token.expires_at is None else f"{token.expires_at:%Y-%m-%d %H:%M}"
+    if token.revoked_at is not None:
+        until = f"revoked {token.revoked_at:%Y-%m-%d %H:%M}"
+    elif token.expires_at is not None and token.expires_at <= now:
+        until = f"expired {token.expires_at:%Y-%m-%d %H:%M}"
+    used = "never" if token.last_used_at is None else f"{token.last_used_at:%Y-%m-%d %H:%M}"
+    streams = "all" if token.streams is None else ",".join(token.streams)
+    return (
+        str(token.pk),
+        token.owner.username,
+        token.name,
+        f"…{token.hint}",
+        ",".join(token.scopes),
+        streams,
+        until,
+        used,
+    )

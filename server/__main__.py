@@ -4,11 +4,14 @@ It becomes the WSGI server's parent process itself, with all that a worker needs
 forked, at the start and when it takes the place of one that died, and the workers share the memory.
 """
 
+import errno
 import gc
 import multiprocessing
 import os
 import runpy
+import socket
 import sys
+import time
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -16,6 +19,9 @@ from server import config, granian_respawn, logs, process
 
 MOST_HEADERS = 2**15
 """granian: bytes of a request's head."""
+
+ADDRESS_WAIT = 5.0
+"""Seconds in which a server that is being stopped may leave its address to this one."""
 
 LOG_CONFIG = config.ROOT / "server" / "granian_logging.json"
 
@@ -60,6 +66,7 @@ def main() -> None:
         )
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "server.settings")
     prepare(settings)
+    wait_for_address(settings)
     serves = (
         f"Tailrace serves on http://{settings.bind}/ with {settings.server}, {settings.workers} × {settings.threads} threads, "
         f"{'open to all' if settings.auth == 'open' else 'tokens required'}; docs at http://{settings.bind}/api/v1/docs/"
@@ -97,6 +104,26 @@ def prepare(settings: config.Config) -> None:
         sys.exit(f"tailrace: the database can't be used: {' '.join(str(exc).split())}; check TAILRACE_DATABASE_URL")
     if nobody:
         startup.say("nobody can come in yet: `manage.py init` makes the first admin")
+
+
+def wait_for_address(settings: config.Config) -> None:
+    """Return when the address can be listened on; exit with one line if it can't, or if another program keeps it."""
+    deadline = time.monotonic() + ADDRESS_WAIT
+    while True:
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as place:
+                place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                place.bind((settings.host, int(settings.bind.rpartition(":")[2])))
+            return
+        except OSError as exc:
+            if exc.errno != errno.EADDRINUSE:
+                sys.exit(f"tailrace: can't listen on {settings.bind}: {exc.strerror}; check TAILRACE_BIND")
+            if time.monotonic() > deadline:
+                sys.exit(
+                    f"tailrace: another program listens on {settings.bind}: stop it, or choose another port, such as "
+                    f"TAILRACE_BIND={settings.bind.rpartition(':')[0]}:{int(settings.bind.rpartition(':')[2]) % 65535 + 1}"
+                )
+            time.sleep(0.1)
 
 
 def load() -> None:

@@ -1,5 +1,6 @@
 """A start that has to wait says what for, and one that can't be says why; on real processes."""
 
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -131,3 +132,32 @@ def test_a_volume_without_rights_or_room_stops_the_start(a_server, volume, reaso
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("tailrace: ")
     assert reason in last
+
+
+@pytest.mark.parametrize("kind", ["gunicorn", "granian"])
+def test_an_address_that_another_program_has_is_one_line(a_server, kind):
+    server = a_server("", server=kind)
+    with socket.create_server(("127.0.0.1", server.port)):
+        said = last_words(server.begin())
+    assert said == (
+        f"tailrace: another program listens on 127.0.0.1:{server.port}: stop it, or choose another port, such as "
+        f"TAILRACE_BIND=127.0.0.1:{server.port + 1}"
+    )
+    assert "Tailrace serves on" not in logged(server)
+
+
+def test_an_address_that_a_server_leaves_as_it_stops_is_waited_for(a_server):
+    server = a_server("")
+    with socket.create_server(("127.0.0.1", server.port)):
+        server.begin()
+        until_logged(server, "bringing the database's tables up to date")
+    until_told(server, 200, "ready")
+
+
+def test_an_address_that_is_not_this_machines_is_one_line(a_server, tmp_path):
+    key = tmp_path / "key"
+    key.write_text("k" * 50)
+    server = a_server("", bind="192.0.2.1:8080", auth="required", secret_key_file=key, allowed_hosts="tailrace.example")
+    assert "tailrace: can't listen on 192.0.2.1:8080: Cannot assign requested address; check TAILRACE_BIND" in (
+        last_words(server.begin())
+    )

@@ -56,7 +56,8 @@ def main() -> None:
     except config.ConfigError as exc:
         sys.exit(f"tailrace: {exc}")
     except OSError as exc:
-        sys.exit(f"tailrace: {exc.filename}: {exc.strerror}; set TAILRACE_VAR_DIR to a directory that can be written")
+        where = "" if exc.filename is None else f"{exc.filename}: "
+        sys.exit(f"tailrace: {where}{exc.strerror}; set TAILRACE_VAR_DIR to a directory that can be written")
     if find_spec(settings.server) is None:
         sys.exit(f"tailrace: TAILRACE_SERVER={settings.server} is not installed: run `make setup`")
     if settings.traces and find_spec("opentelemetry") is None:

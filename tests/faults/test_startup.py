@@ -161,3 +161,14 @@ def test_an_address_that_is_not_this_machines_is_one_line(a_server, tmp_path):
     assert "tailrace: can't listen on 192.0.2.1:8080: Cannot assign requested address; check TAILRACE_BIND" in (
         last_words(server.begin())
     )
+
+
+@pytest.mark.parametrize(
+    "command", [("migrate", "--check"), ("verify_log",), ("list_tokens",), ("backup", "somewhere")]
+)
+def test_commands_say_in_one_line_that_the_database_is_away(a_server, command):
+    done = a_server("postgresql://ada:a-password@127.0.0.1:9/tailrace").manage(*command)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert "connection to server at" in line
+    assert "a-password" not in line

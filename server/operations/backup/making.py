@@ -39,7 +39,7 @@ def moment() -> Iterator[BaseDatabaseWrapper]:
         raise BackupError(f"there is no database to back up at {name}")
     own = default.copy()  # type: ignore[no-untyped-call]
     try:
-        own.connect()
+        own.ensure_connection()
         if own.vendor == "sqlite":
             own.transaction_mode = "DEFERRED"  # type: ignore[attr-defined]  # others write on
             with own.cursor() as cursor:

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, transaction
 
 from server.accounts import roles, tokens, users
+from server.database_state import one_line
 from server.streams.errors import NotFound, TailraceError
 
 LONGEST_DAYS = 3650
@@ -63,7 +64,9 @@ class Command(BaseCommand):
         except TailraceError as exc:
             raise CommandError(exc.message) from exc
         except DatabaseError as exc:
-            raise CommandError(f"the database can't be used: {exc}; a new one needs `manage.py migrate` first") from exc
+            raise CommandError(
+                f"the database can't be used: {one_line(exc)}; a new one needs `manage.py migrate` first"
+            ) from exc
         self.stdout.write(secret)
         self.stderr.write(
             USAGE.format(

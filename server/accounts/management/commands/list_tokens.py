@@ -8,6 +8,7 @@ from django.db import DatabaseError
 from django.db.models import Q
 
 from server.accounts.models import Token
+from server.database_state import one_line
 
 HEADS = ("ID", "USER", "NAME", "ENDS IN", "SCOPES", "STREAMS", "UNTIL", "LAST USED")
 
@@ -29,7 +30,9 @@ class Command(BaseCommand):
         try:
             rows = [_row(token, now) for token in found]
         except DatabaseError as exc:
-            raise CommandError(f"the database can't be used: {exc}; a new one needs `manage.py migrate` first") from exc
+            raise CommandError(
+                f"the database can't be used: {one_line(exc)}; a new one needs `manage.py migrate` first"
+            ) from exc
         if not rows:
             self.stdout.write("There are none.")
             return

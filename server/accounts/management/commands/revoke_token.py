@@ -7,6 +7,7 @@ from django.db import DatabaseError
 
 from server.accounts import tokens
 from server.accounts.models import Token
+from server.database_state import one_line
 
 MOST_LISTED = 20
 
@@ -25,7 +26,9 @@ class Command(BaseCommand):
                 raise CommandError(f"no token has the number {number}; {_working()}")
             is_new = tokens.revoke(token)
         except DatabaseError as exc:
-            raise CommandError(f"the database can't be used: {exc}; a new one needs `manage.py migrate` first") from exc
+            raise CommandError(
+                f"the database can't be used: {one_line(exc)}; a new one needs `manage.py migrate` first"
+            ) from exc
         self.stdout.write(
             f"Token {number} ({token}) is revoked."
             if is_new

@@ -8,6 +8,7 @@ from django.db import DatabaseError
 
 from server.accounts import tokens
 from server.accounts.models import Token
+from server.database_state import one_line
 from server.streams.errors import TailraceError
 
 LONGEST_HOURS = 24 * 30
@@ -42,7 +43,9 @@ class Command(BaseCommand):
         except TailraceError as exc:
             raise CommandError(exc.message) from exc
         except DatabaseError as exc:
-            raise CommandError(f"the database can't be used: {exc}; a new one needs `manage.py migrate` first") from exc
+            raise CommandError(
+                f"the database can't be used: {one_line(exc)}; a new one needs `manage.py migrate` first"
+            ) from exc
         self.stdout.write(secret)
         self.stderr.write(
             f"Token {token.pk} ({token}) replaces token {old.pk}, which ends at {old.expires_at:%Y-%m-%d %H:%M} UTC. "

@@ -7,6 +7,7 @@ from django.db import DatabaseError
 
 from server.accounts import audit
 from server.accounts.models import AuditHead
+from server.database_state import one_line
 
 
 class Command(BaseCommand):
@@ -17,7 +18,9 @@ class Command(BaseCommand):
             found = list(audit.verify())
             head = AuditHead.objects.filter(pk=1).first()
         except DatabaseError as exc:
-            raise CommandError(f"the database can't be used: {exc}; a new one needs `manage.py migrate` first") from exc
+            raise CommandError(
+                f"the database can't be used: {one_line(exc)}; a new one needs `manage.py migrate` first"
+            ) from exc
         if found:
             raise CommandError("the audit trail is not whole:\n  " + "\n  ".join(found))
         number, last = (0, "") if head is None else (head.number, head.hash)

@@ -153,7 +153,7 @@ class _Bound:
             raise TooLarge(
                 f"model {self._name}'s predictions take more than {MOST_PREDICTED // 2**20} MB: {self._fewer()}"
             )
-        if not self._done % 16 and time.monotonic() > self._deadline:
+        if time.monotonic() > self._deadline:
             raise TooLarge(
                 f"model {self._name} takes more than {settings.TAILRACE.block_seconds:g} s to predict {self._points} points: "
                 f"{self._fewer()}",

@@ -14,8 +14,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 def spent(budget: float, seconds: float, used: float, others: float = 0.0) -> float:
     """Which share of its budget is spent; more than 1 is too much.
 
-    All of it is spent when the time is up *and* half of it was spent on the CPU. So what waits, or shares its CPU with others, isn't
-    taken for what computes for ever.
+    All of it is spent when the time is up *and* was spent on the CPU; half of it on the CPU is enough where the time is up even
+    without that of the process's other threads. So what waits, or shares its CPU or the interpreter with others, isn't taken for what
+    computes for ever.
 
     Parameters
     ----------
@@ -28,7 +29,8 @@ def spent(budget: float, seconds: float, used: float, others: float = 0.0) -> fl
     others
         How much its process's other threads have used meanwhile, s: for so long it may have waited for the interpreter.
     """
-    return max(min(seconds / budget, 2 * used / budget), max(0.0, seconds - others) / (budget * IDLE_FACTOR))
+    alone = max(0.0, seconds - others)
+    return max(min(seconds, used), min(alone, 2 * used), alone / IDLE_FACTOR) / budget
 
 
 class Usage(NamedTuple):

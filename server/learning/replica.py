@@ -1,8 +1,10 @@
 """A model's state in memory: the fold over the log, and nothing that can't be rebuilt from it."""
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 from server.learning import call_marks as marks
@@ -14,6 +16,20 @@ from server.streams.printable import encodable
 
 FATAL = (KeyboardInterrupt, SystemExit, GeneratorExit)
 """What is no estimator's failure. All else is, also where it's no Exception: river's Rust code may panic."""
+
+
+class Late(Exception):
+    """A replica takes longer than it may.
+
+    Attributes
+    ----------
+    done
+        How many points it has folded.
+    """
+
+    def __init__(self, done: int) -> None:
+        super().__init__(done)
+        self.done = done
 
 
 class Broken(Exception):
@@ -132,6 +148,7 @@ class Replica:
         given: dict[int, Any] | None = None,
         skip: dict[int, str] | None = None,
         kind: int = marks.LEARN,
+        until: float = math.inf,
     ) -> tuple[list[Any], dict[int, str]]:
         """Predict, score and learn observations ``first …`` in order. Each call of the estimator gets a mapping of its own.
 
@@ -147,6 +164,8 @@ class Replica:
             Offset to reason, for points that the fold is known to skip.
         kind
             What the supervisor is told that this is (:mod:`server.learning.call_marks`).
+        until
+            When it has to be through, as :func:`time.monotonic` tells it.
 
         Returns
         -------
@@ -157,15 +176,17 @@ class Replica:
         ------
         Broken
             If learning or scoring failed half-way; the replica is then to be thrown away.
+        Late
+            If it takes longer than it may; the replica is to be thrown away, too.
         """
         words = local.words
         words[SEQ] = first
         words[CODE] = marks.code_of(self.model_id, kind) + next(serials)
         try:
             if skip or given or not isinstance(self.scores, RegressionScores):
-                predictions, scored, skipped = self._careful(first, xs, ys, given or {}, skip or {})
+                predictions, scored, skipped = self._careful(first, xs, ys, given or {}, skip or {}, until)
             else:
-                predictions, skipped = self._plain_run(first, xs, ys)
+                predictions, skipped = self._plain_run(first, xs, ys, until)
                 scored = predictions
                 if self.learned == 0:
                     scored = self._without_empty_first(predictions, skipped)
@@ -181,15 +202,18 @@ class Replica:
         return predictions, skipped
 
     def _plain_run(
-        self, first: int, xs: Sequence[dict[str, Any]], ys: Sequence[Any]
+        self, first: int, xs: Sequence[dict[str, Any]], ys: Sequence[Any], until: float
     ) -> tuple[list[Any], dict[int, str]]:
         # The loop that all bulk work spends its time in.
+        is_bounded = until != math.inf
         predict, learn = self._predict, self._learn
         predictions: list[Any] = []
         keep = predictions.append
         skipped: dict[int, str] = {}
         words = local.words
         for seq, x, y in zip(range(first, first + len(xs)), xs, ys, strict=True):
+            if is_bounded and monotonic() > until:
+                raise Late(len(predictions))
             words[SEQ] = seq
             try:
                 prediction = predict(x.copy())
@@ -215,12 +239,15 @@ class Replica:
         ys: Sequence[Any],
         given: dict[int, Any],
         skip: dict[int, str],
+        until: float,
     ) -> tuple[list[Any], list[Any], dict[int, str]]:
         predictions: list[Any] = []
         scored: list[Any] = []
         skipped: dict[int, str] = {}
         words = local.words
         for offset, (x, y) in enumerate(zip(xs, ys, strict=True)):
+            if until != math.inf and monotonic() > until:
+                raise Late(offset)
             words[SEQ] = first + offset
             if offset in skip:
                 predictions.append(None)

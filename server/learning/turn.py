@@ -1,5 +1,6 @@
 """One stream's part of one commit: its replicas predict and learn the points of several requests."""
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from server.learning.combining import held
 from server.learning.companions import Companion, check_keys_are_new, other_descriptor
 from server.learning.receipts import Receipt
 from server.learning.replay import Pace
-from server.learning.replica import Broken, Replica
+from server.learning.replica import Broken, Late, Replica
 from server.learning.replicaset import ReplicaSet
 from server.learning.scores import RegressionScores
 from server.streams import log
@@ -327,17 +328,17 @@ class Turn:
             If they take more time than one request's points may.
         """
         xs, ys = points.xs, points.ys
+        low = 0
         try:
             if len(xs) <= Pace.FIRST:
-                found = replica.advance(first, xs, ys, given)
+                found = replica.advance(first, xs, ys, given, until=math.inf if len(xs) == 1 else deadline)
                 self._weigh(replica, found[0])
                 return found
             predictions: list[Any] = []
             skipped: dict[int, str] = {}
             for low, high in Pace(QUICK).stretches(len(xs)):
-                _check_time(replica, low, len(xs), deadline)
                 some, some_skipped = replica.advance(
-                    first + low, xs[low:high], ys[low:high], replay.shifted(given, low, high)
+                    first + low, xs[low:high], ys[low:high], replay.shifted(given, low, high), until=deadline
                 )
                 predictions += some
                 self._weigh(replica, some)
@@ -345,6 +346,8 @@ class Turn:
                     raise _too_much_predicted(len(xs), self.predicted)
                 skipped.update({low + offset: why for offset, why in some_skipped.items()})
             return predictions, skipped
+        except Late as exc:
+            raise _too_slow(replica, low + exc.done, len(xs)) from exc
         except Broken:
             renewed = self._renewed(replica.model_id)
 
@@ -397,11 +400,15 @@ def _too_much_predicted(points: int, size: int) -> TooMuch:
 
 def _check_time(replica: Replica, done: int, size: int, deadline: float) -> None:
     if monotonic() > deadline:
-        raise TooMuch(
-            f"model {replica.name} takes more than {settings.TAILRACE.block_seconds:g} s for {size} observations at once, so "
-            f"nothing was stored: send at most {max(1, done // 2)} in one request",
-            code="too_slow",
-        )
+        raise _too_slow(replica, done, size)
+
+
+def _too_slow(replica: Replica, done: int, size: int) -> TooMuch:
+    return TooMuch(
+        f"model {replica.name} takes more than {settings.TAILRACE.block_seconds:g} s for {size} observations at once, so "
+        f"nothing was stored: send at most {max(1, done // 2)} in one request",
+        code="too_slow",
+    )
 
 
 def _check_given(replicas: list[Replica], points: Points) -> None:

@@ -41,7 +41,7 @@ _FREE = nullcontext()
 def _room_for_many() -> Iterator[None]:
     thread = threading.get_ident()
     with _deciding:
-        if len(_long) >= max(1, settings.TAILRACE.threads * 3):
+        if len(_long) >= max(1, settings.TAILRACE.threads * 3 // 4):
             raise Unavailable(f"{len(_long)} requests of {LONG} points or more are under way; try again")
         _long.add(thread)
     try:

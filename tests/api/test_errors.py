@@ -1,13 +1,17 @@
 """Bad input gets its 4xx in the one shape, and changes nothing, on both APIs."""
 
+import itertools
 import json
+import time
 from typing import Any
 
+import dill
 import pytest
 from django.db import OperationalError
+from river import naive_bayes
 
-from server.learning import asking
-from tests.api.conftest import POINT, everything, refused
+from server.learning import asking, replica
+from tests.api.conftest import POINT, everything, linear, refused
 
 pytestmark = pytest.mark.django_db
 
@@ -403,3 +407,23 @@ def test_a_model_that_still_learns_the_history_says_so(world):
     assert world.ok("/api/v1/models/behind/")["status"] == "backfilling"
     with pytest.raises(Exception, match="still learning"):
         asking.find("behind")
+
+
+@pytest.mark.parametrize("flavor", ["regression", "multiclass"])
+@pytest.mark.parametrize("count", [2, 5, 16, 40])
+def test_a_request_takes_no_longer_than_a_block_however_few_its_points_are(api, settings, monkeypatch, flavor, count):
+    """Each call is quick enough; together they aren't. Nothing is stored, and the next request finds the models as they were."""
+    api.stream("s", target={"name": "t"})
+    uploaded = dill.dumps(naive_bayes.GaussianNB() if flavor == "multiclass" else linear())
+    assert api.post(f"/api/model/{flavor}/m/?stream=s", uploaded, "application/octet-stream").status_code == 201
+    points = [{"x": {"a": float(n)}, "y": "a" if flavor == "multiclass" else 1.0} for n in range(count)]
+    settings.TAILRACE = settings.TAILRACE.model_copy(update={"block_seconds": 1.5})
+    with monkeypatch.context() as slow:
+        passes = itertools.count(0, 2)
+        slow.setattr(replica, "monotonic", lambda: time.monotonic() + next(passes))
+        error = refused(api.post("/api/v1/streams/s/observations/", {"observations": points}), 413)
+    assert error["code"] == "too_slow"
+    assert "send at most 1 in one request" in error["message"]
+    assert api.get("/api/v1/streams/s/").json()["head"] == 0
+    assert api.post("/api/v1/streams/s/observations/", {"observations": points}).json()["last"] == count
+    assert api.get("/api/v1/models/m/metrics/").json()["at"] == count

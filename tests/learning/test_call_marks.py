@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from server.learning import call_marks
+from server.learning.budgets import spent
 from server.learning.call_marks import LEARN, PREDICT, Marks
 from tests.serving import ROOT
 
@@ -95,3 +96,19 @@ def test_each_thread_has_a_row_of_its_own_and_gives_it_back():
             thread.join()
     assert len(set(rows[:3])) == 3
     assert set(rows[3:]) == set(rows[:3])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "used", "others", "is_spent"),
+    [
+        (2.1, 2.1, 0.0, True),  # it computes
+        (2.1, 1.1, 0.0, True),  # on a busy machine
+        (2.1, 0.9, 0.0, False),  # it waits
+        (2.1, 1.1, 1.0, False),  # it shares the interpreter with others of its process
+        (4.2, 2.1, 2.1, True),
+        (30.0, 0.1, 25.0, False),
+        (10.1, 0.0, 0.0, True),  # it hangs
+    ],
+)
+def test_a_budget_is_spent_by_what_computes_and_not_by_what_waits_for_others(seconds, used, others, is_spent):
+    assert (spent(2.0, seconds, used, others) > 1) is is_spent

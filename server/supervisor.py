@@ -6,8 +6,8 @@ leaves the mark. Either way a verdict over the model is left for the workers (:m
 next one can ask it again. Nothing here needs the worker's interpreter, the database, or a lock that a worker holds.
 
 Time is counted in looks, not by the clock: a machine that was suspended, or is too busy to let this thread run, makes no call
-look long. And a call has to have used the CPU for half of its budget (:func:`server.learning.budgets.spent`): a thread that waits
-for another in its process, or that was stopped, is not to blame.
+look long. And a call has to have used the CPU itself (:func:`server.learning.budgets.spent`): a thread that waits for another in
+its process, or that was stopped, is not to blame.
 """
 
 import logging

@@ -118,7 +118,7 @@ def test_a_job_that_fails_is_no_label_and_is_tried_again(here):
 def test_a_job_past_its_limit_is_ended_and_said_to_have_failed(here):
     made(here)
     said = here.sweep(
-        "train", "--x", "9", "--y", "9", "--z", "9", "--steps", "99999", "--iters", "1", "--time", "1", code=1
+        "train", "--x", "9", "--y", "9", "--z", "9", "--steps", "99999", "--iters", "1", "--time", "1s", code=1
     )
     assert "1 jobs: 0 counted, 1 failed" in said
     assert "the log breaks off" in said

@@ -215,6 +215,8 @@ def test_the_tokens_that_work_are_listed_without_their_secrets(ada, capsys):
     assert "expired" in out
     call_command("list_tokens", "grace", "--all")
     assert "ada" not in capsys.readouterr().out
+    with pytest.raises(CommandError, match="no user named 'adda'"):
+        call_command("list_tokens", "adda")
 
 
 def test_the_command_makes_a_user_only_when_asked(capsys):

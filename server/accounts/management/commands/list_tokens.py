@@ -7,8 +7,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.db.models import Q
 
+from server.accounts import users
 from server.accounts.models import Token
 from server.database_state import one_line
+from server.streams.errors import NotFound
 
 HEADS = ("ID", "USER", "NAME", "ENDS IN", "SCOPES", "STREAMS", "UNTIL", "LAST USED")
 
@@ -23,12 +25,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         now = datetime.now(UTC)
         found = Token.objects.select_related("owner").order_by("pk")
-        if options["user"] is not None:
-            found = found.filter(owner__username=options["user"])
         if not options["all"]:
             found = found.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
         try:
+            if options["user"] is not None:
+                found = found.filter(owner=users.find(options["user"]))
             rows = [_row(token, now) for token in found]
+        except NotFound as exc:
+            raise CommandError(exc.message) from exc
         except DatabaseError as exc:
             raise CommandError(
                 f"the database can't be used: {one_line(exc)}; a new one needs `manage.py migrate` first"

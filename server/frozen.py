@@ -38,6 +38,8 @@ class Frozen:
         What it was frozen with.
     initial, state
         The estimators, pickled.
+    summary
+        What the stream has seen (:mod:`server.streams.summary`); empty where it declares its features.
     """
 
     stream: dict[str, Any]
@@ -46,6 +48,7 @@ class Frozen:
     versions: str
     initial: bytes
     state: bytes
+    summary: bytes = b""
 
     @property
     def name(self) -> str:
@@ -54,7 +57,7 @@ class Frozen:
 
     def to_bytes(self) -> bytes:
         """The file."""
-        parts = {part: getattr(self, part) for part in ("initial", "state")}
+        parts = {part: getattr(self, part) for part in ("initial", "state", "summary")}
         header = {
             "format": FORMAT,
             "version": VERSION,
@@ -75,7 +78,7 @@ def freeze(name: str) -> Frozen:
     NotFound, Conflict, Unavailable, Gone
         If there is none, or it can't be had now.
     """
-    from server.learning import asking, registry, replay, snapshots
+    from server.learning import asking, familiarity, registry, replay, snapshots
     from server.learning.replicaset import SETS
 
     model = registry.find(name)
@@ -84,6 +87,7 @@ def freeze(name: str) -> Frozen:
     with replicas.lock:
         replica = asking.current(replicas, place)
         at, state = replica.n, replay.dump(replica)
+    seen = familiarity.whole(model.stream, at)
     return Frozen(
         {field: getattr(model.stream, field) for field in _STREAM},
         {field: getattr(model, field) for field in _MODEL},
@@ -91,6 +95,7 @@ def freeze(name: str) -> Frozen:
         snapshots.VERSIONS,
         bytes(model.initial),
         state,
+        b"" if seen is None else seen.dumped().encode(),
     )
 
 
@@ -139,7 +144,7 @@ def install(frozen: Frozen) -> None:
     from server.learning import snapshots
     from server.learning.models import Model, Snapshot
     from server.streams.locks import transaction_for_writing
-    from server.streams.models import Stream
+    from server.streams.models import Stream, StreamSummary
 
     with transaction_for_writing():
         model = Model.objects.select_related("stream").filter(name=frozen.name).first()
@@ -152,6 +157,8 @@ def install(frozen: Frozen) -> None:
                 **frozen.model, stream=stream, initial=frozen.initial, progress=frozen.at, live_since=frozen.at
             )
             snapshots.add(model.pk, model.generation, frozen.at, frozen.state)
+            if frozen.summary:
+                StreamSummary.objects.create(stream=stream, upto=frozen.at, summary=frozen.summary.decode())
         stored = Snapshot.objects.filter(model=model, seq=model.stream.head).first()
         if stored is None or bytes(stored.state) != frozen.state or model.stream.head != frozen.at:
             raise _taken("model", frozen.name)

@@ -9,12 +9,14 @@ from django.http import HttpRequest, HttpResponse
 
 from server.api import caller
 from server.api.errors import MethodNotAllowed, respond
-from server.learning.asking import Place
+from server.learning.asking import Answer, Place
 from server.learning.replicaset import ReplicaSet
+from server.streams import unfamiliar
 from server.streams.errors import Invalid, TailraceError
 from server.streams.validation import Checker, shown
 
 View = Callable[..., HttpResponse]
+WARNINGS_HEADER = "X-Tailrace-Warnings"
 
 
 def post(view: View) -> View:
@@ -43,6 +45,14 @@ def checker(replicas: ReplicaSet, place: Place) -> Checker:
             if replicas.epoch < place.epoch:
                 replicas.reload(place.head)
     return replicas.checker
+
+
+def warned(request: HttpRequest, response: HttpResponse, found: Answer) -> HttpResponse:
+    """An answer in a protocol that has no place for warnings of its own, with a header that says them."""
+    if found.faults:
+        said = unfamiliar.shortened(found.faults)
+        response[WARNINGS_HEADER] = unfamiliar.in_header(said, may_read=caller.may(request, "read"))
+    return response
 
 
 def check_given(prediction: Any) -> Any:

@@ -26,7 +26,13 @@ def invocations(request: HttpRequest, name: str = "") -> HttpResponse:
     declared = hot.checker(SETS.of(place.stream_id), place).features
     found = instances.read(request, sent, None if declared is None else list(declared))
     instances.check_count(len(found))
-    answer = asking.predict(name, [one.x for one in found], place=place, fields=[one.field for one in found])
+    answer = asking.predict(
+        name,
+        [one.x for one in found],
+        place=place,
+        fields=[one.field for one in found],
+        may_read=lambda: caller.may(request, "read"),
+    )
     stats.predicted(answer.model_id, perf_counter_ns() - started)
     content = instances.written(answer.predictions, wanted, model=name, at=answer.at)
-    return HttpResponse(content, content_type=wanted)
+    return hot.warned(request, HttpResponse(content, content_type=wanted), answer)

@@ -2,8 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,13 +19,14 @@ from server.learning.replica import FATAL, Replica, reason
 from server.learning.replicaset import SETS, ReplicaSet
 from server.learning.turn import MOST_PREDICTED
 from server.learning.waiters import room_for
-from server.streams import locks, log, quota_usage
+from server.streams import locks, log, quota_usage, unfamiliar
 from server.streams.codec import exact, loads, text
-from server.streams.errors import Conflict, Gone, Invalid, NotFound, TooLarge, Unavailable
+from server.streams.errors import Conflict, Gone, Invalid, NotFound, TailraceError, TooLarge, Unavailable
 from server.streams.log import Note, Point
 from server.streams.quotas import Owner
 from server.streams.reading import OneRow
 from server.streams.tracing import Steps, Tracing
+from server.streams.unfamiliar import Fault
 from server.streams.validation import Checker, check_text, shown
 
 _find = OneRow(
@@ -60,6 +61,8 @@ class Answer:
         The last observation that the model had learned.
     identifier
         What a label will name, if the prediction is kept.
+    faults
+        How the points differ from those that the stream has seen; empty where it declares its features.
     """
 
     model_id: int
@@ -67,6 +70,7 @@ class Answer:
     intervals: list[tuple[float, float] | None] | None
     at: int
     identifier: str | None = None
+    faults: Sequence[Fault] = ()
 
 
 def find(name: Any) -> Place:
@@ -175,6 +179,8 @@ def predict(
     of_model: bool = False,
     owner: Owner | None = None,
     fields: Sequence[str] = ("x",),
+    strict: bool = False,
+    may_read: Callable[[], bool] = lambda: True,
 ) -> Answer:
     """Predict one point or many.
 
@@ -196,11 +202,16 @@ def predict(
         Whose quota it counts for if it is kept; None for nobody's.
     fields
         What an error calls each point.
+    strict
+        Whether to refuse points that differ from those that the stream has seen.
+    may_read
+        Asked whether the caller may hear what values the stream has seen.
 
     Raises
     ------
     NotFound, Conflict, Invalid, Unavailable
-        As :func:`find` does; Invalid also for features that can't be, and for what the estimator raises.
+        As :func:`find` does; Invalid also for features that can't be, and for what the estimator raises; if ``strict``, Invalid for
+        points that differ, and Unavailable while what the stream has seen isn't known.
     QuotaExceeded
         If it is to be kept, and the owner's kept predictions take as much as they may.
     """
@@ -225,6 +236,11 @@ def predict(
         check: Checker = replicas.checker
         for x, field in zip(xs, fields, strict=True):
             check.x(x, field)
+        faults: Sequence[Fault] = ()
+        if replicas.familiarity is not None:
+            faults = replicas.familiarity.faults(xs, fields, replica.n)
+            if faults and strict and not _is_kept(identifier, place):
+                raise _refusal(faults, may_read())
         bound = _Bound(name, len(xs)) if len(xs) > 1 else None
         for x, field in zip(xs, fields, strict=True):
             try:
@@ -234,8 +250,11 @@ def predict(
             except FATAL:
                 raise
             except BaseException as exc:  # whatever an estimator may raise
+                own = "; ".join(fault.text(may_read=may_read()) for fault in unfamiliar.shortened(faults))
                 raise Invalid(
-                    f"model {name} can't predict {field}: {reason(exc)}", field=field, code="refused"
+                    f"model {name} can't predict {field}: {reason(exc)}{own and f' ({own})'}",
+                    field=field,
+                    code="refused",
                 ) from exc
             if bound is not None:
                 bound.add(predictions[-1])
@@ -246,8 +265,20 @@ def predict(
     has_intervals = any(interval is not None for interval in intervals)
     if keep or identifier is not None:
         interval = intervals[0] if has_intervals else None
-        return _keep(place, at, identifier, of_model, xs[0], predictions[0], interval, owner)
-    return Answer(place.model_id, predictions, intervals if has_intervals else None, at)
+        kept = _keep(place, at, identifier, of_model, xs[0], predictions[0], interval, owner)
+        return replace(kept, faults=faults) if faults else kept
+    return Answer(place.model_id, predictions, intervals if has_intervals else None, at, None, faults)
+
+
+def _is_kept(identifier: str | None, place: Place) -> bool:
+    """Whether it names a prediction that was made before, which is answered whatever was seen since."""
+    return identifier is not None and Prediction.objects.filter(identifier=identifier, model=place.model_id).exists()
+
+
+def _refusal(faults: Sequence[Fault], may_read: bool) -> TailraceError:
+    if faults[0].code == unfamiliar.UNCHECKED:
+        return Unavailable(f"{faults[0].message}: try again, or ask without strict")
+    return unfamiliar.refusal(faults, may_read=may_read)
 
 
 def _keep(

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 from django.db.models import Max
 
-from server.learning import asking, progress, quarantine, replay, snapshots
+from server.learning import asking, familiarity, progress, quarantine, replay, snapshots
 from server.learning.backfills import work_on_backfills
 from server.learning.budgets import resident_bytes
 from server.learning.models import Model, Snapshot
@@ -115,7 +115,7 @@ def start(*more: Callable[[], object]) -> None:
 
 def short_work() -> tuple[Callable[[], object], ...]:
     """What is done in a moment, whatever the log's length."""
-    return partial(quarantine.settle, patient=True), write_due_snapshots, evict, purge_when_due
+    return partial(quarantine.settle, patient=True), write_due_snapshots, keep_summaries, evict, purge_when_due
 
 
 def folds() -> tuple[Callable[[], object], ...]:
@@ -176,6 +176,28 @@ def write_due_snapshots(*, all_changed: bool = False) -> int:
     return written
 
 
+def keep_summaries(*, all_changed: bool = False) -> None:
+    """Read on in the logs of streams that this process doesn't know whole, and store what each has seen when it is due."""
+    for replicas in SETS.all():
+        known = replicas.familiarity
+        if known is None or not replicas.replicas or (known.recent is None and known.upto == known.stored):
+            continue
+        part = due = None
+        with replicas.briefly() as held:
+            if held and (part := known.missing()) is not None and known.recent is not None:
+                upto = known.recent.after
+        if part is not None:
+            familiarity.read(replicas.stream_id, part, upto, familiarity.STRETCH)
+        with replicas.briefly() as held:
+            if held:
+                if part is not None:
+                    known.fill(part)
+                due = known.due(at_once=all_changed)
+        if due is not None:
+            progress.moved()
+            familiarity.store(replicas.stream_id, *due)
+
+
 class _Weighed:
     """This process's memory when all its models were weighed last, bytes."""
 
@@ -222,4 +244,5 @@ def evict() -> None:
         with replicas.briefly() as held:
             if held:
                 replicas.drop()
+                replicas.familiarity = None
         excess -= IN_MEMORY * sizes[id(replicas)]

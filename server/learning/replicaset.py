@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from server.learning import call_marks, replay, snapshots
+from server.learning.familiarity import Familiarity
 from server.learning.models import Model
 from server.learning.replay import LeftOut
 from server.learning.replica import FATAL, Broken, Replica, reason
@@ -69,6 +70,8 @@ class ReplicaSet:
         self.names: set[str] = set()
         """Of the features that the stream's observations have."""
         self.names_known = False
+        self.familiarity: Familiarity | None = None
+        """What the stream has seen; None where it declares its features, and before anything is asked of it."""
         self.waiters = Waiters(max(2, settings.TAILRACE.threads // 2))
         self.used = 0.0
         self._asked = _Asked(self)
@@ -136,6 +139,8 @@ class ReplicaSet:
         try:
             for span in replay.merged(replay.whole(self.stream_id, start, head), replay.CHUNK):
                 self.names.update(*span.xs)
+                if self.familiarity is not None:
+                    self.familiarity.note(span.first, span.xs)
                 for replica in behind:
                     self._fold(replica, span, head)
         except Gone:
@@ -185,6 +190,8 @@ class ReplicaSet:
         if not self.names_known:
             self.names.update(FeatureName.objects.filter(stream=stream).values_list("name", flat=True))
             self.names_known = True
+        if stream.features is None and self.familiarity is None:
+            self.familiarity = Familiarity(stream.pk, ranged=stream.descriptor is None)
         self.epoch = stream.epoch
 
     def _lose(self, model: Model, exc: BaseException) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import F, Max
 
-from server.learning import pickles, replay, snapshots
+from server.learning import familiarity, pickles, replay, snapshots
 from server.learning.models import Model, Snapshot
 from server.learning.replica import reason
 from server.streams import changes, retention
@@ -88,6 +88,7 @@ def carry_out(found: Plan, progress: Callable[[int], None] | None = None) -> int
     if found.loses:
         for model in _models(found):
             found.states[model.pk] = (model.generation, _state(model, found.upto))
+    familiarity.keep(found.stream)
     with stream_transaction(found.stream.pk, patient=True):
         before = Stream.objects.get(pk=found.stream.pk)
         if (before.whole_after, before.dropped) != (found.stream.whole_after, found.stream.dropped):

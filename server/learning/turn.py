@@ -231,6 +231,8 @@ class Turn:
 
     def answer(self) -> None:
         """Give each submission its receipt: all is stored."""
+        if self.taken.xs and self.replicas.familiarity is not None:
+            self.replicas.familiarity.note(self.head + 1, self.taken.xs)
         for submission, receipt in self.receipts:
             submission.receipt = receipt
 

@@ -26,6 +26,8 @@ _READ = (
     " WHERE stream_id = %s AND last > %s ORDER BY last LIMIT %s"
 )
 
+_READ_FEATURES = "SELECT last, count, xs FROM streams_batch WHERE stream_id = %s AND last > %s ORDER BY last LIMIT %s"
+
 
 STORED = ("key", "source", "identifier", "given")
 """Of a note, what the log keeps."""
@@ -196,24 +198,46 @@ def _by_number(column: str | None) -> dict[int, Any]:
 
 def spans(stream_id: int, after: int, upto: int | None = None) -> Iterator[Span]:
     """The observations after number ``after`` up to ``upto``, in order, at constant memory."""
+    if upto is not None and after >= upto:
+        return
+    for last, count, at, xs, ys, notes, predictions, skipped in _rows_after(_READ, stream_id, after):
+        first = last - count + 1
+        if upto is not None and first > upto:
+            return
+        span = decoded(first, at, xs, ys, notes, predictions, skipped)
+        if first <= after or (upto is not None and last > upto):
+            span = cut(span, after, upto)
+        yield span
+        if upto is not None and last >= upto:
+            return
+
+
+def features(stream_id: int, after: int, upto: int) -> Iterator[tuple[int, list[dict[str, Any] | None]]]:
+    """The features alone of the observations after ``after`` up to ``upto``, row by row, with the number of the first."""
+    if after >= upto:
+        return
+    for last, count, column in _rows_after(_READ_FEATURES, stream_id, after):
+        first = last - count + 1
+        if first > upto:
+            return
+        start = max(first, after + 1)
+        yield start, loads(column)[start - first : upto + 1 - first]
+        if last >= upto:
+            return
+
+
+def _rows_after(sql: str, stream_id: int, after: int) -> Iterator[tuple[Any, ...]]:
+    """The batches' rows after an observation, in order, some at a time by how large they are."""
     rows_wanted = FIRST_ROWS
     with connection.cursor() as cursor:
-        while upto is None or after < upto:
-            cursor.execute(_READ, (stream_id, after, rows_wanted))
+        while True:
+            cursor.execute(sql, (stream_id, after, rows_wanted))
             rows = cursor.fetchall()
-            size = 0
-            for last, count, at, xs, ys, notes, predictions, skipped in rows:
-                size += len(xs) + len(predictions or "") + len(skipped or "") + len(notes or "")
-                first = last - count + 1
-                if upto is not None and first > upto:
-                    return
-                span = decoded(first, at, xs, ys, notes, predictions, skipped)
-                if first <= after or (upto is not None and last > upto):
-                    span = cut(span, after, upto)
-                yield span
-                after = last
+            yield from rows
             if len(rows) < rows_wanted:
                 return
+            after = rows[-1][0]
+            size = sum(len(column) for row in rows for column in row if type(column) is str)
             if size < CHUNK_BYTES // 4:
                 rows_wanted = min(MOST_ROWS, rows_wanted * 4)
             elif size > CHUNK_BYTES:

@@ -87,6 +87,14 @@ class FeatureName(models.Model):
         constraints = [models.UniqueConstraint(fields=["stream", "name"], name="feature_stream_name")]
 
 
+class StreamSummary(models.Model):
+    """What the observations ``1 … upto`` of a stream have had (:mod:`server.streams.summary`), so that a start need not read them."""
+
+    stream = models.OneToOneField(Stream, on_delete=models.CASCADE, primary_key=True)
+    upto = models.BigIntegerField()
+    summary = models.TextField()
+
+
 class Retraction(models.Model):
     """A point found to be wrong: it stays in the log, marked, and no model learns it any more."""
 

@@ -63,13 +63,14 @@ def predict(request: HttpRequest) -> HttpResponse:
         of_model=True,
         owner=caller.owner(request),
         fields=("features",),
+        may_read=lambda: caller.may(request, "read"),
     )
     stats.predicted(found.model_id, perf_counter_ns() - started)
     data: dict[str, Any] = {"model": name, "prediction": found.predictions[0]}
     if found.identifier is None:
-        return answer(data)
+        return hot.warned(request, answer(data), found)
     data["identifier"] = found.identifier
-    return caller.warned(request, answer(data, 201))
+    return hot.warned(request, caller.warned(request, answer(data, 201)), found)
 
 
 @hot.post

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Sequence
 from time import perf_counter_ns
 from typing import Any
 
@@ -14,9 +15,10 @@ from server.api.codec import answer, body, check_values, json_object, only
 from server.learning import asking, stats, writing
 from server.learning.receipts import Receipt
 from server.learning.replicaset import SETS
-from server.streams import instruments, registry
+from server.streams import instruments, registry, unfamiliar
 from server.streams.errors import Conflict, Invalid, TooLarge
 from server.streams.log import Note, Points
+from server.streams.unfamiliar import Fault
 from server.streams.validation import Checker, check_text, shown
 
 POINT_FIELDS = frozenset(("x", "y", "key", "source"))
@@ -233,13 +235,15 @@ def predict(request: HttpRequest, name: str) -> HttpResponse:
     """POST models/<model>/predict/: ``{"x": {…}}`` or ``{"xs": […]}``, with an interval where the model gives one."""
     started = perf_counter_ns()
     payload = json_object(request)
-    only(payload, "x", "xs", "identifier", "track", "level")
+    only(payload, "x", "xs", "identifier", "track", "level", "strict")
     single = "x" in payload
     if single is ("xs" in payload):
         raise Invalid("expected either x (one point) or xs (a list of points)", field="x")
-    track, identifier = payload.get("track", False), payload.get("identifier")
+    track, strict, identifier = payload.get("track", False), payload.get("strict", False), payload.get("identifier")
     if type(track) is not bool:
         raise Invalid(f"track is {shown(track)}: expected true or false", field="track")
+    if type(strict) is not bool:
+        raise Invalid(f"strict is {shown(strict)}: expected true or false", field="strict")
     if single:
         xs, fields = [payload["x"]], ["x"]
     else:
@@ -262,6 +266,8 @@ def predict(request: HttpRequest, name: str) -> HttpResponse:
         keep=keep,
         owner=caller.owner(request) if keep else None,
         fields=fields,
+        strict=strict,
+        may_read=lambda: caller.may(request, "read"),
     )
     data: dict[str, Any] = {"at": found.at}
     if single:
@@ -274,8 +280,23 @@ def predict(request: HttpRequest, name: str) -> HttpResponse:
             data["intervals"] = found.intervals
     if found.identifier is not None:
         data["identifier"] = found.identifier
+    if found.faults:
+        data["warnings"] = _warnings(found.faults, single, may_read=caller.may(request, "read"))
     stats.predicted(found.model_id, perf_counter_ns() - started)
     return caller.warned(request, answer(data)) if keep else answer(data)
+
+
+def _warnings(faults: Sequence[Fault], single: bool, *, may_read: bool) -> list[dict[str, Any]]:
+    """In which ways points differ from those that the stream has seen, as an answer says it."""
+    found: list[dict[str, Any]] = []
+    for fault in unfamiliar.shortened(faults):
+        one: dict[str, Any] = {"code": fault.code, "message": fault.text(may_read=may_read)}
+        if fault.field is not None:
+            one["field"] = fault.field
+            if not single:
+                one["points"] = fault.points
+        found.append(one)
+    return found
 
 
 def _level(payload: dict[str, Any]) -> float:

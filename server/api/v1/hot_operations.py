@@ -27,7 +27,8 @@ HOT = {
             "predict",
             "Predict one point (x) or many (xs)",
             "With an identifier, or `track`, the prediction of one point is kept until its label arrives. A repeated "
-            "identifier answers as the first time did.",
+            "identifier answers as the first time did. Where the stream declares no features, what it has seen is what points "
+            "are held to: the answer carries `warnings`, or, if the request is `strict`, is an error.",
             tag="predictions",
             parameters=[one_of_path("name", "The model")],
             body="Question",

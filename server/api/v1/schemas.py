@@ -7,6 +7,7 @@ from django.conf import settings
 from server.api.v1.openapi import LARGEST_NUMBER, NOT_BLANK, STORABLE, Spec, ref, text
 from server.learning import recipes
 from server.learning.flavors import FLAVORS
+from server.streams import unfamiliar
 from server.streams.registry import LONGEST_DESCRIPTION, LONGEST_REASON
 from server.streams.validation import FEATURE_KINDS, TARGET_KINDS
 
@@ -204,6 +205,12 @@ RECEIPT = record(
 )
 
 _LEVEL: Spec = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": 0.95}
+_STRICT: Spec = {
+    "type": "boolean",
+    "default": False,
+    "description": "Refuse what would be answered with warnings: 400 with the code `unfamiliar`, or 503 while the server doesn't "
+    "know yet what the stream has seen",
+}
 QUESTION: Spec = {
     "oneOf": [
         record(
@@ -221,6 +228,7 @@ QUESTION: Spec = {
                     "description": "Keep the prediction under an identifier of its own",
                 },
                 "level": _LEVEL,
+                "strict": _STRICT,
             },
             closed=True,
         ),
@@ -230,6 +238,7 @@ QUESTION: Spec = {
                 "identifier": {"type": "null"},
                 "track": {"type": "boolean", "const": False},
                 "level": _LEVEL,
+                "strict": _STRICT,
             },
             closed=True,
         ),
@@ -244,6 +253,26 @@ ANSWER = record(
         "interval": {"anyOf": [INTERVAL, {"type": "null"}]},
         "intervals": {"type": "array", "items": {"anyOf": [INTERVAL, {"type": "null"}]}},
         "identifier": TEXT,
+        "warnings": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": len(unfamiliar.CODES) * unfamiliar.MOST_OF_A_CODE + 1,
+            "items": record(
+                {
+                    "code": {"type": "string", "enum": [*unfamiliar.CODES, unfamiliar.MORE, unfamiliar.UNCHECKED]},
+                    "message": TEXT,
+                },
+                {
+                    "field": {"type": "string", "description": "The path of the feature, of the first point concerned"},
+                    "points": {
+                        "type": "array",
+                        "items": COUNT,
+                        "description": "Of many points, the indexes of those concerned",
+                    },
+                },
+            ),
+            "description": "How the points differ from those that the stream has seen, where it declares no features",
+        },
     },
 )
 

@@ -1,0 +1,146 @@
+"""What a stream has seen: the same however the log is cut into parts, and told of a point in words."""
+
+import random
+
+import pytest
+
+from server.streams import unfamiliar
+from server.streams.summary import LONGEST_VALUE, MOST_VALUES, Summary
+from server.streams.unfamiliar import MORE, MOST_OF_A_CODE
+
+
+def made(count: int, seed: int) -> list[dict | None]:
+    """Points whose features come and go and change their kinds, some of which aren't kept."""
+    chance = random.Random(seed)
+    values = [
+        lambda: chance.randint(-5, 5),
+        lambda: chance.gauss(0, 9),
+        lambda: chance.random() < 0.5,
+        lambda: chance.choice("abc"),
+    ]
+    found: list[dict | None] = []
+    for n in range(count):
+        x = {"x": chance.random(), "k": f"k{chance.randint(0, n)}"}
+        for name in "pqrs":
+            if chance.random() < (0.97 if name == "p" else 0.3):
+                x[name] = chance.choice(values)()
+        found.append(x if chance.random() < 0.95 else None)
+    return found
+
+
+def of(xs, cuts=()):
+    """The summary of points that come in parts."""
+    found = Summary()
+    for low, high in zip([0, *cuts], [*cuts, len(xs)], strict=True):
+        found.add(xs[low:high], high)
+    return found
+
+
+def state(summary):
+    return summary.count, summary.upto, list(summary.features.items()), summary.usual
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_it_is_the_same_however_the_log_is_cut(seed):
+    xs = made(300, seed)
+    whole = of(xs)
+    chance = random.Random(seed)
+    assert state(of(xs, range(1, 300))) == state(whole)
+    assert state(of(xs, sorted(chance.sample(range(1, 300), 9)))) == state(whole)
+    older, later = of(xs[:120]), Summary(120)
+    later.add(xs[120:], 300)
+    older.merge(later)
+    assert state(older) == state(whole)
+    assert state(Summary.loaded(whole.dumped(), 300, ranged=True)) == state(whole)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_knows_each_point_that_it_was_made_of_but_for_what_is_usual(seed):
+    xs = [x for x in made(400, seed) if x is not None]
+    summary = of(xs)
+    kept = [x["p"] for x in xs if "p" in x]
+    assert summary.features["p"][0] == len(kept)
+    assert summary.usual == {"x", "k"} | ({"p"} if len(kept) >= 0.95 * len(xs) else set())
+    assert summary.unknown(xs) == [n for n, x in enumerate(xs) if "p" in summary.usual and "p" not in x]
+
+
+def told(summary, *xs):
+    faults = unfamiliar.faults(summary, xs, summary.unknown(xs), [f"xs[{n}]" for n in range(len(xs))])
+    return [(fault.code, fault.field) for fault in unfamiliar.shortened(faults)]
+
+
+def test_a_glance_at_many_points_overlooks_none():
+    """Points of the same features are looked at by columns, until one differs."""
+    summary = of([{"a": n, "k": "u", "f": True} for n in range(10)])
+    fine = {"a": 4.5, "k": "u", "f": False}
+    for wrong in (
+        {"a": 9.5},
+        {"a": -1},
+        {"a": "4"},
+        {"a": True},
+        {"k": "v"},
+        {"k": 1},
+        {"f": 1},
+        {"f": "u"},
+        {"new": 1},
+    ):
+        for place in (0, 7, 19):
+            xs = [fine] * 20
+            xs[place] = {**fine, **wrong}
+            assert summary.unknown(xs) == [place], wrong
+    assert summary.unknown([{"a": 1, "k": "u"}] * 20) == list(range(20))
+    assert summary.unknown([fine] * 20) == []
+
+
+def test_a_feature_that_many_points_lack_is_not_missed():
+    words = of([{"length": 2, f"word {n % 97}": 1, f"word {n % 89}": 1} for n in range(3000)])
+    assert words.usual == {"length"}
+    assert told(words, {"length": 2, "word 3": 1}) == []
+    assert told(words, {"word 3": 1}) == [("missing_feature", "xs[0].length")]
+
+
+def test_a_few_warnings_of_each_code_stand_for_all():
+    summary = of([{f"f{n}": 1.0 for n in range(30)} for _ in range(20)])
+    found = told(summary, {f"f{n}": 2.0 if n < 10 else "s" for n in range(20)} | {f"new {n}": 1 for n in range(5000)})
+    codes = [code for code, _ in found]
+    assert {code: codes.count(code) for code in codes} == {
+        "unknown_feature": MOST_OF_A_CODE, "missing_feature": MOST_OF_A_CODE, "other_kind": MOST_OF_A_CODE,
+        "outside": MOST_OF_A_CODE, MORE: 1,
+    }  # fmt: skip
+    faults = unfamiliar.faults(summary, [{"a": 1}], [0], ["x"])
+    assert len(faults) == 31
+    assert unfamiliar.shortened(faults)[-1].message == f"and {31 - 1 - MOST_OF_A_CODE} more"
+    assert unfamiliar.refusal(faults, may_read=True).message.count(" is missing") == 30
+
+
+def test_a_refusal_of_many_faults_ends_within_the_limit_of_messages():
+    summary = of([{"a": 1}] * 20)
+    message = unfamiliar.refusal(
+        unfamiliar.faults(summary, [{f"{'n' * 150}{n}": 1 for n in range(5000)}], [0], ["x"]), may_read=True
+    ).message
+    assert len(message) < 4000
+    named = message.count(" is 1: no observation has such a feature")
+    assert message.endswith(f"and {5001 - named:,} more")  # and the feature that is missing
+
+
+def test_strings_are_outside_only_where_there_are_few():
+    summary = of(
+        [{"few": "ab"[n % 2], "many": f"v{n}", "text": "t" * (LONGEST_VALUE + 1)} for n in range(MOST_VALUES + 1)]
+    )
+    assert told(summary, {"few": "c", "many": "c", "text": "c"}) == [("outside", "xs[0].few")]
+
+
+def test_without_ranges_no_number_is_outside():
+    summary = Summary(ranged=False)
+    summary.add([{"a": 1.5, "k": "u"}] * 20, 20)
+    for again in (summary, Summary.loaded(summary.dumped(), 20, ranged=False)):
+        assert told(again, {"a": 1e300, "k": "u"}) == []
+        assert told(again, {"a": "u", "k": 1}) == [("other_kind", "xs[0].a"), ("other_kind", "xs[0].k")]
+        assert "seen: numbers" in unfamiliar.faults(again, [{"a": "u"}], [0], ["x"])[1].text(may_read=True)
+
+
+def test_a_header_holds_printable_ascii_alone():
+    faults = unfamiliar.faults(of([{"a": 1}]), [{"new\r\nSet-Cookie: é": "\n"}], [0], ["x"])
+    text = unfamiliar.in_header(faults, may_read=True)
+    assert text.isascii() and text.isprintable()
+    assert text.startswith("x.new??Set-Cookie: ? is ")

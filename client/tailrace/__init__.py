@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Conflict,
         Forbidden,
         NotFound,
+        PredictionWarning,
         QuotaExceeded,
         QuotaWarning,
         Refused,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from tailrace.extras import MissingExtra
     from tailrace.model import Model
     from tailrace.posting import Posted, post
-    from tailrace.results import Prediction, Predictions
+    from tailrace.results import PointWarning, Prediction, Predictions
     from tailrace.server import Server
     from tailrace.spool import Spool
     from tailrace.stream import Stream
@@ -46,8 +47,10 @@ __all__ = [
     "MissingExtra",
     "Model",
     "NotFound",
+    "PointWarning",
     "Posted",
     "Prediction",
+    "PredictionWarning",
     "Predictions",
     "QuotaExceeded",
     "QuotaWarning",
@@ -72,6 +75,7 @@ _PLACES = {
         "Conflict",
         "Forbidden",
         "NotFound",
+        "PredictionWarning",
         "QuotaExceeded",
         "QuotaWarning",
         "Refused",
@@ -86,7 +90,7 @@ _PLACES = {
     "extras": ("MissingExtra",),
     "model": ("Model",),
     "posting": ("Posted", "post"),
-    "results": ("Prediction", "Predictions"),
+    "results": ("PointWarning", "Prediction", "Predictions"),
     "server": ("Server",),
     "spool": ("Spool",),
     "stream": ("Stream",),

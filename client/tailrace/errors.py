@@ -15,7 +15,8 @@
     └── SpoolError          an undelivered observation can't be kept on disk
         └── SpoolFull       the spool has reached its size limit
 
-`QuotaWarning` is no error: something was made, and a quota is nearly used up by it.
+`QuotaWarning` is no error: something was made, and a quota is nearly used up by it. Nor is `PredictionWarning`: a model was asked
+about a point unlike those that its stream has seen, and has answered.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ __all__ = [
     "Conflict",
     "Forbidden",
     "NotFound",
+    "PredictionWarning",
     "QuotaExceeded",
     "QuotaWarning",
     "Refused",
@@ -119,6 +121,10 @@ class QuotaExceeded(Forbidden):
 
 class QuotaWarning(UserWarning):
     """Something was made, and at least 80 % of a quota is used now; the message names it."""
+
+
+class PredictionWarning(UserWarning):
+    """A model was asked about points unlike those that its stream has seen; the predictions' `warnings` say more."""
 
 
 class NotFound(Refused):

@@ -31,13 +31,18 @@ def points_of(frame: Any) -> Iterator[dict[str, Any]]:
 
 
 def of_predictions(predictions: Sequence[Prediction], index: Any) -> DataFrame:
-    """A row a prediction: its features, ``prediction``, and ``low`` and ``high`` where there are any."""
+    """A row a prediction: its features, ``prediction``, and ``low``, ``high`` and ``warnings`` where there are any."""
     pandas = needs("pandas")
+    warned = any(one.warnings for one in predictions)
     bounded = any(one.low is not None or one.high is not None for one in predictions)
     rows = []
     for one in predictions:
         row = {**one.x, "prediction": one.value}
-        rows.append({**row, "low": one.low, "high": one.high} if bounded else row)
+        if bounded:
+            row |= {"low": one.low, "high": one.high}
+        if warned:
+            row["warnings"] = "; ".join(map(str, one.warnings))
+        rows.append(row)
     return pandas.DataFrame(rows, index=index)
 
 

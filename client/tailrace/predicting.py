@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from tailrace.errors import TailraceError, Unusable
+from tailrace.errors import PredictionWarning, TailraceError, Unusable
 from tailrace.frames import is_frame, points_of
 from tailrace.plain import is_series, plain_point
-from tailrace.results import Prediction, Predictions
+from tailrace.results import PointWarning, Prediction, Predictions
 
 if TYPE_CHECKING:
     from inspect import Signature
@@ -23,6 +23,13 @@ AT_ONCE = 1000
 """Points of one request; more are sent in several."""
 
 LEVEL = 0.95
+
+_BRIEFLY = {
+    "unknown_feature": "{} is unknown",
+    "missing_feature": "{} is missing",
+    "other_kind": "{} is of another kind",
+    "outside": "{} is outside of what was seen",
+}
 
 
 class Predictor:
@@ -41,6 +48,7 @@ class Predictor:
         /,
         *,
         level: float = ...,
+        strict: bool = ...,
     ) -> Predictions: ...
     @overload
     def __call__(
@@ -51,6 +59,7 @@ class Predictor:
         level: float = ...,
         identifier: str | None = ...,
         track: bool = ...,
+        strict: bool = ...,
         **features: Any,
     ) -> Prediction: ...
     def __call__(
@@ -61,6 +70,7 @@ class Predictor:
         level: float = LEVEL,
         identifier: str | None = None,
         track: bool = False,
+        strict: bool = False,
         **features: Any,
     ) -> Prediction | Predictions:
         """Predict one point, or many at once.
@@ -69,25 +79,30 @@ class Predictor:
         ----------
         points
             Features by name, a pandas Series among them; or an iterable of such, or a DataFrame with a column a feature
-            (where a missing value leaves the feature out). Needed for features that are called ``level``, ``identifier`` or ``track``.
+            (where a missing value leaves the feature out). Needed for features that are called ``level``, ``identifier``, ``track``
+            or ``strict``.
         level
             Of the central interval, between 0 and 1; given where the model's estimator has intervals.
         identifier, track
             Keep the prediction (of one point) under this identifier or one of the server's, until `Client.label` says
             what came true.
+        strict
+            Refuse points that differ from all that the stream has seen, instead of a `PredictionWarning`. A stream that declares
+            its features refuses what doesn't fit by itself.
         features
             One point's features: ``predict(x=8, y=16, z=8)``.
 
         Returns
         -------
-        A `Prediction` for one point, `Predictions` for many.
+        A `Prediction` for one point, `Predictions` for many. Where points differ from those that the stream has seen, their
+        `warnings` say how, and one `PredictionWarning` is issued (by :mod:`warnings`), for those who use the number alone.
 
         Raises
         ------
         Unusable
             If these are no points.
         Refused
-            If a feature is unknown or of the wrong kind, the model is still learning the stream's history, or the token
+            If a feature is unknown or of the wrong kind (of what the stream declares, or, if `strict`, has seen), the model is still learning the stream's history, or the token
             may not predict; `NotFound` if there is no such model. The message says which.
         Unreachable
             If the server doesn't answer in time.
@@ -100,7 +115,9 @@ class Predictor:
         if points is None or isinstance(points, Mapping) or is_series(points):
             if points is not None and features:
                 raise TypeError("give the features either as a mapping or as keywords, not both")
-            return self._one(points if points is not None else features, level, identifier, track)
+            one = self._one(points if points is not None else features, level, identifier, track, strict)
+            self._warn(one.warnings)
+            return one
         if features or identifier is not None or track:
             given = next(iter(features), "identifier" if identifier is not None else "track")
             raise TypeError(f"{given} goes with one point: many points bring their own features, and none is kept")
@@ -109,33 +126,58 @@ class Predictor:
         index = getattr(points, "index", None) if is_frame(points) else None
         every = points_of(points) if is_frame(points) else points
         plain = [plain_point(x, f"points[{number}]") for number, x in enumerate(every)]
-        return Predictions(list(self._many(plain, level)), index)
+        many = Predictions(list(self._many(plain, level, strict)), index)
+        self._warn(many.warnings)
+        return many
 
-    def _one(self, features: Any, level: float, identifier: str | None, track: bool) -> Prediction:
+    def _warn(self, found: Sequence[PointWarning]) -> None:
+        """One warning for a call, without values: so Python shows it once where the same is asked in a loop."""
+        if found:
+            import warnings
+
+            said = ", ".join(dict.fromkeys(_BRIEFLY.get(one.code, one.message).format(one.feature) for one in found))
+            message = (
+                f"model {self._model.name} was asked about what its stream has not seen: {said} (.warnings says more)"
+            )
+            warnings.warn(message, PredictionWarning, stacklevel=_level_of_caller())
+
+    def _one(self, features: Any, level: float, identifier: str | None, track: bool, strict: bool) -> Prediction:
         x = plain_point(features)
-        body: dict[str, Any] = {"x": x, "level": level}
+        body: dict[str, Any] = {"x": x, "level": level, **_if_strict(strict)}
         if identifier is not None:
             body["identifier"] = identifier
         elif track:
             body["track"] = True
         answer = self._model._send("POST", "predict/", body)
-        return self._made(x, answer["prediction"], answer.get("interval"), answer, level)
+        warnings = tuple(map(_warning, answer.get("warnings", ())))
+        return self._made(x, answer["prediction"], answer.get("interval"), answer, level, warnings)
 
-    def _many(self, points: list[dict[str, Any]], level: float) -> Iterator[Prediction]:
+    def _many(self, points: list[dict[str, Any]], level: float, strict: bool) -> Iterator[Prediction]:
         for start in range(0, len(points), AT_ONCE):
             some = points[start : start + AT_ONCE]
-            answer = self._model._send("POST", "predict/", {"xs": some, "level": level})
+            answer = self._model._send("POST", "predict/", {"xs": some, "level": level, **_if_strict(strict)})
+            warnings: list[list[PointWarning]] = [[] for _ in some]
+            for one in answer.get("warnings", ()):
+                for number in one.get("points", range(len(some))):
+                    warnings[number].append(_warning(one))
             intervals = answer.get("intervals") or [None] * len(some)
             for number, x in enumerate(some):
-                yield self._made(x, answer["predictions"][number], intervals[number], answer, level)
+                own = tuple(warnings[number])
+                yield self._made(x, answer["predictions"][number], intervals[number], answer, level, own)
 
     def _made(
-        self, x: dict[str, Any], value: Any, interval: Any, answer: Mapping[str, Any], level: float
+        self,
+        x: dict[str, Any],
+        value: Any,
+        interval: Any,
+        answer: Mapping[str, Any],
+        level: float,
+        warnings: tuple[PointWarning, ...],
     ) -> Prediction:
         low, high = interval or (None, None)
         model = self._model
         identifier = answer.get("identifier")
-        return Prediction(value, model.name, answer["at"], x, model.unit, low, high, level, identifier)
+        return Prediction(value, model.name, answer["at"], x, model.unit, low, high, level, identifier, warnings)
 
     def __getattr__(self, name: str) -> Any:
         # Asked of an instance only: on the class it would stand in the way of its own signature.
@@ -152,7 +194,7 @@ class Predictor:
         except TailraceError:  # a shell asks this while one types, where an error would only be in the way
             features = {}
         names = [name for name in features if name.isidentifier() and not iskeyword(name)]
-        own = {"level": LEVEL, "identifier": None, "track": False}
+        own = {"level": LEVEL, "identifier": None, "track": False, "strict": False}
         parameters = [Parameter("points", Parameter.POSITIONAL_ONLY, default=None)]
         parameters += [Parameter(name, Parameter.KEYWORD_ONLY) for name in names if name not in own]
         parameters += [Parameter(name, Parameter.KEYWORD_ONLY, default=value) for name, value in own.items()]
@@ -160,3 +202,22 @@ class Predictor:
 
     def __repr__(self) -> str:
         return f"<predict of {self._model.name}: predict(feature=value, …), predict([{{…}}, …]) or predict(DataFrame)>"
+
+
+def _warning(told: Mapping[str, Any]) -> PointWarning:
+    return PointWarning(told["code"], told.get("feature"), told["message"])
+
+
+def _if_strict(strict: bool) -> dict[str, bool]:
+    # A server of an older version knows no such field.
+    return {"strict": True} if strict else {}
+
+
+def _level_of_caller() -> int:
+    """How far up whoever called into this package is, as :func:`warnings.warn` counts for the function that asks this."""
+    import sys
+
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "tailrace":
+        level, frame = level + 1, frame.f_back
+    return level

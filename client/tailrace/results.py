@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from tailrace.tables import Column, Table, panel, shown
+from tailrace.tables import Column, Table, escaped, panel, shown
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["Facts", "Listing", "Prediction", "Predictions", "made"]
+__all__ = ["Facts", "Listing", "PointWarning", "Prediction", "Predictions", "made"]
 
 
 def _calculates(work: Callable[[Any, Any], Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -25,6 +26,28 @@ def _calculates(work: Callable[[Any, Any], Any]) -> tuple[Callable[..., Any], Ca
         return work(other, float(self))
 
     return left, right
+
+
+class PointWarning(NamedTuple):
+    """One way in which a point differs from those that the stream has seen.
+
+    Attributes
+    ----------
+    code
+        ``unknown_feature``, ``missing_feature``, ``other_kind`` or ``outside`` (of the values seen); ``more`` for those that aren't
+        listed, ``unchecked`` while the server doesn't know what the stream has seen.
+    feature
+        Its name; None where it is about the point as a whole.
+    message
+        The server's own words, with what was seen.
+    """
+
+    code: str
+    feature: str | None
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
 
 
 @dataclass(frozen=True)
@@ -41,6 +64,9 @@ class Prediction:
         The last observation that the model had learned.
     identifier
         What a label will name, if the prediction is kept for one.
+    warnings
+        How `x` differs from the points that the stream has seen: each a `PointWarning`. None where it doesn't, and where the
+        stream declares its features, and so refuses what doesn't fit.
     """
 
     value: Any
@@ -52,6 +78,7 @@ class Prediction:
     high: float | None = None
     level: float = 0.95
     identifier: str | None = None
+    warnings: tuple[PointWarning, ...] = ()
 
     def __float__(self) -> float:
         if not isinstance(self.value, (int, float)):
@@ -89,13 +116,18 @@ class Prediction:
     def __ge__(self, other: Any) -> bool:
         return float(self) >= float(other)
 
-    def __repr__(self) -> str:
+    @property
+    def line(self) -> str:
+        """The answer in one line, without the warnings."""
         unit = f" {self.unit}" if self.unit else ""
         interval = ""
         if self.low is not None or self.high is not None:
             interval = f" ({shown(self.low)} to {shown(self.high)}{unit} at {100 * self.level:g} %)"
         kept = f", kept as {self.identifier}" if self.identifier else ""
         return f"{shown(self.value)}{unit}{interval}, {self.model} after observation {self.at}{kept}"
+
+    def __repr__(self) -> str:
+        return "\n".join([self.line, *_warned(self.warnings)])
 
     def _repr_html_(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
@@ -105,6 +137,7 @@ class Prediction:
         facts.append(("after observation", self.at))
         if self.identifier:
             facts.append(("kept as", self.identifier))
+        facts += [("warning", str(one)) for one in self.warnings]
         return panel(f"{self.model}: {', '.join(f'{name} = {shown(value)}' for name, value in self.x.items())}", facts)
 
 
@@ -137,8 +170,16 @@ class Predictions(Sequence[Prediction]):
         """``(low, high)`` of each, or None where the model gives none."""
         return [None if one.low is None and one.high is None else (one.low, one.high) for one in self._all]
 
+    @property
+    def warnings(self) -> tuple[PointWarning, ...]:
+        """Those of all points, each once."""
+        return tuple(dict.fromkeys(warning for one in self._all for warning in one.warnings))
+
     def to_frame(self) -> DataFrame:
-        """A pandas DataFrame: a column a feature, ``prediction``, and ``low`` and ``high`` where there are any."""
+        """A pandas DataFrame: a column a feature, ``prediction``, and ``low``, ``high`` and ``warnings`` where there are any.
+
+        ``warnings`` is text, empty in the rows without: ``frame[frame["warnings"] == ""]`` are those that are like what was seen.
+        """
         from tailrace.frames import of_predictions
 
         return of_predictions(self._all, self._index)
@@ -165,11 +206,22 @@ class Predictions(Sequence[Prediction]):
         interval = f", {100 * last.level:g} % interval" if bounded else ""
         return f"{last.model} after observation {last.at}{interval}"
 
+    def counted_warnings(self) -> list[str]:
+        """The warnings in words, each with the number of points that it concerns."""
+        counts = Counter(warning for one in self._all for warning in one.warnings)
+        return [f"{warning} [{count:,} of {len(self):,} points]" for warning, count in counts.items()]
+
     def __repr__(self) -> str:
-        return self.table.text()
+        return "\n".join([self.table.text(), *_warned(self.counted_warnings())])
 
     def _repr_html_(self) -> str:
-        return self.table.html()
+        return self.table.html() + "".join(f"<div>warning: {escaped(one)}</div>" for one in self.counted_warnings())
+
+
+def _warned(warnings: Iterable[object]) -> list[str]:
+    """A line each, in which no character steers a terminal."""
+    lines = [f"warning: {one}" for one in warnings]
+    return ["".join(one if one.isprintable() else "?" for one in line) for line in lines]
 
 
 class Facts(Mapping[str, Any]):

@@ -12,6 +12,7 @@ from tailrace.errors import TailraceError, Unusable
 
 if TYPE_CHECKING:
     from tailrace.model import Model
+    from tailrace.results import PointWarning
 
 __all__ = ["FLOOR", "QUANTILE", "Margin", "NoWallTime", "WallTime", "margin", "wall_time"]
 
@@ -46,6 +47,8 @@ class WallTime:
         The model's prediction, in seconds.
     at
         The last observation that the model had learned.
+    warnings
+        How the job differs from those that were seen, as `Prediction.warnings` has it.
     """
 
     seconds: float
@@ -54,6 +57,7 @@ class WallTime:
     quantile: float
     model: str
     at: int
+    warnings: tuple[PointWarning, ...] = ()
 
     def written(self, form: str = "slurm") -> str:
         """As a scheduler takes it, rounded up: see `tailrace.durations.written`."""
@@ -138,4 +142,4 @@ def wall_time(
     bound = unit * answer.high
     seconds = max(bound * (1 + margin.share) + margin.seconds, floor)
     seconds = seconds if ceiling is None else min(seconds, ceiling)
-    return WallTime(seconds, bound, unit * float(answer.value), quantile, model.name, answer.at)
+    return WallTime(seconds, bound, unit * float(answer.value), quantile, model.name, answer.at, answer.warnings)

@@ -233,14 +233,16 @@ def predict(
         replica = current(replicas, place)
         if steps is not None:
             steps.end("catch_up")
-        check: Checker = replicas.checker
-        for x, field in zip(xs, fields, strict=True):
-            check.x(x, field)
         faults: Sequence[Fault] = ()
-        if replicas.familiarity is not None:
-            faults = replicas.familiarity.faults(xs, fields, replica.n)
-            if faults and strict and not _is_kept(identifier, place):
-                raise _refusal(faults, may_read())
+        known = replicas.familiarity
+        if known is None or not known.passes(xs, replica.n):
+            check: Checker = replicas.checker
+            for x, field in zip(xs, fields, strict=True):
+                check.x(x, field)
+            if known is not None:
+                faults = known.faults(xs, fields, replica.n)
+                if faults and strict and not _is_kept(identifier, place):
+                    raise _refusal(faults, may_read())
         bound = _Bound(name, len(xs)) if len(xs) > 1 else None
         for x, field in zip(xs, fields, strict=True):
             try:
@@ -250,7 +252,7 @@ def predict(
             except FATAL:
                 raise
             except BaseException as exc:  # whatever an estimator may raise
-                own = "; ".join(fault.text(may_read=may_read()) for fault in unfamiliar.shortened(faults))
+                own = "; ".join(fault.of_point(may_read=may_read()) for fault in unfamiliar.shortened(faults))
                 raise Invalid(
                     f"model {name} can't predict {field}: {reason(exc)}{own and f' ({own})'}",
                     field=field,
@@ -277,7 +279,7 @@ def _is_kept(identifier: str | None, place: Place) -> bool:
 
 def _refusal(faults: Sequence[Fault], may_read: bool) -> TailraceError:
     if faults[0].code == unfamiliar.UNCHECKED:
-        return Unavailable(f"{faults[0].message}: try again, or ask without strict")
+        return Unavailable(f"{faults[0].statement}: try again, or ask without strict")
     return unfamiliar.refusal(faults, may_read=may_read)
 
 

@@ -6,6 +6,7 @@ once: from a summary that is stored now and then, off the request path, and from
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection
@@ -88,13 +89,16 @@ class Familiarity:
         self.fill(part)
         return self.whole
 
+    def passes(self, xs: Sequence[Any], head: int) -> bool:
+        """Whether unchecked points are like those up to observation ``head``, and so can be asked for without a further look."""
+        seen = self.at(head)
+        return seen is not None and seen.passes(xs)
+
     def faults(self, xs: Sequence[Point], fields: Sequence[str], head: int) -> Sequence[Fault]:
         """In which ways points differ from those up to observation ``head``; each is called as ``fields`` says."""
         seen = self.at(head)
         if seen is None:
             return (unfamiliar.unchecked(self.whole.upto, head),)
-        if len(xs) == 1 and seen.knows(xs[0]):
-            return ()
         unlike = seen.unknown(xs)
         return unfamiliar.faults(seen, xs, unlike, fields) if unlike else ()
 

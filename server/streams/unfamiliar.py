@@ -16,6 +16,9 @@ MORE, UNCHECKED = "more", "unchecked"
 MOST_OF_A_CODE = 5
 """Warnings of one code in an answer: those of a long text don't hide the others."""
 
+LONGEST_NAME = 200
+"""Characters of a feature's name that are told."""
+
 MOST_NAMED = 5
 """Names and values that one message lists."""
 
@@ -31,26 +34,38 @@ class Fault(NamedTuple):
     Attributes
     ----------
     code
-        One of :data:`CODES`; :data:`UNCHECKED` where the stream's observations aren't known, :data:`MORE` for faults that aren't listed.
-    field
-        The path of the feature in the request, of the first point that it concerns.
-    message
-        What is wrong, with which value.
+        One of :data:`CODES`; :data:`UNCHECKED` where what the stream has seen isn't known, :data:`MORE` for faults that aren't listed.
+    statement
+        What is wrong.
     seen
         What the stream has seen instead, for those who may read it.
+    field, value
+        The path of the feature in the request, of the first point that it concerns, and what it is there.
+    name
+        The feature's.
     points
         Indexes of the points that it concerns.
     """
 
     code: str
-    field: str | None
-    message: str
+    statement: str
     seen: str = ""
+    field: str | None = None
+    value: str = ""
+    name: str = ""
     points: Sequence[int] = ()
 
-    def text(self, *, may_read: bool) -> str:
-        more = f"; {len(self.points) - 1:,} more of the points likewise" if len(self.points) > 1 else ""
-        return f"{self.message}{f' ({self.seen})' if self.seen and may_read else ''}{more}"
+    def of_point(self, *, may_read: bool) -> str:
+        """What is said of the first point."""
+        return f"{self.field}{self.value}: {self._said(may_read)}" if self.field is not None else self.statement
+
+    def of_points(self, *, may_read: bool) -> str:
+        """What is said of all points that it concerns."""
+        missing = " is missing" if self.code == MISSING else ""
+        return f"{self.name}{missing}: {self._said(may_read)}" if self.field is not None else self.statement
+
+    def _said(self, may_read: bool) -> str:
+        return f"{self.statement} ({self.seen})" if self.seen and may_read else self.statement
 
 
 def faults(summary: Summary, xs: Sequence[Point], indexes: Iterable[int], fields: Sequence[str]) -> list[Fault]:
@@ -74,23 +89,29 @@ def unchecked(upto: int, head: int) -> Fault:
     """What is said of points while the server doesn't know what the stream has seen."""
     return Fault(
         UNCHECKED,
-        None,
         f"the features were not checked: the server is still reading what the stream has seen ({upto:,} of {head:,} observations)",
     )
 
 
 def shortened(found: Sequence[Fault]) -> list[Fault]:
     """As many as an answer lists, and how many there are besides."""
-    kept = [one for code in CODES for one in [fault for fault in found if fault.code == code][:MOST_OF_A_CODE]]
-    left = len(found) - len(kept)
-    return [*kept, Fault(MORE, None, f"and {left:,} more")] if left else kept
+    kept = [
+        one for code in (*CODES, UNCHECKED) for one in [fault for fault in found if fault.code == code][:MOST_OF_A_CODE]
+    ]
+    if len(kept) == len(found):
+        return kept
+    left = [fault for fault in found if fault not in kept]
+    points = sorted({index for fault in left for index in fault.points})
+    return [*kept, Fault(MORE, f"and {len(left):,} more", points=points)]
 
 
 def refusal(found: Sequence[Fault], *, may_read: bool) -> Invalid:
     """The error in place of warnings, which names every fault for which there is room."""
     texts, length = [], 0
     for fault in found:
-        texts.append(fault.text(may_read=may_read))
+        others = len(fault.points) - 1
+        likewise = f"; {others:,} more of the points likewise" if others > 0 else ""
+        texts.append(fault.of_point(may_read=may_read) + likewise)
         length += len(texts[-1])
         if length > LONGEST_REFUSAL:
             break
@@ -103,7 +124,7 @@ def refusal(found: Sequence[Fault], *, may_read: bool) -> Invalid:
 
 def in_header(found: Iterable[Fault], *, may_read: bool) -> str:
     """The same as a header takes it: printable ASCII, of no great length."""
-    text = "; ".join(fault.text(may_read=may_read) for fault in found)
+    text = "; ".join(fault.of_point(may_read=may_read) for fault in found)
     return "".join(one if " " <= one <= "~" else "?" for one in text[:1_000])
 
 
@@ -126,23 +147,24 @@ def _ways(summary: Summary, x: Point) -> Iterable[tuple[str, str]]:
 
 
 def _fault(summary: Summary, code: str, name: str, x: Point, point: str, points: list[int]) -> Fault:
-    field = encodable(f"{point}.{name}", 300)
-    value = f"{field} is {shown(x[name])}" if name in x else f"{field} is missing"
-    if code == UNKNOWN:
-        return Fault(code, field, f"{value}: no observation has such a feature", _names(summary), points)
-    one = summary.features[name]
-    if code == MISSING:
-        have = "every observation has" if one[COUNT] == summary.count else "nearly every observation has"
-        return Fault(code, field, f"{value}: {have} it", f"{one[COUNT]:,} of {summary.count:,}, {_seen(one)}", points)
-    if code == OTHER_KIND:
+    one = summary.features.get(name)
+    if one is None:
+        statement, seen = "no observation has such a feature", _names(summary)
+    elif code == MISSING:
+        statement = f"{'every' if one[COUNT] == summary.count else 'nearly every'} observation has it"
+        seen = f"{one[COUNT]:,} of {summary.count:,}, {_seen(one)}"
+    elif code == OTHER_KIND:
         kinds = " or ".join(word for kind, word in _WORDS.items() if kind & one[KIND])
-        return Fault(code, field, f"{value}: it has always been {kinds}", f"{_seen(one)}", points)
-    return Fault(code, field, f"{value}: outside of what was seen", _seen(one), points)
+        statement, seen = f"it has always been {kinds}", _seen(one)
+    else:
+        statement, seen = "outside of what was seen", _seen(one)
+    value = f" is {shown(x[name])}" if name in x else " is missing"
+    shown_name = encodable(name, LONGEST_NAME)
+    return Fault(code, statement, seen, f"{point}.{shown_name}", value, shown_name, points)
 
 
 def _names(summary: Summary) -> str:
-    names = [*summary.usual, *(name for name in summary.features if name not in summary.usual)]
-    names = [name for name in summary.features if name in summary.usual] or names
+    names = [name for name in summary.features if name in summary.usual] or list(summary.features)
     return f"they have {_list([encodable(name, 40) for name in names], len(summary.features))}"
 
 

@@ -68,17 +68,21 @@ def test_of_many_points_each_fault_is_told_once_with_the_points_that_have_it(ope
     assert len(found["predictions"]) == 4
     assert found["warnings"] == [
         {
-            "code": "unknown_feature", "field": "xs[3].new", "points": [3],
-            "message": "xs[3].new is 1: no observation has such a feature (they have x, y, pair)",
+            "code": "unknown_feature", "field": "xs[3].new", "feature": "new", "points": [3],
+            "message": "new: no observation has such a feature (they have x, y, pair)",
         },
         {
-            "code": "outside", "field": "xs[1].x", "points": [1, 3],
-            "message": "xs[1].x is 99: outside of what was seen (seen: 0 to 19); 1 more of the points likewise",
+            "code": "outside", "field": "xs[1].x", "feature": "x", "points": [1, 3],
+            "message": "x: outside of what was seen (seen: 0 to 19)",
         },
     ]  # fmt: skip
     without = [{"x": 1, "y": 1}] * 1000
     (only,) = open_stream.ok(PREDICT, {"xs": without})["warnings"]
     assert (only["code"], only["points"]) == ("missing_feature", list(range(1000)))
+    assert only["message"].startswith("pair is missing: every observation has it (20 of 20")
+    many = open_stream.ok(PREDICT, {"xs": [SEEN, *({**SEEN, f"new {n}": 1} for n in range(9))]})["warnings"]
+    assert [one["points"] for one in many] == [[1], [2], [3], [4], [5], [6, 7, 8, 9]]
+    assert many[-1]["message"] == "and 4 more"
 
 
 def test_strict_makes_them_one_error_that_names_all_and_keeps_nothing(open_stream):
@@ -87,8 +91,10 @@ def test_strict_makes_them_one_error_that_names_all_and_keeps_nothing(open_strea
     for told in ("x.z is 1: no", "x.y is 'foo': it has always been a number (seen: 0 to 38)", "x.pair is missing"):
         assert told in error["message"]
     assert not Prediction.objects.exists()
-    error = refused(open_stream.post(PREDICT, {"xs": [SEEN, {**SEEN, "x": 99}], "strict": True}), 400, "xs[1].x")
-    assert "xs[1].x is 99: outside of what was seen (seen: 0 to 19)" in error["message"]
+    body = {"xs": [SEEN, {**SEEN, "x": 99}, {**SEEN, "x": 98}], "strict": True}
+    error = refused(open_stream.post(PREDICT, body), 400, "xs[1].x")
+    told = "xs[1].x is 99: outside of what was seen (seen: 0 to 19); 1 more of the points likewise"
+    assert error["message"].endswith(told)
     for wrong in (None, 1, "true"):
         refused(open_stream.post(PREDICT, {"x": SEEN, "strict": wrong}), 400, "strict")
 

@@ -25,6 +25,7 @@ TooMany(Refused)
 SpoolError(TailraceError, OSError)
 SpoolFull(SpoolError)
 QuotaWarning(UserWarning)
+PredictionWarning(UserWarning)
 MissingExtra(TailraceError, ImportError)
 """
 
@@ -67,7 +68,7 @@ def signature(name):
 
 
 def test_the_public_names_are_these():
-    things = ["Client", "Model", "Posted", "Prediction", "Predictions", "Server", "Spool", "Stream"]
+    things = ["Client", "Model", "PointWarning", "Posted", "Prediction", "Predictions", "Server", "Spool", "Stream"]
     errors = [line.partition("(")[0] for line in listed(ERRORS)]
     assert tailrace.__all__ == sorted([*things, *errors, "__version__", "post"])
     for name in tailrace.__all__:

@@ -9,7 +9,7 @@ from river import linear_model
 from server.learning import asking, familiarity, maintenance, registry, writing
 from server.learning.replicaset import SETS
 from server.learning.retention import carry_out, plan
-from server.streams import log
+from server.streams import log, unfamiliar
 from server.streams import registry as streams
 from server.streams.errors import Invalid, Unavailable
 from server.streams.log import Point
@@ -121,7 +121,8 @@ def test_a_long_log_is_read_by_maintenance_and_until_then_points_are_unchecked(s
     another_process()
     (fault,) = asking.predict("m", [{"b": 1}]).faults
     assert fault.code == "unchecked"
-    assert "0 of 300 observations" in fault.message
+    assert unfamiliar.shortened([fault]) == [fault]
+    assert "0 of 300 observations" in fault.statement
     with pytest.raises(Unavailable, match="try again, or ask without strict"):
         asking.predict("m", [{"a": 1}], strict=True)
     maintenance.keep_summaries()

@@ -7,6 +7,7 @@ import pytest
 from server.streams import unfamiliar
 from server.streams.summary import LONGEST_VALUE, MOST_VALUES, Summary
 from server.streams.unfamiliar import MORE, MOST_OF_A_CODE
+from server.streams.validation import Checker
 
 
 def made(count: int, seed: int) -> list[dict | None]:
@@ -109,7 +110,7 @@ def test_a_few_warnings_of_each_code_stand_for_all():
     }  # fmt: skip
     faults = unfamiliar.faults(summary, [{"a": 1}], [0], ["x"])
     assert len(faults) == 31
-    assert unfamiliar.shortened(faults)[-1].message == f"and {31 - 1 - MOST_OF_A_CODE} more"
+    assert unfamiliar.shortened(faults)[-1].statement == f"and {31 - 1 - MOST_OF_A_CODE} more"
     assert unfamiliar.refusal(faults, may_read=True).message.count(" is missing") == 30
 
 
@@ -136,7 +137,7 @@ def test_without_ranges_no_number_is_outside():
     for again in (summary, Summary.loaded(summary.dumped(), 20, ranged=False)):
         assert told(again, {"a": 1e300, "k": "u"}) == []
         assert told(again, {"a": "u", "k": 1}) == [("other_kind", "xs[0].a"), ("other_kind", "xs[0].k")]
-        assert "seen: numbers" in unfamiliar.faults(again, [{"a": "u"}], [0], ["x"])[1].text(may_read=True)
+        assert "seen: numbers" in unfamiliar.faults(again, [{"a": "u"}], [0], ["x"])[1].of_point(may_read=True)
 
 
 def test_a_header_holds_printable_ascii_alone():
@@ -144,3 +145,44 @@ def test_a_header_holds_printable_ascii_alone():
     text = unfamiliar.in_header(faults, may_read=True)
     assert text.isascii() and text.isprintable()
     assert text.startswith("x.new??Set-Cookie: ? is ")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_remembered_of_sets_of_features_never_outlives_a_change(seed):
+    """Points are asked about and taken in by turns; each answer is that of a look at each value."""
+    chance = random.Random(seed)
+    summary, xs = Summary(), [x for x in made(250, seed) if x is not None]
+    check = Checker(None, "any")
+    for n, x in enumerate(xs):
+        for asked in (*chance.sample(xs, 5), {"x": 0.5, "k": "k0"}):
+            passed = summary.passes([asked])
+            assert summary.knows(asked) is not any(unfamiliar._ways(summary, asked))
+            assert not passed or summary.knows(asked)
+            many = [asked] * 9 if n % 2 else chance.choices(xs, k=9)
+            expected = [index for index, one in enumerate(many) if any(unfamiliar._ways(summary, one))]
+            assert not summary.passes(many) or not expected
+            assert summary.unknown(many) == expected
+            check.x(asked)
+        summary.add([x], n + 1)
+
+
+def test_a_point_that_passes_unchecked_is_one_that_the_checker_passes():
+    summary = of([{"a": 1, "k": "u"}, {"a": 2.5, "k": "v"}])
+    fine = {"a": 2, "k": "u"}
+    assert not summary.passes([fine])  # the first of its features is checked
+    assert summary.knows(fine)
+    assert summary.passes([fine])
+    assert summary.passes([fine] * 20)
+    for wrong in (
+        None, [], "a", 1, {}, {"a": 2}, {**fine, "new": 1}, {**fine, "a": None}, {**fine, "a": [1]}, {**fine, "a": True},
+        {**fine, "a": float("nan")}, {**fine, "a": float("inf")}, {**fine, "k": None}, {**fine, "k": {}}, {**fine, "k": "w"},
+    ):  # fmt: skip
+        assert not summary.passes([wrong]), wrong
+        assert not summary.passes([fine] * 19 + [wrong]), wrong
+    unbounded = of([{"a": n, "k": f"v{n}"} for n in range(MOST_VALUES + 1)])
+    assert unbounded.knows({"a": 1, "k": "\ud800"})
+    assert not unbounded.passes([{"a": 1, "k": "\ud800"}])  # which can't be stored
+    unranged = Summary(ranged=False)
+    unranged.add([{"a": 1}], 1)
+    assert unranged.knows({"a": 5})
+    assert not unranged.passes([{"a": float("inf")}])

@@ -127,3 +127,15 @@ def test_a_server_with_a_frozen_model_predicts_and_refuses_all_else(serve, tmp_p
     finally:
         if copy.process.poll() is None:
             copy.stop()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_knows_what_its_stream_had_seen(tmp_path):
+    model = registry.create("m", None, "regression", linear_model.LinearRegression())
+    writing.learn(model.stream_id, [Point({"a": float(n)}, 1.0) for n in range(5)])
+    (tmp_path / "m").write_bytes(frozen.freeze("m").to_bytes())
+    Stream.objects.all().delete()
+    frozen.install(frozen.read(tmp_path / "m"))
+    assert asking.predict("m", [{"a": 2.5}]).faults == ()
+    (fault,) = asking.predict("m", [{"a": 9.0}]).faults
+    assert (fault.code, fault.seen) == ("outside", "seen: 0.0 to 4.0")

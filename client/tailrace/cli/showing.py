@@ -8,11 +8,28 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from tailrace.cli import say
+
 if TYPE_CHECKING:
     from tailrace.results import Facts
     from tailrace.tables import Table
 
-__all__ = ["bold", "print_facts", "print_json", "print_tables"]
+__all__ = ["bold", "only_on_standard_error", "print_facts", "print_json", "print_tables", "warned"]
+
+
+def only_on_standard_error() -> None:
+    """Have what differs in a point said by :func:`warned` alone, and not by :mod:`warnings` as well."""
+    import warnings
+
+    from tailrace.errors import PredictionWarning
+
+    warnings.simplefilter("ignore", PredictionWarning)
+
+
+def warned(warnings: Iterable[object]) -> None:
+    """Say how points differ from those that were seen, on standard error, a line each."""
+    for one in warnings:
+        say(f"warning: {one}")
 
 
 def print_json(data: Any) -> None:

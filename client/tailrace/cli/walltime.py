@@ -5,6 +5,7 @@ before it, plus --margin, not below --floor nor above --ceiling, rounded up. Not
 
 With --default the command never stands in the way of a submission: where the server can't be asked or the model can't
 say, the default is printed, with one line on standard error, and the exit code is 0 (--strict: 1, and nothing printed).
+Where the job differs from all that the model's stream has seen, the time is printed all the same, and standard error says how.
 
 examples:
   sbatch --time="$(tailrace walltime runtime x=8 y=16 z=8 --default 01:00:00)" job.sh
@@ -65,10 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from tailrace.cli.showing import only_on_standard_error, warned
     from tailrace.client import Client
     from tailrace.errors import TailraceError, Unusable
     from tailrace.walltime import wall_time
 
+    only_on_standard_error()
     x = pairs(options.features)
     if not x:
         raise Unusable("there is no feature: expected name=value, such as x=8")
@@ -86,8 +89,12 @@ def run(options: argparse.Namespace) -> int:
         say(f"no wall time, so the default: {error}")
         _print(options, options.default, {"default": True, "reason": str(error)})
         return OK
-    more = {"default": False, "bound": found.bound, "expected": found.expected, "at": found.at}
-    _print(options, found.seconds, {**more, "quantile": found.quantile, "model": found.model})
+    more: dict[str, Any] = {"default": False, "bound": found.bound, "expected": found.expected, "at": found.at}
+    more |= {"quantile": found.quantile, "model": found.model}
+    if found.warnings:
+        more["warnings"] = [warning._asdict() for warning in found.warnings]
+    _print(options, found.seconds, more)
+    warned(found.warnings)
     return OK
 
 

@@ -290,11 +290,12 @@ def _warnings(faults: Sequence[Fault], single: bool, *, may_read: bool) -> list[
     """In which ways points differ from those that the stream has seen, as an answer says it."""
     found: list[dict[str, Any]] = []
     for fault in unfamiliar.shortened(faults):
-        one: dict[str, Any] = {"code": fault.code, "message": fault.text(may_read=may_read)}
+        message = fault.of_point(may_read=may_read) if single else fault.of_points(may_read=may_read)
+        one: dict[str, Any] = {"code": fault.code, "message": message}
         if fault.field is not None:
-            one["field"] = fault.field
-            if not single:
-                one["points"] = fault.points
+            one |= {"field": fault.field, "feature": fault.name}
+        if not single and fault.points:
+            one["points"] = fault.points
         found.append(one)
     return found
 

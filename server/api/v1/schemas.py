@@ -264,6 +264,7 @@ ANSWER = record(
                 },
                 {
                     "field": {"type": "string", "description": "The path of the feature, of the first point concerned"},
+                    "feature": TEXT,
                     "points": {
                         "type": "array",
                         "items": COUNT,

@@ -27,7 +27,8 @@ def only_on_standard_error() -> None:
 
 
 def warned(warnings: Iterable[object]) -> None:
-    """Say how points differ from those that were seen, on standard error, a line each."""
+    """Say how points differ from those that were seen, on standard error, a line each, after what was printed."""
+    sys.stdout.flush()
     for one in warnings:
         say(f"warning: {one}")
 

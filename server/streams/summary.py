@@ -61,6 +61,8 @@ class Summary:
         """Features that (nearly) every observation has."""
         self._shapes: dict[tuple[str, ...], _Shape] = {}
         """Emptied whenever a range, a kind or what is usual changes."""
+        self._asked: set[tuple[str, ...]] = set()
+        """Sets of features that were asked about: one that comes again is worth a shape, a text's words never do."""
 
     def add(self, xs: Sequence[Point | None], upto: int) -> None:
         """Take in the observations that end with number ``upto``; None stands for one that isn't kept."""
@@ -164,8 +166,34 @@ class Summary:
 
     def knows(self, x: Point) -> bool:
         """Whether the point is like those that were seen, in all that :mod:`server.streams.unfamiliar` tells."""
-        shape = self._shapes.get(tuple(x)) or self._shape(x)
-        return shape is not None and shape.fits(x)
+        names = tuple(x)
+        shape = self._shapes.get(names)
+        if shape is None:
+            if names not in self._asked:
+                if len(self._asked) >= MOST_SHAPES:
+                    self._asked.clear()
+                self._asked.add(names)
+                return self._is_like(x)
+            if not (self.features.keys() >= x.keys() >= self.usual):
+                return False
+            if len(self._shapes) >= MOST_SHAPES:
+                self._shapes.clear()
+            shape = self._shapes[names] = _Shape({name: self.features[name] for name in names})
+        return shape.fits(x)
+
+    def _is_like(self, x: Point) -> bool:
+        features = self.features
+        for name, value in x.items():
+            one = features.get(name)
+            if one is None:
+                return False
+            kind = type(value)
+            if kind is int or kind is float:
+                if not one[LOW] <= value <= one[HIGH]:
+                    return False
+            elif not _is_like(one, value):
+                return False
+        return x.keys() >= self.usual
 
     def unknown(self, xs: Sequence[Point]) -> list[int]:
         """Which of the points aren't like those that were seen, by their indexes."""
@@ -201,15 +229,6 @@ class Summary:
             elif not all(_is_like(one, value) for value in (set(values) if types == {str} else values)):
                 return False
         return True
-
-    def _shape(self, x: Point) -> "_Shape | None":
-        """How points of the same features are looked at; None where some are unknown or missing."""
-        if not (self.features.keys() >= x.keys() >= self.usual):
-            return None
-        if len(self._shapes) >= MOST_SHAPES:
-            self._shapes.clear()
-        shape = self._shapes[tuple(x)] = _Shape({name: self.features[name] for name in x})
-        return shape
 
     # Stored
 

@@ -205,7 +205,8 @@ class Supervisor(threading.Thread):
         if said:
             thread = _CURRENT.search(said)
             guilty = [mark for mark in running if thread is not None and mark.ident == int(thread[1], 16)]
-            for mark in guilty or running[:1]:
+            # A thread of an estimator's own is in no call; where there is but one, it must be that one's.
+            for mark in guilty or (running if len(running) == 1 else []):
                 self._condemn(mark, f"one call ended the server's process ({said.splitlines()[0]})")
         elif worker.worst is not None and worker.worst.share >= SUSPECT and worker.worst.mark in running:
             by = worker.worst.by

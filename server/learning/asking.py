@@ -1,6 +1,5 @@
 """The read path: predictions that reflect everything acknowledged, and labels that come late."""
 
-import time
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from server.learning.receipts import Receipt
 from server.learning.replay import Unstorable
 from server.learning.replica import FATAL, Replica, reason
 from server.learning.replicaset import SETS, ReplicaSet
+from server.learning.time_limit import TimeLimit
 from server.learning.turn import MOST_PREDICTED
 from server.learning.waiters import room_for
 from server.streams import locks, log, quota_usage
@@ -134,14 +134,14 @@ class _Bound:
     def __init__(self, name: str, points: int) -> None:
         self._name, self._points = name, points
         self._done = self._bytes = 0
-        self._deadline = time.monotonic() + settings.TAILRACE.block_seconds
+        self._limit = TimeLimit()
 
     def add(self, prediction: Any) -> None:
         """Count a prediction.
 
         Raises
         ------
-        TooLarge
+        TooLarge, Busy
             If that is too much, and there are more to come.
         """
         self._done += 1
@@ -153,12 +153,8 @@ class _Bound:
             raise TooLarge(
                 f"model {self._name}'s predictions take more than {MOST_PREDICTED // 2**20} MB: {self._fewer()}"
             )
-        if time.monotonic() > self._deadline:
-            raise TooLarge(
-                f"model {self._name} takes more than {settings.TAILRACE.block_seconds:g} s to predict {self._points} points: "
-                f"{self._fewer()}",
-                code="too_slow",
-            )
+        if self._limit.is_over:
+            raise self._limit.error(self._name, f"{self._points} points", f": {self._fewer()}")
 
     def _fewer(self) -> str:
         return f"ask for at most {max(1, self._done // 2)} at once"
@@ -216,7 +212,7 @@ def predict(
             raise Invalid('identifier is "": expected at least one character', field="identifier")
     predictions: list[Any] = []
     intervals: list[tuple[float, float] | None] = []
-    with room_for(len(xs)), replicas.to_ask():
+    with room_for(len(xs), replicas.waiters), replicas.to_ask():
         if steps is not None:
             steps.end("wait")
         replica = current(replicas, place)

@@ -28,23 +28,24 @@ logger = logging.getLogger(__name__)
 class _Asked:
     """A set's lock, held to ask: entered with every prediction, which a generator would be slower for."""
 
-    __slots__ = ("_began", "_replicas")
+    __slots__ = ("_began", "_replicas", "_used")
 
     def __init__(self, replicas: "ReplicaSet") -> None:
         self._replicas = replicas
-        self._began = 0.0
+        self._began = self._used = 0.0
 
     def __enter__(self) -> None:
         replicas = self._replicas
         replicas.waiters.join_if_slow()
         if not replicas.lock.acquire(blocking=False):
             replicas.wait()
-        self._began = time.monotonic()
+        self._began, self._used = time.monotonic(), time.thread_time()
 
     def __exit__(self, *exc: object) -> None:
-        waiters, seconds = self._replicas.waiters, time.monotonic() - self._began
+        waiters = self._replicas.waiters
+        seconds, used = time.monotonic() - self._began, time.thread_time() - self._used
         self._replicas.lock.release()
-        waiters.took(seconds)
+        waiters.took(seconds, used)
         waiters.leave()
 
 
@@ -162,6 +163,7 @@ class ReplicaSet:
         stream = Stream.objects.filter(pk=self.stream_id).first()
         if stream is None:
             raise NotFound("the stream was deleted")
+        self.waiters.owner_id = stream.owner_id
         live = Model.objects.filter(stream=stream, status__in=(Model.READY, Model.REBUILDING)).order_by("pk")
         models = {model.pk: model for model in live}
         replicas = {}

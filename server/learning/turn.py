@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-from django.conf import settings
 from django.db import connection
 
 from server.learning import quarantine, replay
@@ -19,9 +18,10 @@ from server.learning.replay import Pace
 from server.learning.replica import Broken, Late, Replica
 from server.learning.replicaset import ReplicaSet
 from server.learning.scores import RegressionScores
+from server.learning.time_limit import Busy, TimeLimit, TooSlow
 from server.streams import log
 from server.streams.codec import exact
-from server.streams.errors import Conflict, Forbidden, Invalid, TooLarge
+from server.streams.errors import Conflict, Forbidden, Invalid, TailraceError, TooLarge
 from server.streams.log import Piece, Points
 from server.streams.models import FeatureName
 from server.streams.tracing import Steps
@@ -42,7 +42,7 @@ class Again(Exception):
 
 
 class TooMuch(TooLarge):
-    """The points of one request take too long to learn, or their predictions too much room."""
+    """The predictions for the points of one request take too much room."""
 
 
 @dataclass(eq=False)
@@ -181,7 +181,7 @@ class Turn:
                     receipt = Receipt(seqs, len(seqs), old=dict(enumerate(seqs)))
             if receipt is None:
                 receipt = self._learn(submission)
-        except TooMuch as exc:
+        except (TooMuch, TooSlow, Busy) as exc:
             submission.error = exc
             raise Again from exc
         except (Invalid, Conflict, Forbidden, TooLarge) as exc:
@@ -282,11 +282,11 @@ class Turn:
         names = self.replicas.new_names(points.xs)
         before = [(replica, replica.n, replica.learned, replica.skipped, replica.last_skip) for replica in replicas]
         outcomes: dict[int, tuple[list[Any], dict[int, str]]] = {}
-        deadline = monotonic() + settings.TAILRACE.block_seconds
+        limit = TimeLimit()
         predicted = self.predicted
         for replica in replicas:
             given = points.given(replica.model_id) if points.notes else {}
-            outcomes[replica.model_id] = self._advance(replica, first, points, given, deadline)
+            outcomes[replica.model_id] = self._advance(replica, first, points, given, limit)
         if self.predicted - predicted > MOST_PREDICTED:
             raise _too_much_predicted(len(points.xs), self.predicted - predicted)
         refusals = [skipped for _, skipped in outcomes.values() if skipped]
@@ -318,27 +318,29 @@ class Turn:
         self.replicas.names |= names
 
     def _advance(
-        self, replica: Replica, first: int, points: Points, given: dict[int, Any], deadline: float
+        self, replica: Replica, first: int, points: Points, given: dict[int, Any], limit: TimeLimit
     ) -> tuple[list[Any], dict[int, str]]:
         """Have a replica fold the points, some at a time.
 
         Raises
         ------
-        TooMuch
+        TooSlow, Busy
             If they take more time than one request's points may.
+        TooMuch
+            If the predictions take too much room.
         """
         xs, ys = points.xs, points.ys
         low = 0
         try:
             if len(xs) <= Pace.FIRST:
-                found = replica.advance(first, xs, ys, given, until=math.inf if len(xs) == 1 else deadline)
+                found = replica.advance(first, xs, ys, given, until=math.inf if len(xs) == 1 else limit.until)
                 self._weigh(replica, found[0])
                 return found
             predictions: list[Any] = []
             skipped: dict[int, str] = {}
             for low, high in Pace(QUICK).stretches(len(xs)):
                 some, some_skipped = replica.advance(
-                    first + low, xs[low:high], ys[low:high], replay.shifted(given, low, high), until=deadline
+                    first + low, xs[low:high], ys[low:high], replay.shifted(given, low, high), until=limit.until
                 )
                 predictions += some
                 self._weigh(replica, some)
@@ -347,12 +349,13 @@ class Turn:
                 skipped.update({low + offset: why for offset, why in some_skipped.items()})
             return predictions, skipped
         except Late as exc:
-            raise _too_slow(replica, low + exc.done, len(xs)) from exc
+            raise _too_slow(replica, low + exc.done, len(xs), limit) from exc
         except Broken:
             renewed = self._renewed(replica.model_id)
 
             def check(done: int) -> None:
-                _check_time(renewed, done, len(xs), deadline)
+                if limit.is_over:
+                    raise _too_slow(renewed, done, len(xs), limit)
 
             return replay.advance(renewed, first, xs, ys, given, {}, check)
 
@@ -398,16 +401,11 @@ def _too_much_predicted(points: int, size: int) -> TooMuch:
     )
 
 
-def _check_time(replica: Replica, done: int, size: int, deadline: float) -> None:
-    if monotonic() > deadline:
-        raise _too_slow(replica, done, size)
-
-
-def _too_slow(replica: Replica, done: int, size: int) -> TooMuch:
-    return TooMuch(
-        f"model {replica.name} takes more than {settings.TAILRACE.block_seconds:g} s for {size} observations at once, so "
-        f"nothing was stored: send at most {max(1, done // 2)} in one request",
-        code="too_slow",
+def _too_slow(replica: Replica, done: int, size: int, limit: TimeLimit) -> TailraceError:
+    return limit.error(
+        replica.name,
+        f"{size} observations at once",
+        f", so nothing was stored: send at most {max(1, done // 2)} in one request",
     )
 
 

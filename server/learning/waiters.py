@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from django.conf import settings
@@ -15,23 +15,31 @@ MEMORY = 30
 """A stream whose models took long twice is slow for so many times as long as they took."""
 LONG = 100
 """Points of a request that may take long before anybody knows."""
+MOST_SURPRISES = 4
+"""Streams of one owner that turn out slow within :data:`LASTING`; from then on for as long none of the owner's is trusted."""
+LASTING = 300.0
+"""Seconds."""
 
 _long: set[int] = set()
-"""The threads whose requests have that many."""
+"""The threads whose requests have that many, or are at streams that aren't known to be quick."""
+_surprises: dict[int, dict["Waiters", float]] = {}
+"""By owner, the streams that were known to be quick and then took long, and when."""
 _slow: dict[int, "Waiters"] = {}
 """The threads that are at streams whose models take long, and at which."""
 _deciding = threading.Lock()
 
 
-def room_for(points: int) -> AbstractContextManager[None]:
-    """Be among the requests of many points, which leave a quarter of the threads to others. Shorter ones needn't ask.
+def room_for(points: int, waiters: "Waiters") -> AbstractContextManager[None]:
+    """Be among the requests that may take long, which leave a quarter of the threads to others.
+
+    Those are the ones of many points, and all to streams whose models aren't known to be quick.
 
     Raises
     ------
     Unavailable
         If there are as many as may be; on entering.
     """
-    return _FREE if points < LONG else _room_for_many()
+    return _FREE if points < LONG and waiters.is_trusted else _room_for_many()
 
 
 _FREE = nullcontext()
@@ -42,7 +50,9 @@ def _room_for_many() -> Iterator[None]:
     thread = threading.get_ident()
     with _deciding:
         if len(_long) >= max(1, settings.TAILRACE.threads * 3 // 4):
-            raise Unavailable(f"{len(_long)} requests of {LONG} points or more are under way; try again")
+            raise Unavailable(
+                f"{len(_long)} requests of {LONG} points or more, or to models that nobody knows to be quick, are under way; try again"
+            )
         _long.add(thread)
     try:
         yield
@@ -66,23 +76,42 @@ class Waiters:
         self._is_long = False
         """Whether somebody has waited for long, and many have waited ever since."""
         self._slow_until = self._suspect_until = 0.0
+        self._was_quick = False
+        self.owner_id: int | None = None
+        """Of the stream."""
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the stream's models are known to be quick, and its owner's others don't often turn out not to be."""
+        if not self._was_quick:
+            return False
+        if self._suspect_until and time.monotonic() < self._suspect_until:
+            return False
+        return not _surprises or _surprises_of(self.owner_id) < MOST_SURPRISES
 
     @property
     def is_slow(self) -> bool:
         """Whether the stream's models are expected to take long."""
         return self._slow_until > 0 and time.monotonic() < self._slow_until
 
-    def took(self, seconds: float) -> None:
-        """Somebody was at the stream's models for so long.
+    def took(self, seconds: float, used: float) -> None:
+        """Somebody was at the stream's models for so long, and used the CPU for so much of it.
 
-        Once may be a busy machine's fault, and is remembered for as long again. Twice, with quick ones between or not, is the
-        models', and is remembered for :data:`MEMORY` times as long.
+        What others used the CPU for meanwhile, or waited for, is remembered for as long again; so is what happens once. What took
+        long twice, with quick ones between or not, is remembered for :data:`MEMORY` times as long.
         """
-        if seconds > PATIENCE:
-            now = time.monotonic()
-            lasts = MEMORY * seconds if now < self._suspect_until else seconds
-            self._slow_until = max(self._slow_until, now + lasts)
+        if seconds <= PATIENCE:
+            self._was_quick = True
+            return
+        now = time.monotonic()
+        lasts = seconds
+        if used > PATIENCE:
+            if self.is_trusted and self.owner_id is not None:
+                _surprises.setdefault(self.owner_id, {})[self] = now
+            if now < self._suspect_until:
+                lasts = MEMORY * seconds
             self._suspect_until = max(self._suspect_until, now + MEMORY * seconds)
+        self._slow_until = max(self._slow_until, now + lasts)
 
     def join_if_slow(self) -> None:
         """Be among those who are at streams that are slow, if this is one, until :meth:`leave`.
@@ -117,13 +146,18 @@ class Waiters:
             self._check(len(self._since))
         self._since[threading.get_ident()] = time.monotonic()
 
-    def check(self) -> None:
+    def check(self, may_leave: Callable[[], bool] = lambda: True) -> None:
         """See whether the calling thread, which is one of them and has waited for :data:`PATIENCE`, may wait on.
+
+        Parameters
+        ----------
+        may_leave
+            Asked where it may not; if that is False, it waits on all the same.
 
         Raises
         ------
         Unavailable
-            If many others wait.
+            If many others wait; it is none of them any more.
         """
         self._is_long = True
         self._slow_until = max(self._slow_until, time.monotonic() + PATIENCE)
@@ -134,8 +168,9 @@ class Waiters:
                 if len(_slow) > self.most:
                     raise Unavailable(f"{len(_slow)} requests wait for models that take long; try again")
             except Unavailable:
-                self.leave()
-                raise
+                if may_leave():
+                    self.leave()
+                    raise
 
     def wait_no_longer(self) -> None:
         """It is the calling thread's turn."""
@@ -155,3 +190,17 @@ class Waiters:
             raise Unavailable(
                 f"{others} requests wait for the stream's models already, the first for {seconds:.1f} s; try again"
             )
+
+
+def _surprises_of(owner_id: int | None) -> int:
+    """How many there were lately."""
+    found = None if owner_id is None else _surprises.get(owner_id)
+    if owner_id is None or found is None:
+        return 0
+    since = time.monotonic() - LASTING
+    recent = {waiters: when for waiters, when in found.copy().items() if when > since}
+    if recent:
+        _surprises[owner_id] = recent
+    else:
+        _surprises.pop(owner_id, None)
+    return len(recent)

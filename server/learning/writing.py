@@ -8,7 +8,7 @@ model holds up its own stream. If a shared commit fails, each stream is tried al
 """
 
 from collections.abc import Iterable
-from time import monotonic, perf_counter_ns
+from time import monotonic, perf_counter_ns, thread_time
 
 from django.db import DatabaseError, InterfaceError
 
@@ -77,7 +77,7 @@ def learn(
         stream_id, Combiner(_learn_group, MOST_POINTS_IN_GROUP)
     )
     waiters = replicas.waiters
-    with room_for(len(points.xs)):
+    with room_for(len(points.xs), waiters):
         waiters.join_if_slow()
         try:
             combiner.submit(submission, waiters)
@@ -112,11 +112,11 @@ def _trace(tracer: Tracer, began: int, submission: Submission) -> None:
 def _learn_group(group: list[Submission]) -> list[Submission]:
     """Learn what several requests sent to one stream; those that are returned wait for the next group."""
     replicas = group[0].replicas
-    began = monotonic()
+    began, used = monotonic(), thread_time()
     try:
         return _learn_turns(replicas, group)
     finally:
-        replicas.waiters.took(monotonic() - began)
+        replicas.waiters.took(monotonic() - began, thread_time() - used)
 
 
 def _learn_turns(replicas: ReplicaSet, group: list[Submission]) -> list[Submission]:

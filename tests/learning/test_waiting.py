@@ -153,8 +153,8 @@ def test_streams_that_are_slow_have_room_together(pool):
 def slow_one(number):
     """Those that wait for a stream whose models took long twice."""
     waiters = ReplicaSet(number).waiters
-    waiters.took(1)
-    waiters.took(1)
+    waiters.took(1, 1)
+    waiters.took(1, 1)
     return waiters
 
 
@@ -193,25 +193,90 @@ def test_a_stream_is_slow_for_as_long_as_it_took_and_much_longer_if_it_takes_lon
     now = 1000.0
     monkeypatch.setattr(waiters, "time", SimpleNamespace(monotonic=lambda: now))
     one = ReplicaSet(1).waiters
-    one.took(0.01)
+    one.took(0.01, 0.01)
     assert not one.is_slow
-    one.took(2)
+    one.took(2, 2)
     assert one.is_slow
     now += 2.1
     assert not one.is_slow
-    one.took(0.01)  # quick ones between don't make it quick
-    one.took(1)
+    one.took(0.01, 0.01)  # quick ones between don't make it quick
+    one.took(1, 1)
     now += 29
     assert one.is_slow
     now += 2
     assert not one.is_slow
     now += 30
-    one.took(2)
+    one.took(2, 2)
     now += 2.1
     assert not one.is_slow
 
 
-def test_requests_of_many_points_leave_a_quarter_of_the_threads():
+def test_what_others_use_the_cpu_for_makes_no_stream_slow_for_long(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(waiters, "time", SimpleNamespace(monotonic=lambda: now))
+    one = ReplicaSet(1).waiters
+    for _ in range(3):
+        one.took(4, 0.0)
+        assert one.is_slow
+        now += 4.1
+        assert not one.is_slow
+    one.took(0.01, 0.01)
+    assert one.is_trusted
+
+
+def test_a_stream_is_trusted_once_it_was_quick_until_it_is_slow(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(waiters, "time", SimpleNamespace(monotonic=lambda: now))
+    one = ReplicaSet(1).waiters
+    assert not one.is_trusted
+    one.took(0.01, 0.01)
+    assert one.is_trusted
+    one.took(2, 2)
+    assert not one.is_trusted
+    one.took(0.01, 0.01)
+    assert not one.is_trusted
+    now += 61
+    assert one.is_trusted
+
+
+def test_an_owner_whose_quick_streams_turn_out_slow_is_not_trusted_for_a_while(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(waiters, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(waiters, "_surprises", {})
+    streams = [ReplicaSet(number).waiters for number in range(6)]
+    for one in streams:
+        one.owner_id = 7
+        one.took(0.01, 0.01)
+    streams[0].owner_id = None
+    others = ReplicaSet(9).waiters
+    others.owner_id = 8
+    others.took(0.01, 0.01)
+    for one in streams[1:5]:
+        assert streams[5].is_trusted
+        one.took(2, 2)
+    assert not streams[5].is_trusted
+    assert streams[0].is_trusted and others.is_trusted
+    now += waiters.LASTING + 1
+    assert streams[5].is_trusted
+    assert not waiters._surprises
+
+
+def test_one_that_is_being_worked_at_stays_among_those_who_wait():
+    waiting = ReplicaSet(1).waiters
+    waiting.most = -1
+    with pytest.raises(Unavailable):
+        waiting.check()
+    assert threading.get_ident() not in waiters._slow
+    waiting.check(lambda: False)
+    assert threading.get_ident() in waiters._slow
+    waiting.leave()
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_requests_that_may_take_long_leave_a_quarter_of_the_threads(is_known):
+    quick = ReplicaSet(1).waiters
+    quick.took(0.01, 0.01)
+    many = (waiters.LONG, quick) if is_known else (1, ReplicaSet(2).waiters)
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(THREADS))
         leave = threading.Event()
@@ -219,20 +284,20 @@ def test_requests_of_many_points_leave_a_quarter_of_the_threads():
         inside = threading.Semaphore(0)
 
         def ask():
-            with waiters.room_for(waiters.LONG):
+            with waiters.room_for(*many):
                 inside.release()
                 leave.wait(60)
 
         asked = [pool.submit(ask) for _ in range(THREADS * 3 // 4)]
         for _ in asked:
             assert inside.acquire(timeout=60)
-        with pytest.raises(Unavailable, match="6 requests of 100 points"), waiters.room_for(waiters.LONG):
+        with pytest.raises(Unavailable, match="6 requests of 100 points"), waiters.room_for(*many):
             pass
-        with waiters.room_for(waiters.LONG - 1):
+        with waiters.room_for(waiters.LONG - 1, quick):
             pass
         leave.set()
         assert outcomes(asked)[1] == 0
-    with waiters.room_for(waiters.LONG):
+    with waiters.room_for(*many):
         pass
 
 

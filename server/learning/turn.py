@@ -19,7 +19,7 @@ from server.learning.replica import Broken, Late, Replica
 from server.learning.replicaset import ReplicaSet
 from server.learning.scores import RegressionScores
 from server.learning.time_limit import Busy, TimeLimit, TooSlow
-from server.streams import log
+from server.streams import instruments, log
 from server.streams.codec import exact
 from server.streams.errors import Conflict, Forbidden, Invalid, TailraceError, TooLarge
 from server.streams.log import Piece, Points
@@ -35,6 +35,9 @@ MOST_PREDICTED = 16 * 2**20
 
 QUICK = 0.05
 """Seconds, about, that a model folds between two looks at the time."""
+
+_phase_seconds = {name: instruments.commit_seconds.of(name) for name in ("lock", "catch_up", "fold", "commit")}
+_duplicates = instruments.duplicates.of()
 
 
 class Again(Exception):
@@ -122,6 +125,20 @@ class Turn:
     @property
     def size(self) -> int:
         return len(self.taken.xs)
+
+    @property
+    def requests(self) -> int:
+        """How many requests learn with it."""
+        return len(self.submissions) - len(self.left)
+
+    def committed(self) -> None:
+        """Count what it was made of: it is stored."""
+        self.steps.end("commit")
+        for phase, began, ended in self.steps.all:
+            _phase_seconds[phase].observe((ended - began) / 1e9)
+        duplicates = sum(receipt.duplicates for _, receipt in self.receipts)
+        if duplicates:
+            _duplicates.add(duplicates)
 
     def withdraw(self) -> bool:
         """It is committed whoever waits for it."""

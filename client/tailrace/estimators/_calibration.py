@@ -6,6 +6,8 @@ from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from statistics import NormalDist
 
+import numpy as np
+
 __all__ = ["ErrorCalibrator"]
 
 _NORMAL = NormalDist()
@@ -52,8 +54,21 @@ class ErrorCalibrator:
 
         ``leverage`` is the uncertainty of the mean in units of the noise's variance, and widens the spread.
         """
-        weight, p, pp, e, pe = self.sums
+        base, growth = self._line()
         floor = 1e-6 * prediction + 1e-12
+        return max((base + growth * prediction) * (1.0 + min(leverage, 1e6)) ** 0.5, floor)
+
+    def spreads(self, predictions: np.ndarray, leverages: np.ndarray) -> np.ndarray:
+        """Return `spread` for many, bit for bit; all of shape (n,)."""
+        base, growth = self._line()
+        floor = 1e-6 * predictions + 1e-12
+        # Python's power, whose last bit may be another than that of a square root.
+        widths = np.array([value**0.5 for value in (1.0 + np.minimum(leverages, 1e6)).tolist()])
+        return np.maximum((base + growth * predictions) * widths, floor)
+
+    def _line(self) -> tuple[float, float]:
+        """Return the spread at a prediction of 0 s, and its growth with the prediction."""
+        weight, p, pp, e, pe = self.sums
         # A prior worth two observations of a 30 % error keeps the first intervals honest.
         pp += 2.0
         pe += 0.6
@@ -66,7 +81,7 @@ class ErrorCalibrator:
                 base, growth = 0.0, pe / pp
             elif growth < 0.0:
                 base, growth = e / weight, 0.0
-        return max((base + growth * prediction) * (1.0 + min(leverage, 1e6)) ** 0.5, floor)
+        return base, growth
 
     def learn(self, prediction: float, leverage: float, y: float) -> None:
         """Learn that the time ``y`` was observed where ``prediction`` had been predicted (seconds)."""

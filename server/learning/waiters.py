@@ -15,15 +15,15 @@ MEMORY = 30
 """A stream whose models took long twice is slow for so many times as long as they took."""
 LONG = 100
 """Points of a request that may take long before anybody knows."""
-MOST_SURPRISES = 4
-"""Streams of one owner that turn out slow within :data:`LASTING`; from then on for as long none of the owner's is trusted."""
+FEW = 4
+"""So many streams of one owner that were slow within :data:`LASTING`, and none of the owner's is trusted."""
 LASTING = 300.0
 """Seconds."""
 
 _long: set[int] = set()
-"""The threads whose requests have that many, or are at streams that aren't known to be quick."""
-_surprises: dict[int, dict["Waiters", float]] = {}
-"""By owner, the streams that were known to be quick and then took long, and when."""
+"""The threads whose requests have that many, or are at streams that aren't trusted to be quick."""
+_slow_streams: dict[int, dict["Waiters", float]] = {}
+"""By owner, the streams that took long lately, and when."""
 _slow: dict[int, "Waiters"] = {}
 """The threads that are at streams whose models take long, and at which."""
 _deciding = threading.Lock()
@@ -32,7 +32,7 @@ _deciding = threading.Lock()
 def room_for(points: int, waiters: "Waiters") -> AbstractContextManager[None]:
     """Be among the requests that may take long, which leave a quarter of the threads to others.
 
-    Those are the ones of many points, and all to streams whose models aren't known to be quick.
+    Those are the ones of many points, and all to streams that were slow lately or whose owner has others that were.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def _room_for_many() -> Iterator[None]:
     with _deciding:
         if len(_long) >= max(1, settings.TAILRACE.threads * 3 // 4):
             raise Unavailable(
-                f"{len(_long)} requests of {LONG} points or more, or to models that nobody knows to be quick, are under way; try again"
+                f"{len(_long)} requests of {LONG} points or more, or to models that may be slow, are under way; try again"
             )
         _long.add(thread)
     try:
@@ -78,16 +78,18 @@ class Waiters:
         self._slow_until = self._suspect_until = 0.0
         self._was_quick = False
         self.owner_id: int | None = None
-        """Of the stream."""
+        """Of the stream; None while it isn't known, and if there is none."""
 
     @property
     def is_trusted(self) -> bool:
-        """Whether the stream's models are known to be quick, and its owner's others don't often turn out not to be."""
-        if not self._was_quick:
-            return False
+        """Whether nothing says that the stream's models may be slow."""
         if self._suspect_until and time.monotonic() < self._suspect_until:
             return False
-        return not _surprises or _surprises_of(self.owner_id) < MOST_SURPRISES
+        if not _slow_streams:
+            return True
+        if self.owner_id is not None:
+            return _slow_streams_of(self.owner_id) < FEW
+        return self._was_quick or all(_slow_streams_of(owner_id) < FEW for owner_id in list(_slow_streams))
 
     @property
     def is_slow(self) -> bool:
@@ -106,8 +108,8 @@ class Waiters:
         now = time.monotonic()
         lasts = seconds
         if used > PATIENCE:
-            if self.is_trusted and self.owner_id is not None:
-                _surprises.setdefault(self.owner_id, {})[self] = now
+            if self.owner_id is not None:
+                _slow_streams.setdefault(self.owner_id, {})[self] = now
             if now < self._suspect_until:
                 lasts = MEMORY * seconds
             self._suspect_until = max(self._suspect_until, now + MEMORY * seconds)
@@ -192,15 +194,12 @@ class Waiters:
             )
 
 
-def _surprises_of(owner_id: int | None) -> int:
+def _slow_streams_of(owner_id: int) -> int:
     """How many there were lately."""
-    found = None if owner_id is None else _surprises.get(owner_id)
-    if owner_id is None or found is None:
-        return 0
     since = time.monotonic() - LASTING
-    recent = {waiters: when for waiters, when in found.copy().items() if when > since}
+    recent = {waiters: when for waiters, when in _slow_streams.get(owner_id, {}).copy().items() if when > since}
     if recent:
-        _surprises[owner_id] = recent
+        _slow_streams[owner_id] = recent
     else:
-        _surprises.pop(owner_id, None)
+        _slow_streams.pop(owner_id, None)
     return len(recent)

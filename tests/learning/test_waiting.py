@@ -224,41 +224,35 @@ def test_what_others_use_the_cpu_for_makes_no_stream_slow_for_long(monkeypatch):
     assert one.is_trusted
 
 
-def test_a_stream_is_trusted_once_it_was_quick_until_it_is_slow(monkeypatch):
+def test_a_stream_is_trusted_until_it_is_slow(monkeypatch):
     now = 1000.0
     monkeypatch.setattr(waiters, "time", SimpleNamespace(monotonic=lambda: now))
     one = ReplicaSet(1).waiters
-    assert not one.is_trusted
-    one.took(0.01, 0.01)
     assert one.is_trusted
     one.took(2, 2)
-    assert not one.is_trusted
     one.took(0.01, 0.01)
     assert not one.is_trusted
     now += 61
     assert one.is_trusted
 
 
-def test_an_owner_whose_quick_streams_turn_out_slow_is_not_trusted_for_a_while(monkeypatch):
+def test_an_owner_several_of_whose_streams_are_slow_is_not_trusted_for_a_while(monkeypatch):
     now = 1000.0
     monkeypatch.setattr(waiters, "time", SimpleNamespace(monotonic=lambda: now))
-    monkeypatch.setattr(waiters, "_surprises", {})
-    streams = [ReplicaSet(number).waiters for number in range(6)]
-    for one in streams:
+    monkeypatch.setattr(waiters, "_slow_streams", {})
+    slow = [ReplicaSet(number).waiters for number in range(waiters.FEW)]
+    own, others, nobodys, unknown = (ReplicaSet(number).waiters for number in range(10, 14))
+    own.owner_id, others.owner_id = 7, 8
+    nobodys.took(0.01, 0.01)
+    for one in slow:
+        assert own.is_trusted
         one.owner_id = 7
-        one.took(0.01, 0.01)
-    streams[0].owner_id = None
-    others = ReplicaSet(9).waiters
-    others.owner_id = 8
-    others.took(0.01, 0.01)
-    for one in streams[1:5]:
-        assert streams[5].is_trusted
         one.took(2, 2)
-    assert not streams[5].is_trusted
-    assert streams[0].is_trusted and others.is_trusted
+    assert not own.is_trusted and not unknown.is_trusted  # whose owner isn't known yet
+    assert others.is_trusted and nobodys.is_trusted
     now += waiters.LASTING + 1
-    assert streams[5].is_trusted
-    assert not waiters._surprises
+    assert own.is_trusted and unknown.is_trusted
+    assert not waiters._slow_streams
 
 
 def test_one_that_is_being_worked_at_stays_among_those_who_wait():
@@ -272,11 +266,10 @@ def test_one_that_is_being_worked_at_stays_among_those_who_wait():
     waiting.leave()
 
 
-@pytest.mark.parametrize("is_known", [True, False])
-def test_requests_that_may_take_long_leave_a_quarter_of_the_threads(is_known):
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_requests_that_may_take_long_leave_a_quarter_of_the_threads(is_slow):
     quick = ReplicaSet(1).waiters
-    quick.took(0.01, 0.01)
-    many = (waiters.LONG, quick) if is_known else (1, ReplicaSet(2).waiters)
+    many = (1, slow_one(2)) if is_slow else (waiters.LONG, quick)
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(THREADS))
         leave = threading.Event()

@@ -43,8 +43,6 @@ def body(request: HttpRequest) -> bytes:
     from django.http.request import UnreadablePostError
 
     length = int(request.META.get("CONTENT_LENGTH") or 0)
-    if length > large_bodies.LARGE:
-        large_bodies.hold(length)
     try:
         data = request.body
     except RequestDataTooBig as exc:
@@ -55,6 +53,8 @@ def body(request: HttpRequest) -> bytes:
         raise _cut_off() from exc
     if len(data) < length:
         raise _cut_off()
+    if length > large_bodies.LARGE:  # what is on its way keeps no room from others
+        large_bodies.hold(length)
     return data
 
 

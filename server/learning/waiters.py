@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 
 from django.conf import settings
 
@@ -11,6 +12,8 @@ from server.streams.errors import Unavailable
 
 PATIENCE = 0.5
 """Seconds that a thread waits before it asks whether it may wait on, and that the first of many may have waited."""
+LOADING_PATIENCE = 0.2
+"""Seconds that a thread waits for room to load models."""
 MEMORY = 30
 """A stream whose models took long twice is slow for so many times as long as they took."""
 LONG = 100
@@ -58,6 +61,29 @@ def _room_for_many() -> Iterator[None]:
         yield
     finally:
         _long.discard(thread)
+
+
+@contextmanager
+def room_to_load() -> Iterator[None]:
+    """Be among those who load models or have them catch up, which may take long, and leaves a quarter of the threads to others.
+
+    Raises
+    ------
+    Unavailable
+        If there are as many as may be, for longer than :data:`LOADING_PATIENCE`.
+    """
+    room = _loading()
+    if not room.acquire(timeout=LOADING_PATIENCE):
+        raise Unavailable("the models of many streams are being loaded; try again")
+    try:
+        yield
+    finally:
+        room.release()
+
+
+@cache
+def _loading() -> threading.Semaphore:
+    return threading.BoundedSemaphore(max(1, settings.TAILRACE.threads * 3 // 4))
 
 
 class Waiters:

@@ -1,6 +1,7 @@
 """Requests that wait for a stream's models: where many wait for long, some are told to try again, and none is done in part."""
 
 import contextlib
+import functools
 import re
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -291,6 +292,22 @@ def test_requests_that_may_take_long_leave_a_quarter_of_the_threads(is_slow):
         leave.set()
         assert outcomes(asked)[1] == 0
     with waiters.room_for(*many):
+        pass
+
+
+def test_those_who_load_models_leave_threads_to_others(monkeypatch):
+    monkeypatch.setattr(waiters, "_loading", functools.cache(lambda: threading.BoundedSemaphore(1)))
+    monkeypatch.setattr(waiters, "LOADING_PATIENCE", 0.01)
+    replicas = ReplicaSet(1)
+    with waiters.room_to_load():
+        for call in (lambda: replicas.follow(1, replicas.epoch + 1), lambda: replicas.reload(1)):
+            with pytest.raises(Unavailable, match="many streams are being loaded"):
+                call()
+        replicas.follow(1, replicas.epoch)  # nothing is to be loaded
+        replicas.replicas = {1: SimpleNamespace(n=0)}
+        with pytest.raises(Unavailable, match="many streams are being loaded"):
+            replicas.follow(101, replicas.epoch)
+    with waiters.room_to_load():
         pass
 
 

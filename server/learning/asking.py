@@ -12,6 +12,7 @@ from server.learning import quarantine, usage, writing
 from server.learning.keeping import keep as keep_prediction
 from server.learning.models import Model, Prediction
 from server.learning.receipts import Receipt
+from server.learning.refusals import blames_the_point
 from server.learning.replay import Unstorable
 from server.learning.replica import FATAL, Replica, reason
 from server.learning.replicaset import SETS, ReplicaSet
@@ -242,9 +243,9 @@ def predict(
             except FATAL:
                 raise
             except BaseException as exc:  # whatever an estimator may raise
-                raise Invalid(
-                    f"model {name} can't predict {field}: {reason(exc)}", field=field, code="refused"
-                ) from exc
+                why = reason(exc)
+                code = "refused" if blames_the_point(why) else "model_failed"
+                raise Invalid(f"model {name} can't predict {field}: {why}", field=field, code=code) from exc
             if bound is not None:
                 bound.add(predictions[-1])
         at = replica.n

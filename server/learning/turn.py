@@ -14,6 +14,7 @@ from server.learning import quarantine, replay
 from server.learning.combining import held
 from server.learning.companions import Companion, check_keys_are_new, other_descriptor
 from server.learning.receipts import Receipt
+from server.learning.refusals import blames_the_point
 from server.learning.replay import Pace
 from server.learning.replica import Broken, Late, Replica
 from server.learning.replicaset import ReplicaSet
@@ -309,7 +310,7 @@ class Turn:
         refusals = [skipped for _, skipped in outcomes.values() if skipped]
         if refusals and len(refusals) == len(outcomes):
             for offset in sorted(refusals[0]):
-                if all(offset in skipped for skipped in refusals):
+                if all(blames_the_point(skipped.get(offset, "")) for skipped in refusals):
                     self._rewind(before)
                     raise self._refusal(indexes[offset], offset, size, outcomes)
         shift = len(self.taken.xs)

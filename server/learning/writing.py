@@ -51,7 +51,7 @@ def learn(
     Raises
     ------
     Invalid
-        If every model refuses one of them; nothing is stored.
+        If every model says that one of them is wrong; nothing is stored.
     TooLarge
         If a model takes too long for so many, or the stream would have too many features; nothing is stored.
     Conflict

@@ -277,7 +277,7 @@ class Replica:
                 prediction = number(prediction) if isinstance(self.scores, RegressionScores) else stored(prediction)
                 judged: Any = self._as_scored(prediction, self.learned + offset - len(skipped))
                 if self._proba is not None and judged is not None:
-                    judged = (judged, self._proba(x.copy()))
+                    judged = self._with_shares(judged, self._proba, x)
             except FATAL:
                 raise
             except BaseException as exc:  # whatever an estimator may raise
@@ -303,11 +303,19 @@ class Replica:
 
     def _as_scored(self, prediction: Any, learned: int) -> Any:
         """What metrics see: None where a model that has learned nothing says nothing (0, an empty dict)."""
+        if type(prediction) is list and self.flavor.target in ("boolean", "category"):
+            prediction = _answer(prediction)
         if prediction is None or (isinstance(prediction, dict) and not prediction) or (not learned and not prediction):
             return None
         if self.flavor.name == "binary" and isinstance(prediction, dict):
             return {TRUTH.get(label, label): share for label, share in prediction.items()}
         return prediction
+
+    def _with_shares(self, label: Any, proba: Callable[[dict[str, Any]], Any], x: dict[str, Any]) -> Any:
+        try:
+            return label, _answer(proba(x.copy()))
+        except NotImplementedError:  # a classifier that gives labels alone: what needs probabilities isn't scored
+            return label
 
     def _unscorable(self, ys: Sequence[Any], scored: Sequence[Any], exc: Exception) -> Exception:
         """Which point it was that the metrics can't take: a target that is no number, learned all the same."""
@@ -374,6 +382,13 @@ class Replica:
         for name, scores in state["segments"].items():
             self.segments[name] = self.flavor.scores(self.window, with_history=False)
             self.segments[name].restore(scores)
+
+
+def _answer(prediction: Any) -> Any:
+    """A classifier's answer: those of :mod:`river.active` say beside it whether they ask for the label."""
+    if isinstance(prediction, (list, tuple)) and len(prediction) == 2 and isinstance(prediction[1], bool):
+        return prediction[0]
+    return prediction
 
 
 TRUTH = {"true": True, "false": False, "True": True, "False": False}

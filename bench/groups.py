@@ -19,6 +19,7 @@ from bench import (
     rows_memory,
     rows_predict_bonds,
     rows_requests,
+    rows_slow_disk,
 )
 from bench.context import Context
 from bench.rows import Row
@@ -55,6 +56,14 @@ GROUPS = (
         lambda c, n: 2 * max(1, n - ("lost" in c.wanted)) * _rounds(c),
     ),
     Group(("predict-gunicorn", "predict-granian"), rows_requests.predict, lambda c, n: (1 + n) * _rounds(c)),
+    Group(("keep-gunicorn", "keep-granian"), rows_requests.keep, lambda c, n: (1 + n) * _rounds(c)),
+    Group(("track-gunicorn", "track-granian"), rows_requests.track, lambda c, n: (1 + n) * _rounds(c)),
+    Group(("label-gunicorn", "label-granian"), rows_requests.late_label, lambda c, n: (1 + n) * _rounds(c)),
+    Group(
+        ("slow-learn-gunicorn", "slow-learn-granian", "slow-keep-gunicorn", "slow-keep-granian"),
+        rows_slow_disk.slow_disk,
+        lambda c, n: n * _rounds(c),
+    ),
     Group(("auth-learn-gunicorn", "auth-learn-granian"), rows_auth.learn, lambda c, n: 2 * n * _rounds(c)),
     Group(("auth-predict-gunicorn", "auth-predict-granian"), rows_auth.predict, lambda c, n: 2 * n * _rounds(c)),
     Group(("call-mark",), rows_budgets.marks, lambda c, n: c.rounds),

@@ -16,7 +16,13 @@ SCRIPT = Path(__file__).parent / "lua" / "points.lua"
 CONNECTIONS = 16
 TOKEN = "BENCH_TOKEN"
 
-Kind = Literal["learn", "predict"]
+Kind = Literal["learn", "predict", "keep", "track", "label"]
+"""What ``bench/lua/points.lua`` says of them."""
+
+PATHS: dict[Kind, str] = {
+    "learn": "/api/learn/", "predict": "/api/predict/", "keep": "/api/predict/", "label": "/api/predict/",
+    "track": "/api/v1/models/linear/predict/",
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +133,7 @@ class Load:
         """
         sample = wrk(
             SCRIPT,
-            f"{self.url}/api/{self.kind}/",
+            self.url + PATHS[self.kind],
             [self.kind, str(seed), *self.models],
             seconds=self.seconds,
             connections=self.connections,

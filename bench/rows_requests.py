@@ -27,10 +27,26 @@ def predict(context: Context) -> Iterator[Row]:
     return _beside_peer(context, "predict", workers=2)
 
 
+def keep(context: Context) -> Iterator[Row]:
+    """Predictions that are kept, as the published client asks for them."""
+    return _beside_peer(context, "keep", workers=2)
+
+
+def track(context: Context) -> Iterator[Row]:
+    """The same by our native address, beside the peer's only one."""
+    return _beside_peer(context, "track", workers=2)
+
+
+def late_label(context: Context) -> Iterator[Row]:
+    """A kept prediction and its label, in turn."""
+    return _beside_peer(context, "label", workers=2)
+
+
 def _beside_peer(context: Context, kind: load.Kind, workers: int) -> Iterator[Row]:
     names = [name for name in servers.SERVERS if f"{kind}-{name}" in context.wanted]
     ours = {name: servers.tailrace(context.directory, name, workers=workers) for name in names}
-    peer = PeerLoad(servers.peer(context.directory, context.peer_python), kind, context.seconds)
+    peers = "keep" if kind == "track" else kind
+    peer = PeerLoad(servers.peer(context.directory, context.peer_python), peers, context.seconds)
     with servers.running(peer.server, *ours.values()):
         for server in ours.values():
             calls.upload(server.url)

@@ -141,14 +141,20 @@ class Server:
 
 
 def tailrace(
-    directory: Path, server: ServerName = "gunicorn", *, workers: int = 1, database_url: str = "", name: str = ""
+    directory: Path,
+    server: ServerName = "gunicorn",
+    *,
+    workers: int = 1,
+    database_url: str = "",
+    name: str = "",
+    environ: Mapping[str, str] | None = None,
 ) -> Server:
     """Ours, as ``make serve`` starts it: every setting its default, but for those given; on a new database."""
     name = name or f"tailrace-{server}-{workers}w"
     var, bind = directory / name, free_address()
     shutil.rmtree(var, ignore_errors=True)
     environ = {
-        "TAILRACE_AUTH": "open", "TAILRACE_SERVER": server, "TAILRACE_WORKERS": str(workers),
+        **(environ or {}), "TAILRACE_AUTH": "open", "TAILRACE_SERVER": server, "TAILRACE_WORKERS": str(workers),
         "TAILRACE_BIND": bind, "TAILRACE_VAR_DIR": str(var), "TAILRACE_DATABASE_URL": database_url,
         "TAILRACE_SECRET_KEY": secrets.token_urlsafe(48),
     }  # fmt: skip

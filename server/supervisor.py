@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from server.config import Config
 from server.learning import call_marks
-from server.learning.budgets import Usage, resident_bytes, spent, usage
+from server.learning.budgets import Usage, resident_bytes, spent, usage, waited
 from server.learning.call_marks import KINDS, LEARN, LOAD, PREDICT, REPLAY, STORE, Mark, Marks
 from server.learning.quarantine import Verdict, leave
 
@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 PAUSE = 0.05
 """Seconds between two looks."""
+
+LONG = 5
+"""Looks after which a call is long: from then on it costs one to see how long its process waits for a CPU."""
 
 FILES_EVERY = 5
 """Looks between two searches for the marks of new workers."""
@@ -55,6 +58,8 @@ class _Call:
     resident: int
     """Its process's memory then, bytes."""
     looks: int = 0
+    waited: float = 0.0
+    """How long its process's threads had waited for a CPU at the :data:`LONG`-th look, s."""
 
 
 @dataclass
@@ -159,7 +164,7 @@ class Supervisor(threading.Thread):
             known.looks += 1
             calls[mark.row] = known
             if known.looks > 1:
-                found.append(self._judged(known, usage(pid, mark.thread), used, resident, alone=len(running) == 1))
+                found.append(self._judged(pid, known, usage(pid, mark.thread), used, resident, alone=len(running) == 1))
         worker.calls = calls
         worst = max(found, key=lambda one: one.share, default=None)
         if worst is None:
@@ -171,7 +176,7 @@ class Supervisor(threading.Thread):
             worker.ended = True
             os.kill(pid, signal.SIGKILL)
 
-    def _judged(self, call: _Call, own: Usage, used: Usage, resident: int, *, alone: bool) -> _Found:
+    def _judged(self, pid: int, call: _Call, own: Usage, used: Usage, resident: int, *, alone: bool) -> _Found:
         """Which share of its budget a call has used.
 
         The process's memory grows by the call whose thread has most of it cleared by the kernel, or touches most of its pages.
@@ -179,7 +184,12 @@ class Supervisor(threading.Thread):
         budget = self.seconds.get(call.mark.kind, self.block_seconds)
         seconds = call.looks * PAUSE
         cpu = own.cpu - call.own.cpu
-        by_time = spent(budget, seconds, cpu, max(0.0, used.cpu - call.all.cpu - cpu))
+        others = max(0.0, used.cpu - call.all.cpu - cpu)
+        if call.looks == LONG:
+            call.waited = waited(pid)
+        elif call.looks > LONG:
+            others += waited(pid) - call.waited
+        by_time = spent(budget, seconds, cpu, others)
         growth = resident - call.resident
         system, pages = used.system - call.all.system, used.pages - call.all.pages
         if system >= CLEARS:
@@ -205,7 +215,8 @@ class Supervisor(threading.Thread):
         if said:
             thread = _CURRENT.search(said)
             guilty = [mark for mark in running if thread is not None and mark.ident == int(thread[1], 16)]
-            for mark in guilty or running[:1]:
+            # A thread of an estimator's own is in no call; where there is but one, it must be that one's.
+            for mark in guilty or (running if len(running) == 1 else []):
                 self._condemn(mark, f"one call ended the server's process ({said.splitlines()[0]})")
         elif worker.worst is not None and worker.worst.share >= SUSPECT and worker.worst.mark in running:
             by = worker.worst.by

@@ -70,6 +70,12 @@ class Posted:
         return self.answer is not None and bool(self.answer.get("duplicates"))
 
     @property
+    def skipped(self) -> dict[str, str]:
+        """Models that could not learn it, with their reasons; it is in the stream all the same."""
+        models = {} if self.answer is None else self.answer.get("models") or {}
+        return {name: told["error"] for name, told in models.items() if "error" in told}
+
+    @property
     def refused(self) -> bool:
         """Whether the server will never take it; it is set aside then, with the reason beside it."""
         return isinstance(self.error, Refused) and self.error.for_good
@@ -78,7 +84,9 @@ class Posted:
         if self.answer is None:
             where = f", kept as {self.kept}" if self.kept is not None else ""
             return f"<not delivered to {self.stream}: {self.reason}{where}>"
-        return f"<observation {self.number} of {self.stream}{', known before' if self.known_before else ''}>"
+        notes = ", known before" if self.known_before else ""
+        notes += f", skipped by {', '.join(self.skipped)}" if self.skipped else ""
+        return f"<observation {self.number} of {self.stream}{notes}>"
 
 
 def observation(

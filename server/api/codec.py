@@ -7,11 +7,9 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
+from server.api import large_bodies
 from server.streams.codec import dumps
 from server.streams.errors import Invalid, TailraceError, TooLarge
-
-SURELY_FINE = 2**20
-"""Bytes of a body whose values aren't counted."""
 
 MOST_MEMORY = 384 * 2**20
 """Bytes that the values of one body may take, about. Reading so many takes a second or two, in which no other thread works."""
@@ -34,6 +32,8 @@ def body(request: HttpRequest) -> bytes:
     ------
     TooLarge
         Naming the limit.
+    Unavailable
+        If it is large, and others are already.
     TooSlow
         If it didn't come in time.
     Invalid
@@ -42,6 +42,7 @@ def body(request: HttpRequest) -> bytes:
     from django.core.exceptions import RequestDataTooBig
     from django.http.request import UnreadablePostError
 
+    length = int(request.META.get("CONTENT_LENGTH") or 0)
     try:
         data = request.body
     except RequestDataTooBig as exc:
@@ -50,8 +51,10 @@ def body(request: HttpRequest) -> bytes:
         if _was_timeout(exc):
             raise TooSlow("the body didn't come within TAILRACE_REQUEST_SECONDS: send less at a time") from exc
         raise _cut_off() from exc
-    if len(data) < int(request.META.get("CONTENT_LENGTH") or 0):
+    if len(data) < length:
         raise _cut_off()
+    if length > large_bodies.LARGE:  # what is on its way keeps no room from others
+        large_bodies.hold(length)
     return data
 
 
@@ -82,8 +85,10 @@ def check_values(data: bytes) -> None:
     ------
     TooLarge
         Then.
+    Unavailable
+        If there is no room beside those of others.
     """
-    if len(data) <= SURELY_FINE:
+    if len(data) <= large_bodies.LARGE:
         return
     memory = sum(size * data.count(sign) for sign, size in SIZES.items())
     if memory > MOST_MEMORY:
@@ -91,6 +96,7 @@ def check_values(data: bytes) -> None:
             f"the body's values would take about {memory // 2**20} MB of memory: the most allowed is {MOST_MEMORY // 2**20} MB; "
             "send less in one request"
         )
+    large_bodies.hold(memory)
 
 
 def parse(data: bytes) -> Any:

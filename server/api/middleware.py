@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from server.accounts import actor, addresses, limits
+from server.api import large_bodies
 from server.api.auth import GUARDED, Guard
 from server.api.errors import respond
 from server.api.intake import Intake
@@ -74,6 +75,7 @@ class Envelope:
             # What stands between here and the guard is for pages: sessions, forms, their headers.
             response = (Guard.shortcut if request.path_info.startswith(GUARDED) else self.get_response)(request)
         limits.leave(request)
+        large_bodies.leave()
         actor.request.set(None)  # a thread that waits keeps no body of its last request
         headers = response.headers
         headers["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]

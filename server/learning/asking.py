@@ -1,7 +1,5 @@
 """The read path: predictions that reflect everything acknowledged, and labels that come late."""
 
-import time
-import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -9,18 +7,20 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, IntegrityError, InterfaceError, connection
-from orjson import JSONEncodeError
 
 from server.learning import quarantine, usage, writing
+from server.learning.keeping import keep as keep_prediction
 from server.learning.models import Model, Prediction
 from server.learning.receipts import Receipt
+from server.learning.refusals import blames_the_point
 from server.learning.replay import Unstorable
 from server.learning.replica import FATAL, Replica, reason
 from server.learning.replicaset import SETS, ReplicaSet
+from server.learning.time_limit import TimeLimit
 from server.learning.turn import MOST_PREDICTED
 from server.learning.waiters import room_for
 from server.streams import locks, log, quota_usage, unfamiliar
-from server.streams.codec import exact, loads, text
+from server.streams.codec import exact, loads
 from server.streams.errors import Conflict, Gone, Invalid, NotFound, TailraceError, TooLarge, Unavailable
 from server.streams.log import Note, Point
 from server.streams.quotas import Owner
@@ -33,6 +33,10 @@ _find = OneRow(
     "SELECT m.id, m.status, m.progress, s.id, s.head, s.epoch, s.name, (SELECT value FROM streams_generation)"
     " FROM learning_model m JOIN streams_stream s ON s.id = m.stream_id WHERE m.name = %s"
 )
+
+
+AT_ONCE = 500
+"""Points of one call of an estimator that predicts many at once."""
 
 
 @dataclass(frozen=True)
@@ -138,31 +142,33 @@ class _Bound:
     def __init__(self, name: str, points: int) -> None:
         self._name, self._points = name, points
         self._done = self._bytes = 0
-        self._deadline = time.monotonic() + settings.TAILRACE.block_seconds
+        self._limit = TimeLimit()
 
     def add(self, prediction: Any) -> None:
         """Count a prediction.
 
         Raises
         ------
-        TooLarge
+        TooLarge, Busy
             If that is too much, and there are more to come.
         """
         self._done += 1
         if type(prediction) in (dict, list, str):
             self._bytes += len(exact(prediction))
-        if self._done == self._points:
-            return
-        if self._bytes > MOST_PREDICTED:
+        if self._bytes > MOST_PREDICTED and self._done < self._points:
             raise TooLarge(
                 f"model {self._name}'s predictions take more than {MOST_PREDICTED // 2**20} MB: {self._fewer()}"
             )
-        if time.monotonic() > self._deadline:
-            raise TooLarge(
-                f"model {self._name} takes more than {settings.TAILRACE.block_seconds:g} s to predict {self._points} points: "
-                f"{self._fewer()}",
-                code="too_slow",
-            )
+        self._check_time()
+
+    def add_plain(self, count: int) -> None:
+        """Count so many predictions that are numbers; raises as :meth:`add` does."""
+        self._done += count
+        self._check_time()
+
+    def _check_time(self) -> None:
+        if self._done < self._points and self._limit.is_over:
+            raise self._limit.error(self._name, f"{self._points} points", f": {self._fewer()}")
 
     def _fewer(self) -> str:
         return f"ask for at most {max(1, self._done // 2)} at once"
@@ -227,7 +233,7 @@ def predict(
             raise Invalid('identifier is "": expected at least one character', field="identifier")
     predictions: list[Any] = []
     intervals: list[tuple[float, float] | None] = []
-    with room_for(len(xs)), replicas.to_ask():
+    with room_for(len(xs), replicas.waiters), replicas.to_ask():
         if steps is not None:
             steps.end("wait")
         replica = current(replicas, place)
@@ -244,7 +250,10 @@ def predict(
                 if faults and strict and not _is_kept(identifier, place):
                     raise _refusal(faults, may_read())
         bound = _Bound(name, len(xs)) if len(xs) > 1 else None
-        for x, field in zip(xs, fields, strict=True):
+        done = 0
+        if bound is not None and replica.predicts_many:
+            done = _predict_many(replica, xs, level, predictions, intervals, bound)
+        for x, field in zip(xs[done:], fields[done:], strict=True):
             try:
                 predictions.append(replica.predict(x))
                 if level is not None:
@@ -252,12 +261,10 @@ def predict(
             except FATAL:
                 raise
             except BaseException as exc:  # whatever an estimator may raise
-                own = "; ".join(fault.of_point(may_read=may_read()) for fault in unfamiliar.shortened(faults))
-                raise Invalid(
-                    f"model {name} can't predict {field}: {reason(exc)}{own and f' ({own})'}",
-                    field=field,
-                    code="refused",
-                ) from exc
+                why, own = reason(exc), unfamiliar.shortened(faults)
+                code = "refused" if blames_the_point(why) else "model_failed"
+                told = f" ({'; '.join(fault.of_point(may_read=may_read()) for fault in own)})" if own else ""
+                raise Invalid(f"model {name} can't predict {field}: {why}{told}", field=field, code=code) from exc
             if bound is not None:
                 bound.add(predictions[-1])
         at = replica.n
@@ -283,6 +290,32 @@ def _refusal(faults: Sequence[Fault], may_read: bool) -> TailraceError:
     return unfamiliar.refusal(faults, may_read=may_read)
 
 
+def _predict_many(
+    replica: Replica,
+    xs: Sequence[dict[str, Any]],
+    level: float | None,
+    predictions: list[Any],
+    intervals: list[tuple[float, float] | None],
+    bound: _Bound,
+) -> int:
+    """Predict points some at a time; how many: all, or up to those among which is one that the estimator refuses."""
+    for low in range(0, len(xs), AT_ONCE):
+        some = xs[low : low + AT_ONCE]
+        try:
+            found, bands = replica.predict_many(some, level)
+        except FATAL:
+            raise
+        except BaseException:  # whatever an estimator may raise; which point it was is found out one by one
+            return low
+        if len(found) != len(some):
+            return low
+        predictions += found
+        if bands is not None:
+            intervals += bands
+        bound.add_plain(len(some))
+    return len(xs)
+
+
 def _keep(
     place: Place,
     at: int,
@@ -294,24 +327,15 @@ def _keep(
     owner: Owner | None,
 ) -> Answer:
     """Store a prediction with its features until its label arrives; one that is there already answers instead."""
-    now = datetime.now(UTC)
-    own = identifier or str(uuid.uuid4())
     try:
-        x_text, prediction_text = text(x), text(prediction)
-    except JSONEncodeError as exc:
-        raise Invalid(f"the model's prediction can't be kept: {exc}", field="identifier", code="refused") from exc
-    row = (
-        own, place.model_id, place.stream_id, of_model, x_text, prediction_text, at, now,
-        now + timedelta(days=settings.TAILRACE.identifier_days),
-        *((None, None) if owner is None else (owner.user_id, owner.token_id or None)),
-    )  # fmt: skip
-    size = 0 if owner is None else usage.prediction_bytes(own, x_text, prediction_text)
-    try:
-        inserted = _insert(row, owner, size)
+        own, is_new = keep_prediction(
+            identifier=identifier, model_id=place.model_id, stream_id=place.stream_id, of_model=of_model, x=x,
+            prediction=prediction, at=at, owner=owner,
+        )  # fmt: skip
     except IntegrityError as exc:
         raise NotFound("the model was deleted") from exc
     intervals = None if interval is None else [interval]
-    if inserted:
+    if is_new:
         return Answer(place.model_id, [prediction], intervals, at, own)
     known = Prediction.objects.filter(identifier=own, model=place.model_id).first()
     if known is None and not Prediction.objects.filter(identifier=own, stream=place.stream_id).exists():
@@ -322,39 +346,6 @@ def _keep(
             field="identifier",
         )
     return Answer(place.model_id, [loads(known.prediction)], intervals, known.at, own)
-
-
-def _insert(row: tuple[Any, ...], owner: Owner | None, size: int) -> bool:
-    """Store a row if nothing is stored under its identifier, and count it: nearly always of what the process has in reserve."""
-    held = owner is None or usage.PREDICTIONS.take(owner, size)
-    inserted, left, back = False, 0, 0
-    try:
-        with locks.transaction_for_writing(), connection.cursor() as cursor:
-            cursor.execute(_INSERT[connection.vendor], row)
-            inserted = bool(cursor.rowcount)
-            if inserted and not held and owner is not None:
-                charged, left = usage.PREDICTIONS.charge(owner, size)
-                charged.tell()
-        back = size if held and not inserted else left
-    except IntegrityError:
-        back = size if held else 0
-        raise
-    finally:  # what was taken for a commit that failed otherwise stays taken: it may be stored all the same
-        if owner is not None and (back or not held):
-            usage.PREDICTIONS.put_back(owner, back)
-    return inserted
-
-
-_COLUMNS = "identifier, model_id, stream_id, of_model, x, prediction, at, made_at, expires_at, owner_id, token_id, xid"
-_INSERT = {
-    # The transaction's number orders events; on SQLite, which has one writer, the last batch before it does.
-    vendor: f"INSERT INTO learning_prediction ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {xid})"
-    " ON CONFLICT DO NOTHING"
-    for vendor, xid in (
-        ("sqlite", "(SELECT COALESCE(MAX(id), 0) FROM streams_batch)"),
-        ("postgresql", "pg_current_xact_id()::text::bigint"),
-    )
-}
 
 
 def waiting(

@@ -1,5 +1,6 @@
 """What threads and processes have used, as the kernel counts it, and how much of its time a call has spent."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -15,8 +16,7 @@ def spent(budget: float, seconds: float, used: float, others: float = 0.0) -> fl
     """Which share of its budget is spent; more than 1 is too much.
 
     All of it is spent when the time is up *and* was spent on the CPU; half of it on the CPU is enough where the time is up even
-    without that of the process's other threads. So what waits, or shares its CPU or the interpreter with others, isn't taken for what
-    computes for ever.
+    without that of others. So what waits, or shares its CPU or the interpreter with others, isn't taken for what computes for ever.
 
     Parameters
     ----------
@@ -27,7 +27,8 @@ def spent(budget: float, seconds: float, used: float, others: float = 0.0) -> fl
     used
         How much of the CPU it has used, s.
     others
-        How much its process's other threads have used meanwhile, s: for so long it may have waited for the interpreter.
+        How much its process's other threads have used meanwhile, and how long all of them waited for a CPU (:func:`waited`), s: for so
+        long it may have waited for the interpreter, or for another program.
     """
     alone = max(0.0, seconds - others)
     return max(min(seconds, used), min(alone, 2 * used), alone / IDLE_FACTOR) / budget
@@ -60,6 +61,16 @@ def usage(pid: int, thread: int | None = None) -> Usage:
         return Usage()
     system = int(fields[12]) / _TICK
     return Usage(int(fields[11]) / _TICK + system, system, int(fields[7]))
+
+
+def waited(pid: int) -> float:
+    """How long the process's threads could have gone on and had no CPU, s, added up; 0 where the kernel doesn't count it."""
+    nanoseconds = 0
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError, IndexError):  # of a thread that has ended
+                nanoseconds += int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[1])
+    return nanoseconds / 1e9
 
 
 def resident_bytes(pid: int | str = "self") -> int:

@@ -121,12 +121,11 @@ class Combiner(Generic[T]):
             if item is self._heir:
                 return
             try:
-                waiters.check()
+                waiters.check(item.withdraw)
             except Unavailable:
-                if item.withdraw():
-                    if item in self._waiting:
-                        self._waiting.remove(item)
-                    raise
+                if item in self._waiting:
+                    self._waiting.remove(item)
+                raise
 
     def _take(self) -> list[T]:
         self._heir = None

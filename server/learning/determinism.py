@@ -25,7 +25,7 @@ SEED = 1
 CHANGES_WHEN_ASKED = frozenset(
     (
         *(f"{kind}{task}" for kind in ("FM", "FFM", "FwFM", "HOFM") for task in ("Regressor", "Classifier")),
-        *("GapEncoder", "GaussianRandomProjector", "KMeans", "LDA", "MonteCarloClassifierChain"),
+        *("EntropySampler", "GapEncoder", "GaussianRandomProjector", "KMeans", "LDA", "MonteCarloClassifierChain"),
         *("PoissonInclusion", "RBFSampler", "SWINN", "SparseRandomProjector"),
     )
 )

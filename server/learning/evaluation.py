@@ -2,21 +2,20 @@
 
 import copy
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from django.conf import settings
 from django.db import connection
 
 from server.learning import call_marks, flavors, inspection, registry
 from server.learning.models import Model
 from server.learning.predictions import number
 from server.learning.replica import FATAL, Replica
+from server.learning.time_limit import TimeLimit
 from server.streams.codec import loads
-from server.streams.errors import Conflict, TooLarge
+from server.streams.errors import Conflict
 
 ONE_SIGMA = math.erf(math.sqrt(0.5))
 """The level of an interval of one standard deviation to either side, where the distribution is normal: 0.6827."""
@@ -41,7 +40,7 @@ class Asked:
     def __init__(self, model: Model, replica: Replica) -> None:
         self.at = replica.n
         self._model_id, self._name = model.pk, model.name
-        self._deadline = time.monotonic() + settings.TAILRACE.block_seconds
+        self._limit = TimeLimit()
         self.since = model.since
         self._estimator = copy.deepcopy(replica.estimator)
         self._predict = flavors.get(model.flavor).predictor(self._estimator)
@@ -52,14 +51,11 @@ class Asked:
 
         Raises
         ------
-        TooLarge
+        TooSlow, Busy
             If it has been asked for longer than a model may take for one request.
         """
-        if time.monotonic() > self._deadline:
-            raise TooLarge(
-                f"model {self._name} takes more than {settings.TAILRACE.block_seconds:g} s for so many points: ask about fewer",
-                code="too_slow",
-            )
+        if self._limit.is_over:
+            raise self._limit.error(self._name, "so many points", ": ask about fewer")
         try:
             with call_marks.inside(self._model_id, call_marks.PREDICT):
                 prediction = number(self._predict(x.copy()))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.learning.history import History
-from server.learning.pipelines import straight_learner, straight_predictor
+from server.learning.pipelines import Predict, straight_learner, straight_predictor
 from server.learning.scores import BINARY, MULTICLASS, LabelScores, NoScores, RegressionScores, Scores
 from server.streams.errors import Invalid
 from server.streams.validation import shown
@@ -56,11 +56,14 @@ class Flavor:
         )
 
     def predictor(self, estimator: Any) -> Callable[[dict[str, Any]], Any]:
-        """The function that predicts one point."""
-        for name in self.predicts:
-            if _has(estimator, name):
-                return straight_predictor(estimator, name)
-        raise self._lacks(estimator, " or ".join(self.predicts))
+        """The function that predicts one point: probabilities where the flavor has them and the estimator gives them."""
+        names = [name for name in self.predicts if _has(estimator, name)]
+        if not names:
+            raise self._lacks(estimator, " or ".join(self.predicts))
+        found = straight_predictor(estimator, names[0])
+        if names[0] != "predict_proba_one" or len(names) == 1:
+            return found
+        return _with_labels_instead(found, straight_predictor(estimator, names[1]))
 
     def learner(self, estimator: Any) -> Callable[[dict[str, Any], Any], Any]:
         """The function that learns one point, given its features and its target (or None)."""
@@ -72,6 +75,18 @@ class Flavor:
     def scores(self, window: int, *, with_history: bool) -> Scores:
         scores: Scores = self.make_scores(window, History(self.columns) if with_history and self.columns else None)
         return scores
+
+
+def _with_labels_instead(shares: Predict, label: Predict) -> Predict:
+    """Probabilities, or the label where a classifier gives none: every one of river's has the method, and some only raise."""
+
+    def predict(x: dict[str, Any]) -> Any:
+        try:
+            return shares(x)
+        except NotImplementedError:
+            return label(x)
+
+    return predict
 
 
 def _has(estimator: Any, method: str) -> bool:
@@ -100,7 +115,14 @@ FLAVORS = {
     flavor.name: flavor
     for flavor in (
         Flavor("regression", ("predict_one",), "learn_one", "number", RegressionScores, RegressionScores.COLUMNS),
-        Flavor("binary", ("predict_proba_one",), "learn_one", "boolean", _binary, LabelScores.COLUMNS),
+        Flavor(
+            "binary",
+            ("predict_proba_one", "predict_one"),
+            "learn_one",
+            "boolean",
+            _binary,
+            LabelScores.COLUMNS,
+        ),
         Flavor(
             "multiclass",
             ("predict_one", "predict_proba_one"),

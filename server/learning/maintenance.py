@@ -41,6 +41,9 @@ GROWTH = 256 * 2**20
 IN_MEMORY = 3
 """A state takes about so many times as much memory as it does stored."""
 
+NAME_BYTES = 500
+"""What the name of a feature takes in memory, about, where it is long and in no ASCII."""
+
 
 class Maintenance(threading.Thread):
     """A thread that looks whether there is something to do. :meth:`stop` ends it after the step at hand.
@@ -235,8 +238,12 @@ def _hold_to_memory(replicas: ReplicaSet) -> None:
 def evict() -> None:
     """Let the replica sets that were used least lately go when all together hold too much."""
     sets = SETS.all()
-    sizes = {id(replicas): sum(replica.size for replica in list(replicas.replicas.values())) for replicas in sets}
-    excess = IN_MEMORY * sum(sizes.values()) - settings.TAILRACE.replica_memory_mb * 2**20
+    sizes = {
+        id(replicas): IN_MEMORY * sum(replica.size for replica in list(replicas.replicas.values()))
+        + NAME_BYTES * len(replicas.names)
+        for replicas in sets
+    }
+    excess = sum(sizes.values()) - settings.TAILRACE.replica_memory_mb * 2**20
     # The one used last stays whatever its size: it would be back at the next request.
     for replicas in sorted(sets, key=lambda replicas: replicas.used)[:-1]:
         if excess <= 0:
@@ -245,4 +252,4 @@ def evict() -> None:
             if held:
                 replicas.drop()
                 replicas.familiarity = None
-        excess -= IN_MEMORY * sizes[id(replicas)]
+        excess -= sizes[id(replicas)]

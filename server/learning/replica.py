@@ -1,6 +1,7 @@
 """A model's state in memory: the fold over the log, and nothing that can't be rebuilt from it."""
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -108,6 +109,10 @@ class Replica:
         self.estimator = estimator
         self._predict = self.flavor.predictor(estimator)
         self._learn = self.flavor.learner(estimator)
+        self._predict_points: Callable[..., Any] | None = None
+        if self.flavor.name == "regression" and not self.changes_when_asked:
+            method = getattr(type(estimator), "predict_points", None)  # an upload may have given the object another
+            self._predict_points = None if method is None else functools.partial(method, estimator)
         self._proba: Callable[[dict[str, Any]], Any] | None = None
         if self.flavor.name == "multiclass" and flavors._has(estimator, "predict_proba_one"):
             self._proba = estimator.predict_proba_one
@@ -137,6 +142,19 @@ class Replica:
                 method = copy.deepcopy(self.estimator).predict_interval_one
             found = method(x.copy(), level)
             return None if found is None else (plain(found[0]), plain(found[1]))
+
+    @property
+    def predicts_many(self) -> bool:
+        """Whether it predicts many points faster than one by one, and alike."""
+        return self._predict_points is not None
+
+    def predict_many(
+        self, xs: Sequence[dict[str, Any]], level: float | None
+    ) -> tuple[list[float], list[tuple[float, float]] | None]:
+        """What :meth:`predict` and :meth:`interval` give for each point, where :attr:`predicts_many`."""
+        assert self._predict_points is not None
+        with marks.inside(self.model_id, marks.PREDICT):
+            return self._predict_points(xs, level)
 
     # Learning
 
@@ -259,7 +277,7 @@ class Replica:
                 prediction = number(prediction) if isinstance(self.scores, RegressionScores) else stored(prediction)
                 judged: Any = self._as_scored(prediction, self.learned + offset - len(skipped))
                 if self._proba is not None and judged is not None:
-                    judged = (judged, self._proba(x.copy()))
+                    judged = self._with_shares(judged, self._proba, x)
             except FATAL:
                 raise
             except BaseException as exc:  # whatever an estimator may raise
@@ -285,11 +303,19 @@ class Replica:
 
     def _as_scored(self, prediction: Any, learned: int) -> Any:
         """What metrics see: None where a model that has learned nothing says nothing (0, an empty dict)."""
+        if type(prediction) is list and self.flavor.target in ("boolean", "category"):
+            prediction = _answer(prediction)
         if prediction is None or (isinstance(prediction, dict) and not prediction) or (not learned and not prediction):
             return None
         if self.flavor.name == "binary" and isinstance(prediction, dict):
             return {TRUTH.get(label, label): share for label, share in prediction.items()}
         return prediction
+
+    def _with_shares(self, label: Any, proba: Callable[[dict[str, Any]], Any], x: dict[str, Any]) -> Any:
+        try:
+            return label, _answer(proba(x.copy()))
+        except NotImplementedError:  # a classifier that gives labels alone: what needs probabilities isn't scored
+            return label
 
     def _unscorable(self, ys: Sequence[Any], scored: Sequence[Any], exc: Exception) -> Exception:
         """Which point it was that the metrics can't take: a target that is no number, learned all the same."""
@@ -356,6 +382,13 @@ class Replica:
         for name, scores in state["segments"].items():
             self.segments[name] = self.flavor.scores(self.window, with_history=False)
             self.segments[name].restore(scores)
+
+
+def _answer(prediction: Any) -> Any:
+    """A classifier's answer: those of :mod:`river.active` say beside it whether they ask for the label."""
+    if isinstance(prediction, (list, tuple)) and len(prediction) == 2 and isinstance(prediction[1], bool):
+        return prediction[0]
+    return prediction
 
 
 TRUTH = {"true": True, "false": False, "True": True, "False": False}

@@ -16,7 +16,7 @@ from server.learning.familiarity import Familiarity
 from server.learning.models import Model
 from server.learning.replay import LeftOut
 from server.learning.replica import FATAL, Broken, Replica, reason
-from server.learning.waiters import PATIENCE, Waiters
+from server.learning.waiters import PATIENCE, Waiters, room_to_load
 from server.streams import instruments, log
 from server.streams.errors import Conflict, Gone, NotFound, TailraceError, TooLarge
 from server.streams.models import FeatureName, Stream
@@ -25,27 +25,31 @@ from server.streams.validation import Checker
 _catch_up_observations, _catch_up_seconds = instruments.catch_up_observations.of(), instruments.catch_up_seconds.of()
 logger = logging.getLogger(__name__)
 
+FAR = 100
+"""Observations that a replica is behind from which on it may take long to catch up."""
+
 
 class _Asked:
     """A set's lock, held to ask: entered with every prediction, which a generator would be slower for."""
 
-    __slots__ = ("_began", "_replicas")
+    __slots__ = ("_began", "_replicas", "_used")
 
     def __init__(self, replicas: "ReplicaSet") -> None:
         self._replicas = replicas
-        self._began = 0.0
+        self._began = self._used = 0.0
 
     def __enter__(self) -> None:
         replicas = self._replicas
         replicas.waiters.join_if_slow()
         if not replicas.lock.acquire(blocking=False):
             replicas.wait()
-        self._began = time.monotonic()
+        self._began, self._used = time.monotonic(), time.thread_time()
 
     def __exit__(self, *exc: object) -> None:
-        waiters, seconds = self._replicas.waiters, time.monotonic() - self._began
+        waiters = self._replicas.waiters
+        seconds, used = time.monotonic() - self._began, time.thread_time() - self._used
         self._replicas.lock.release()
-        waiters.took(seconds)
+        waiters.took(seconds, used)
         waiters.leave()
 
 
@@ -128,9 +132,22 @@ class ReplicaSet:
         return new
 
     def follow(self, head: int, epoch: int) -> None:
-        """Bring every replica to observation ``head``, after a look at which models there are if that changed."""
+        """Bring every replica to observation ``head``, after a look at which models there are if that changed.
+
+        Raises
+        ------
+        Unavailable
+            If that may take long, and many others do the same.
+        """
+        if epoch > self.epoch or any(head - replica.n > FAR for replica in self.replicas.values()):
+            with room_to_load():
+                self._follow(head, epoch)
+        else:
+            self._follow(head, epoch)
+
+    def _follow(self, head: int, epoch: int) -> None:
         if epoch > self.epoch:
-            self.reload(head)
+            self._reload(head)
         behind = [replica for replica in self.replicas.values() if replica.n < head]
         if not behind:
             return
@@ -163,10 +180,21 @@ class ReplicaSet:
             self.rebuild(model.pk, head)
 
     def reload(self, head: int) -> None:
-        """Take up the stream's present models; replicas of the same generation stay as they are."""
+        """Take up the stream's present models; replicas of the same generation stay as they are.
+
+        Raises
+        ------
+        Unavailable
+            If many others do so.
+        """
+        with room_to_load():
+            self._reload(head)
+
+    def _reload(self, head: int) -> None:
         stream = Stream.objects.filter(pk=self.stream_id).first()
         if stream is None:
             raise NotFound("the stream was deleted")
+        self.waiters.owner_id = stream.owner_id
         live = Model.objects.filter(stream=stream, status__in=(Model.READY, Model.REBUILDING)).order_by("pk")
         models = {model.pk: model for model in live}
         replicas = {}

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from server.learning import call_marks
-from server.learning.budgets import spent, usage
+from server.learning.budgets import spent, usage, waited
 from server.streams import errors
 from server.streams.errors import TailraceError, Unavailable
 
@@ -129,7 +129,7 @@ def _read(child: int, reader: int, seconds: float) -> tuple[bytes | None, float]
     poll = select.poll()
     poll.register(reader, select.POLLIN)
     content = bytearray()
-    began, cpu = time.monotonic(), 0.0
+    began, cpu, idle = time.monotonic(), 0.0, 0.0
     while True:
         if poll.poll(LOOK):
             part = os.read(reader, 2**20)
@@ -139,8 +139,8 @@ def _read(child: int, reader: int, seconds: float) -> tuple[bytes | None, float]
             while content[:1] == _STEP and len(content) > _SECONDS.size:
                 (seconds,) = _SECONDS.unpack_from(content, 1)
                 del content[: 1 + _SECONDS.size]
-                began, cpu = time.monotonic(), usage(child, child).cpu
-        if spent(seconds, time.monotonic() - began, usage(child, child).cpu - cpu) > 1:
+                began, cpu, idle = time.monotonic(), usage(child, child).cpu, waited(child)
+        if spent(seconds, time.monotonic() - began, usage(child, child).cpu - cpu, waited(child) - idle) > 1:
             return None, seconds
 
 

@@ -157,7 +157,9 @@ class LabelScores:
                 self.history.record(self.n, self.point())
 
     def values(self) -> dict[str, float]:
-        return {type(metric).__name__: metric.get() for metric in self.metrics}
+        """Each metric; those of probabilities are left out where the model gives labels alone."""
+        scored = [metric for metric in self.metrics if metric.requires_labels or not self.n or metric._mean.n]
+        return {type(metric).__name__: metric.get() for metric in scored}
 
     def rolling(self) -> dict[str, float]:
         return {"Accuracy": sum(self.recent) / len(self.recent) if self.recent else 0.0}

@@ -116,6 +116,12 @@ def _try(make: Callable[[], Replica], samples: list[Sample], step: sandbox.Step)
             pickles.dump_state(replica.state())
             return
         errors.append(why)
+    if all(why.startswith("NotImplementedError") for why in errors):
+        raise Invalid(
+            "the estimator does not implement what it takes to predict and learn a point",
+            field="estimator",
+            code="not_servable",
+        )
     if all(STRUCTURAL.match(why) for why in errors):
         raise Invalid(f"the estimator can't predict and learn: {errors[0]}", field="estimator", code="not_servable")
 

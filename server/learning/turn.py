@@ -8,20 +8,21 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-from django.conf import settings
 from django.db import connection
 
 from server.learning import quarantine, replay
 from server.learning.combining import held
 from server.learning.companions import Companion, check_keys_are_new, other_descriptor
 from server.learning.receipts import Receipt
+from server.learning.refusals import blames_the_point
 from server.learning.replay import Pace
 from server.learning.replica import Broken, Late, Replica
 from server.learning.replicaset import ReplicaSet
 from server.learning.scores import RegressionScores
-from server.streams import log
+from server.learning.time_limit import Busy, TimeLimit, TooSlow
+from server.streams import instruments, log
 from server.streams.codec import exact
-from server.streams.errors import Conflict, Forbidden, Invalid, TooLarge
+from server.streams.errors import Conflict, Forbidden, Invalid, TailraceError, TooLarge
 from server.streams.log import Piece, Points
 from server.streams.models import FeatureName
 from server.streams.tracing import Steps
@@ -36,13 +37,16 @@ MOST_PREDICTED = 16 * 2**20
 QUICK = 0.05
 """Seconds, about, that a model folds between two looks at the time."""
 
+_phase_seconds = {name: instruments.commit_seconds.of(name) for name in ("lock", "catch_up", "fold", "commit")}
+_duplicates = instruments.duplicates.of()
+
 
 class Again(Exception):
     """The turn has to be begun anew, without what ended it."""
 
 
 class TooMuch(TooLarge):
-    """The points of one request take too long to learn, or their predictions too much room."""
+    """The predictions for the points of one request take too much room."""
 
 
 @dataclass(eq=False)
@@ -123,6 +127,20 @@ class Turn:
     def size(self) -> int:
         return len(self.taken.xs)
 
+    @property
+    def requests(self) -> int:
+        """How many requests learn with it."""
+        return len(self.submissions) - len(self.left)
+
+    def committed(self) -> None:
+        """Count what it was made of: it is stored."""
+        self.steps.end("commit")
+        for phase, began, ended in self.steps.all:
+            _phase_seconds[phase].observe((ended - began) / 1e9)
+        duplicates = sum(receipt.duplicates for _, receipt in self.receipts)
+        if duplicates:
+            _duplicates.add(duplicates)
+
     def withdraw(self) -> bool:
         """It is committed whoever waits for it."""
         return False
@@ -181,7 +199,7 @@ class Turn:
                     receipt = Receipt(seqs, len(seqs), old=dict(enumerate(seqs)))
             if receipt is None:
                 receipt = self._learn(submission)
-        except TooMuch as exc:
+        except (TooMuch, TooSlow, Busy) as exc:
             submission.error = exc
             raise Again from exc
         except (Invalid, Conflict, Forbidden, TooLarge) as exc:
@@ -284,17 +302,17 @@ class Turn:
         names = self.replicas.new_names(points.xs)
         before = [(replica, replica.n, replica.learned, replica.skipped, replica.last_skip) for replica in replicas]
         outcomes: dict[int, tuple[list[Any], dict[int, str]]] = {}
-        deadline = monotonic() + settings.TAILRACE.block_seconds
+        limit = TimeLimit()
         predicted = self.predicted
         for replica in replicas:
             given = points.given(replica.model_id) if points.notes else {}
-            outcomes[replica.model_id] = self._advance(replica, first, points, given, deadline)
+            outcomes[replica.model_id] = self._advance(replica, first, points, given, limit)
         if self.predicted - predicted > MOST_PREDICTED:
             raise _too_much_predicted(len(points.xs), self.predicted - predicted)
         refusals = [skipped for _, skipped in outcomes.values() if skipped]
         if refusals and len(refusals) == len(outcomes):
             for offset in sorted(refusals[0]):
-                if all(offset in skipped for skipped in refusals):
+                if all(blames_the_point(skipped.get(offset, "")) for skipped in refusals):
                     self._rewind(before)
                     raise self._refusal(indexes[offset], offset, size, outcomes)
         shift = len(self.taken.xs)
@@ -320,27 +338,29 @@ class Turn:
         self.replicas.names |= names
 
     def _advance(
-        self, replica: Replica, first: int, points: Points, given: dict[int, Any], deadline: float
+        self, replica: Replica, first: int, points: Points, given: dict[int, Any], limit: TimeLimit
     ) -> tuple[list[Any], dict[int, str]]:
         """Have a replica fold the points, some at a time.
 
         Raises
         ------
-        TooMuch
+        TooSlow, Busy
             If they take more time than one request's points may.
+        TooMuch
+            If the predictions take too much room.
         """
         xs, ys = points.xs, points.ys
         low = 0
         try:
             if len(xs) <= Pace.FIRST:
-                found = replica.advance(first, xs, ys, given, until=math.inf if len(xs) == 1 else deadline)
+                found = replica.advance(first, xs, ys, given, until=math.inf if len(xs) == 1 else limit.until)
                 self._weigh(replica, found[0])
                 return found
             predictions: list[Any] = []
             skipped: dict[int, str] = {}
             for low, high in Pace(QUICK).stretches(len(xs)):
                 some, some_skipped = replica.advance(
-                    first + low, xs[low:high], ys[low:high], replay.shifted(given, low, high), until=deadline
+                    first + low, xs[low:high], ys[low:high], replay.shifted(given, low, high), until=limit.until
                 )
                 predictions += some
                 self._weigh(replica, some)
@@ -349,12 +369,13 @@ class Turn:
                 skipped.update({low + offset: why for offset, why in some_skipped.items()})
             return predictions, skipped
         except Late as exc:
-            raise _too_slow(replica, low + exc.done, len(xs)) from exc
+            raise _too_slow(replica, low + exc.done, len(xs), limit) from exc
         except Broken:
             renewed = self._renewed(replica.model_id)
 
             def check(done: int) -> None:
-                _check_time(renewed, done, len(xs), deadline)
+                if limit.is_over:
+                    raise _too_slow(renewed, done, len(xs), limit)
 
             return replay.advance(renewed, first, xs, ys, given, {}, check)
 
@@ -400,16 +421,11 @@ def _too_much_predicted(points: int, size: int) -> TooMuch:
     )
 
 
-def _check_time(replica: Replica, done: int, size: int, deadline: float) -> None:
-    if monotonic() > deadline:
-        raise _too_slow(replica, done, size)
-
-
-def _too_slow(replica: Replica, done: int, size: int) -> TooMuch:
-    return TooMuch(
-        f"model {replica.name} takes more than {settings.TAILRACE.block_seconds:g} s for {size} observations at once, so "
-        f"nothing was stored: send at most {max(1, done // 2)} in one request",
-        code="too_slow",
+def _too_slow(replica: Replica, done: int, size: int, limit: TimeLimit) -> TailraceError:
+    return limit.error(
+        replica.name,
+        f"{size} observations at once",
+        f", so nothing was stored: send at most {max(1, done // 2)} in one request",
     )
 
 

@@ -3,16 +3,16 @@
 Requests for one stream that arrive while another is being learned wait together, and one of their threads works for all
 (:mod:`server.learning.combining`), so that the cost of a commit is shared under load. On PostgreSQL a stream's models learn
 in the transaction that stores the points, and streams commit side by side. On SQLite, which has one writer, models
-learn before the transaction, under the lock of their stream alone, and the streams that are ready to commit share one: a slow
-model holds up its own stream. If a shared commit fails, each stream is tried alone.
+learn before the transaction, under the lock of their stream alone, and the streams that are ready to commit share one
+(:mod:`server.learning.commits`): a slow model holds up its own stream.
 """
 
 from collections.abc import Iterable
-from time import monotonic, perf_counter_ns
+from time import monotonic, perf_counter_ns, thread_time
 
 from django.db import DatabaseError, InterfaceError
 
-from server.learning import quarantine
+from server.learning import commits, quarantine
 from server.learning.combining import Combiner
 from server.learning.companions import Companion
 from server.learning.receipts import Receipt, recall
@@ -21,17 +21,11 @@ from server.learning.replica import FATAL, reason
 from server.learning.replicaset import SETS, ReplicaSet
 from server.learning.turn import Again, Submission, Turn
 from server.learning.waiters import room_for
-from server.streams import instruments, locks, log, trips
+from server.streams import locks, log, trips
 from server.streams.codec import text
 from server.streams.errors import Invalid
 from server.streams.log import Point, Points
 from server.streams.tracing import Step, Tracer, Tracing
-
-MOST_POINTS_IN_GROUP = 5_000
-
-_phase_seconds = {name: instruments.commit_seconds.of(name) for name in ("lock", "catch_up", "fold", "commit")}
-_commit_requests, _commit_observations = instruments.commit_requests.of(), instruments.commit_observations.of()
-_observations, _duplicates = instruments.observations.of(), instruments.duplicates.of()
 
 
 def learn(
@@ -57,7 +51,7 @@ def learn(
     Raises
     ------
     Invalid
-        If every model refuses one of them; nothing is stored.
+        If every model says that one of them is wrong; nothing is stored.
     TooLarge
         If a model takes too long for so many, or the stream would have too many features; nothing is stored.
     Conflict
@@ -74,10 +68,10 @@ def learn(
     submission = Submission(replicas, points, _encoded(points), descriptor, companion)
     began = perf_counter_ns()
     combiner = _by_stream.get(stream_id) or _by_stream.setdefault(
-        stream_id, Combiner(_learn_group, MOST_POINTS_IN_GROUP)
+        stream_id, Combiner(_learn_group, commits.MOST_POINTS_IN_GROUP)
     )
     waiters = replicas.waiters
-    with room_for(len(points.xs)):
+    with room_for(len(points.xs), waiters):
         waiters.join_if_slow()
         try:
             combiner.submit(submission, waiters)
@@ -112,11 +106,11 @@ def _trace(tracer: Tracer, began: int, submission: Submission) -> None:
 def _learn_group(group: list[Submission]) -> list[Submission]:
     """Learn what several requests sent to one stream; those that are returned wait for the next group."""
     replicas = group[0].replicas
-    began = monotonic()
+    began, used = monotonic(), thread_time()
     try:
         return _learn_turns(replicas, group)
     finally:
-        replicas.waiters.took(monotonic() - began)
+        replicas.waiters.took(monotonic() - began, thread_time() - used)
 
 
 def _learn_turns(replicas: ReplicaSet, group: list[Submission]) -> list[Submission]:
@@ -158,9 +152,7 @@ def _learn_turn(turn: Turn) -> None:
                 turn.begin()
                 turn.take()
                 if turn.changes:
-                    _commits.submit(turn)
-                    if turn.error is not None:
-                        raise turn.error
+                    commits.submit(turn)
                     return
         else:
             with trips.transaction():
@@ -169,45 +161,7 @@ def _learn_turn(turn: Turn) -> None:
                 turn.store(last=True)
     except (DatabaseError, InterfaceError) as exc:
         raise locks.give_up(exc) from exc
-    _count([turn])
-
-
-def _commit(turns: list[Turn]) -> list[Turn]:
-    """SQLite: store what several streams have learned, in one transaction, or each in its own if that fails."""
-    try:
-        with locks.transaction_for_writing():
-            for turn in turns:
-                turn.store(last=False)
-    except BaseException as exc:
-        if len(turns) > 1 and not isinstance(exc, FATAL):
-            for turn in turns:
-                _commit([turn])
-            return []
-        for turn in turns:
-            turn.error, turn.done = exc, True
-        if isinstance(exc, FATAL):
-            raise
-    else:
-        for turn in turns:
-            turn.done = True
-        _count(turns)
-    return []
+    commits.count([turn])
 
 
 _by_stream: dict[int, Combiner[Submission]] = {}
-_commits: Combiner[Turn] = Combiner(_commit, MOST_POINTS_IN_GROUP)
-
-
-def _count(turns: list[Turn]) -> None:
-    """Count what one commit stored."""
-    for turn in turns:
-        turn.steps.end("commit")
-        for phase, began, ended in turn.steps.all:
-            _phase_seconds[phase].observe((ended - began) / 1e9)
-        duplicates = sum(receipt.duplicates for _, receipt in turn.receipts)
-        if duplicates:
-            _duplicates.add(duplicates)
-    taken = sum(turn.size for turn in turns)
-    _commit_requests.observe(sum(len(turn.submissions) - len(turn.left) for turn in turns))
-    _commit_observations.observe(taken)
-    _observations.add(taken)

@@ -36,9 +36,9 @@ def command(*arguments: str, environ: dict[str, str] | None = None, **options: A
     )  # fmt: skip
 
 
-def receipt(number: int = 1, duplicates: int = 0) -> bytes:
+def receipt(number: int = 1, duplicates: int = 0, **models: dict[str, Any]) -> bytes:
     """A server's answer to one observation."""
-    body = {"first": number, "last": number, "accepted": 1 - duplicates, "duplicates": duplicates, "models": {}}
+    body = {"first": number, "last": number, "accepted": 1 - duplicates, "duplicates": duplicates, "models": models}
     return answer("201 Created", json.dumps(body).encode(), "Content-Type: application/json")
 
 

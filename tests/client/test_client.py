@@ -9,11 +9,14 @@ import sys
 import numpy
 import pandas
 import pytest
+from river import tree
 from tailrace import predicting
 from tailrace.client import Client
 from tailrace.errors import Conflict, Forbidden, NotFound, Refused, Unusable
 from tailrace.extras import MissingExtra
 from tailrace.names import UnknownName
+from tailrace.posting import observation
+from tailrace.spool import Spool
 
 from tests.client.conftest import POINTS, STREAM, run_times
 from tests.client.listeners import answer, listening, replies
@@ -329,6 +332,24 @@ def test_an_observation_is_posted_and_retracted(client):
     assert [one["y"] for one in client.stream("wrong").observations() if "retracted" not in one] == [1.0, 3.0]
     assert client.stream("wrong").to_frame()["retracted"][2] == "the node was throttled"
     assert model.name in client.stream("wrong").models
+
+
+def test_a_point_on_which_the_only_model_fails_is_delivered_and_said_to_be_skipped(client, tmp_path, monkeypatch):
+    client.create_stream("extremes", "state", kind="category")
+    client.create("htc", "extremes", estimator=tree.HoeffdingTreeClassifier(leaf_prediction="nb"))
+    monkeypatch.setenv("TAILRACE_SPOOL", str(tmp_path))
+    spool = Spool()
+    points = [({"tiny": 1e-300 * n, "huge": 1e300 * n}, "abc"[n % 3]) for n in range(12)]
+    posted = [client.post("extremes", x, y) for x, y in points[:10]]
+    assert all(one.delivered for one in posted)
+    assert posted[-1].skipped["htc"].startswith("OverflowError")
+    assert repr(posted[-1]) == "<observation 10 of extremes, skipped by htc>"
+    assert (posted[0].skipped, repr(posted[0])) == ({}, "<observation 1 of extremes>")
+    for x, y in points[10:]:
+        spool.put("extremes", observation(x, y))
+    assert [one.refused for one in spool.flush(client.server)] == [None, None]
+    assert client.stream("extremes").head == 12
+    assert not (tmp_path / "refused").exists()
 
 
 def test_a_strict_post_raises_what_prevented_it(client, tmp_path, monkeypatch):

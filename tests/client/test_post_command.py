@@ -47,6 +47,16 @@ def test_posted_again_by_the_same_job_it_is_said_to_be_known(spool):
     assert done.stdout == "tailrace: observation 3 of s: 120.25, known before\n"
 
 
+def test_a_model_that_could_not_learn_it_is_named_on_standard_error(spool):
+    told = {"prediction": None, "error": "OverflowError: (34, 'Numerical result out of range')"}
+    with listening(replies(receipt(3, htc=told, linear={"prediction": 1.5}))) as listener:
+        done = command(*POINT, "--url", listener.url, "--spool", str(spool), "--strict")
+    assert (done.returncode, done.stdout) == (0, "tailrace: observation 3 of s: 120.25\n")
+    (line,) = lines(done)
+    assert line.startswith("tailrace: model htc could not learn it (OverflowError")
+    assert line.endswith("it is in the stream all the same")
+
+
 def test_what_can_not_be_delivered_is_kept_and_the_exit_code_is_0(spool):
     done = command(*POINT, "--key", "k", "--url", NOBODY, "--spool", str(spool))
     assert (done.returncode, done.stdout) == (0, "")

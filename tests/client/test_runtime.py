@@ -16,6 +16,8 @@ from tailrace.estimators import RuntimeRegressor
 from tailrace.estimators import runtime as runtime_module
 from tailrace.estimators._runtime_terms import RuntimeTerms
 
+from bench import coverage
+
 pytestmark = pytest.mark.one_database  # an estimator alone
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,8 +180,25 @@ def test_it_never_predicts_a_negative_time(law):
             assert model.predict_quantile_one(features, 0.01) >= 0.0
 
 
-def test_its_quantiles_grow_with_the_probability():
-    model = _taught("parallel", 200)
+def test_its_upper_bounds_hold_however_few_jobs_were_learned_and_are_narrow_after_many():
+    assert [row for row in coverage.rows() if not row["ok"]] == []
+
+
+@pytest.mark.parametrize("n", [5, 13, 14, 20, 40])
+def test_a_prediction_is_not_its_own_bound_where_all_errors_were_of_one_sign(n):
+    job = {"x": 8, "y": 8, "z": 8}
+    faster, slower = RuntimeRegressor(), RuntimeRegressor()
+    for number in range(n):
+        faster.learn_one(job, 100 * 0.99**number)
+        slower.learn_one(job, 100 / 0.99**number)
+    for model in (faster, slower):
+        low, high = model.predict_interval_one(job)
+        assert low < 0.995 * model.predict_one(job) < 1.005 * model.predict_one(job) < high
+
+
+@pytest.mark.parametrize("n", [13, 14, 40, 200])
+def test_its_quantiles_grow_with_the_probability(n):
+    model = _taught("parallel", n)
     x = _jobs("parallel", 1, seed=9)[0][0]
     quantiles = [model.predict_quantile_one(x, q) for q in np.linspace(0.001, 0.999, 200)]
     assert quantiles == sorted(quantiles)

@@ -1,6 +1,7 @@
 """Requests that wait for a stream's models: where many wait for long, some are told to try again, and none is done in part."""
 
 import contextlib
+import functools
 import re
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -153,8 +154,8 @@ def test_streams_that_are_slow_have_room_together(pool):
 def slow_one(number):
     """Those that wait for a stream whose models took long twice."""
     waiters = ReplicaSet(number).waiters
-    waiters.took(1)
-    waiters.took(1)
+    waiters.took(1, 1)
+    waiters.took(1, 1)
     return waiters
 
 
@@ -193,25 +194,83 @@ def test_a_stream_is_slow_for_as_long_as_it_took_and_much_longer_if_it_takes_lon
     now = 1000.0
     monkeypatch.setattr(waiters, "time", SimpleNamespace(monotonic=lambda: now))
     one = ReplicaSet(1).waiters
-    one.took(0.01)
+    one.took(0.01, 0.01)
     assert not one.is_slow
-    one.took(2)
+    one.took(2, 2)
     assert one.is_slow
     now += 2.1
     assert not one.is_slow
-    one.took(0.01)  # quick ones between don't make it quick
-    one.took(1)
+    one.took(0.01, 0.01)  # quick ones between don't make it quick
+    one.took(1, 1)
     now += 29
     assert one.is_slow
     now += 2
     assert not one.is_slow
     now += 30
-    one.took(2)
+    one.took(2, 2)
     now += 2.1
     assert not one.is_slow
 
 
-def test_requests_of_many_points_leave_a_quarter_of_the_threads():
+def test_what_others_use_the_cpu_for_makes_no_stream_slow_for_long(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(waiters, "time", SimpleNamespace(monotonic=lambda: now))
+    one = ReplicaSet(1).waiters
+    for _ in range(3):
+        one.took(4, 0.0)
+        assert one.is_slow
+        now += 4.1
+        assert not one.is_slow
+    one.took(0.01, 0.01)
+    assert one.is_trusted
+
+
+def test_a_stream_is_trusted_until_it_is_slow(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(waiters, "time", SimpleNamespace(monotonic=lambda: now))
+    one = ReplicaSet(1).waiters
+    assert one.is_trusted
+    one.took(2, 2)
+    one.took(0.01, 0.01)
+    assert not one.is_trusted
+    now += 61
+    assert one.is_trusted
+
+
+def test_an_owner_several_of_whose_streams_are_slow_is_not_trusted_for_a_while(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(waiters, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(waiters, "_slow_streams", {})
+    slow = [ReplicaSet(number).waiters for number in range(waiters.FEW)]
+    own, others, nobodys, unknown = (ReplicaSet(number).waiters for number in range(10, 14))
+    own.owner_id, others.owner_id = 7, 8
+    nobodys.took(0.01, 0.01)
+    for one in slow:
+        assert own.is_trusted
+        one.owner_id = 7
+        one.took(2, 2)
+    assert not own.is_trusted and not unknown.is_trusted  # whose owner isn't known yet
+    assert others.is_trusted and nobodys.is_trusted
+    now += waiters.LASTING + 1
+    assert own.is_trusted and unknown.is_trusted
+    assert not waiters._slow_streams
+
+
+def test_one_that_is_being_worked_at_stays_among_those_who_wait():
+    waiting = ReplicaSet(1).waiters
+    waiting.most = -1
+    with pytest.raises(Unavailable):
+        waiting.check()
+    assert threading.get_ident() not in waiters._slow
+    waiting.check(lambda: False)
+    assert threading.get_ident() in waiters._slow
+    waiting.leave()
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_requests_that_may_take_long_leave_a_quarter_of_the_threads(is_slow):
+    quick = ReplicaSet(1).waiters
+    many = (1, slow_one(2)) if is_slow else (waiters.LONG, quick)
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(THREADS))
         leave = threading.Event()
@@ -219,20 +278,36 @@ def test_requests_of_many_points_leave_a_quarter_of_the_threads():
         inside = threading.Semaphore(0)
 
         def ask():
-            with waiters.room_for(waiters.LONG):
+            with waiters.room_for(*many):
                 inside.release()
                 leave.wait(60)
 
         asked = [pool.submit(ask) for _ in range(THREADS * 3 // 4)]
         for _ in asked:
             assert inside.acquire(timeout=60)
-        with pytest.raises(Unavailable, match="6 requests of 100 points"), waiters.room_for(waiters.LONG):
+        with pytest.raises(Unavailable, match="6 requests of 100 points"), waiters.room_for(*many):
             pass
-        with waiters.room_for(waiters.LONG - 1):
+        with waiters.room_for(waiters.LONG - 1, quick):
             pass
         leave.set()
         assert outcomes(asked)[1] == 0
-    with waiters.room_for(waiters.LONG):
+    with waiters.room_for(*many):
+        pass
+
+
+def test_those_who_load_models_leave_threads_to_others(monkeypatch):
+    monkeypatch.setattr(waiters, "_loading", functools.cache(lambda: threading.BoundedSemaphore(1)))
+    monkeypatch.setattr(waiters, "LOADING_PATIENCE", 0.01)
+    replicas = ReplicaSet(1)
+    with waiters.room_to_load():
+        for call in (lambda: replicas.follow(1, replicas.epoch + 1), lambda: replicas.reload(1)):
+            with pytest.raises(Unavailable, match="many streams are being loaded"):
+                call()
+        replicas.follow(1, replicas.epoch)  # nothing is to be loaded
+        replicas.replicas = {1: SimpleNamespace(n=0)}
+        with pytest.raises(Unavailable, match="many streams are being loaded"):
+            replicas.follow(101, replicas.epoch)
+    with waiters.room_to_load():
         pass
 
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 from river import base, compose, dummy, linear_model, stats
 
-from server.learning import asking, inspection, registry, turn, writing
+from server.learning import asking, commits, inspection, registry, turn, writing
 from server.learning.replicaset import SETS
 from server.learning.verification import verify
 from server.streams import locks, log
@@ -30,14 +30,14 @@ def learn_together(asked):
             locks.connection.close()
 
     threads = [threading.Thread(target=learn, args=[stream_id]) for stream_id in asked]
-    with writing._commits._mutex:
-        writing._commits._busy = True  # as if one were under way
+    with commits._shared._mutex:
+        commits._shared._busy = True  # as if one were under way
     for thread in threads:
         thread.start()
-    while len(writing._commits._waiting) < len(asked):
+    while len(commits._shared._waiting) < len(asked):
         threading.Event().wait(0.001)
-    writing._commits._heir = writing._commits._waiting[0]
-    writing._commits._heir.turn.release()
+    commits._shared._heir = commits._shared._waiting[0]
+    commits._shared._heir.turn.release()
     for thread in threads:
         thread.join()
     return outcomes

@@ -154,6 +154,19 @@ def test_the_least_used_replicas_leave_first_and_the_last_used_stays(settings):
     assert asking.predict("b", [{"a": 1.0}]).at == 3
 
 
+def test_names_of_features_count_among_what_replicas_hold(settings):
+    held = [registry.create(name, None, "regression", linear()).stream_id for name in "ab"]
+    for stream_id in held:
+        writing.learn(stream_id, points(3))
+    settings.TAILRACE = settings.TAILRACE.model_copy(update={"replica_memory_mb": 1})
+    maintenance.evict()
+    assert all(SETS._sets[stream_id].names for stream_id in held)
+    SETS._sets[held[0]].names = {str(n) for n in range(3000)}
+    maintenance.evict()
+    assert not SETS._sets[held[0]].names
+    assert SETS._sets[held[1]].names
+
+
 def test_a_replica_from_a_snapshot_knows_its_size(model):
     writing.learn(model.stream_id, points(10))
     maintenance.write_due_snapshots(all_changed=True)

@@ -2,13 +2,15 @@
 
 import ctypes
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from server import supervisor
 from server.config import Config
-from server.learning.budgets import Usage, usage
+from server.learning.budgets import Usage, usage, waited
 from server.learning.call_marks import LEARN, Mark, code_of
 
 MB = 2**20
@@ -24,6 +26,7 @@ class Process:
         self.resident = 200 * MB
         self.threads = {100: Usage(), 101: Usage()}
         self.others = Usage()
+        self.waited = 0.0
 
     def running(self):
         return list(self.marks)
@@ -46,6 +49,7 @@ class Process:
 def process(monkeypatch):
     process = Process()
     monkeypatch.setattr(supervisor, "usage", process.usage)
+    monkeypatch.setattr(supervisor, "waited", lambda pid: process.waited)
     monkeypatch.setattr(supervisor, "resident_bytes", lambda pid: process.resident)
     return process
 
@@ -91,6 +95,23 @@ def test_who_waits_for_the_interpreter_is_not_to_blame(process, looks):
     for _ in range(1200):
         assert looks() == ([], 0)
         process.others = process.others._replace(cpu=process.others.cpu + 0.05)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.001])
+def test_who_waits_for_a_cpu_that_other_programs_use_is_not_to_blame(process, looks, share):
+    while process.threads[100].cpu < 1.5:
+        assert looks() == ([], 0)
+        process.use(100, cpu=share)
+        process.waited += 0.05 - share
+
+
+def test_who_uses_all_of_its_budget_is_stopped_however_long_it_waited(process, looks):
+    for _ in range(110):
+        looks()
+        process.use(100, cpu=0.02)
+        process.waited += 0.03
+    condemned, killed = looks()
+    assert ({model for model, _ in condemned}, killed) == ({10}, 1)
 
 
 def test_what_hangs_without_a_cpu_is_stopped_where_its_process_rests(process, looks):
@@ -161,3 +182,26 @@ def test_the_kernel_counts_by_thread():
     assert after.pages > before.pages
     assert mine.pages >= 0
     assert usage(os.getpid(), 2**22 - 1) == Usage()
+
+
+def test_the_kernel_counts_how_long_a_process_waits_for_a_cpu():
+    """Two that compute on one CPU wait for each other, as long as they use it."""
+    code = """if True:
+        import os, sys, time
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        while time.process_time() < 0.6:
+            pass
+        print(flush=True)
+        sys.stdin.read()
+    """
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)
+    ]
+    try:
+        for one in both:
+            one.stdout.readline()
+        assert sum(waited(one.pid) for one in both) > 0.3
+    finally:
+        for one in both:
+            one.communicate()
+    assert waited(2**22 - 1) == 0

@@ -105,6 +105,8 @@ def _tell(posted: Posted, y: object, as_json: bool) -> None:
     elif posted.delivered:
         again = ", known before" if posted.known_before else ""
         _print(f"tailrace: observation {posted.number} of {posted.stream}: {y}{again}")
+        for name, why in posted.skipped.items():
+            say(f"model {name} could not learn it ({why}); it is in the stream all the same")
     if posted.refused and posted.kept is not None:
         say(f"refused for good: {posted.reason}; kept as {posted.kept}")
     elif not posted.delivered:

@@ -1,0 +1,41 @@
+"""Large bodies that a process has at hand: what several of them take of its memory together."""
+
+import threading
+
+from server.streams.errors import Unavailable
+
+LARGE = 2**20
+"""Bytes from which on a body counts."""
+
+MOST = 768 * 2**20
+"""Bytes that all bodies and their values may take, about. A single one may take more than is left."""
+
+_held: dict[int, int] = {}
+"""Bytes by thread."""
+_deciding = threading.Lock()
+
+
+def hold(size: int) -> None:
+    """Count so many bytes more for the calling thread's request, until :func:`leave`.
+
+    Raises
+    ------
+    Unavailable
+        If others hold so much that there is no room; the thread's own is no longer counted.
+    """
+    thread = threading.get_ident()
+    with _deciding:
+        own = _held.pop(thread, 0) + size
+        others = sum(_held.values())
+        if others and others + own > MOST:
+            raise Unavailable(
+                f"large requests that are under way take {others // 2**20} MB, and this one would take {own // 2**20} MB: at most "
+                f"{MOST // 2**20} MB are taken at once; try again, or send less in one request"
+            )
+        _held[thread] = own
+
+
+def leave() -> None:
+    """The calling thread's request is answered."""
+    if _held:
+        _held.pop(threading.get_ident(), None)

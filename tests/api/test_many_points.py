@@ -1,0 +1,49 @@
+"""Many points in one predict, where the estimator predicts them at once."""
+
+import pytest
+from tailrace.estimators import RuntimeRegressor
+
+from server.learning import asking
+from server.learning.replicaset import SETS
+from tests.api.conftest import refused
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def runtime(api):
+    api.stream("runs", target={"name": "runtime", "unit": "s"})
+    model = api.post("/api/v1/models/", {"name": "m", "stream": "runs", "recipe": "runtime"})
+    assert model.status_code == 201
+    points = [{"x": {"x": n, "y": 2, "processes": 1 + n % 4}, "y": 3.0 + n} for n in range(1, 40)]
+    api.ok("/api/v1/streams/runs/observations/", {"observations": points})
+    return api
+
+
+def test_they_are_predicted_as_each_alone(runtime, monkeypatch):
+    monkeypatch.setattr(asking, "AT_ONCE", 3)
+    xs = [{"x": n, "y": 2, "processes": 2} for n in range(10)]
+    many = runtime.ok("/api/v1/models/m/predict/", {"xs": xs, "level": 0.9})
+    each = [runtime.ok("/api/v1/models/m/predict/", {"x": x, "level": 0.9}) for x in xs]
+    assert many["predictions"] == [one["prediction"] for one in each]
+    assert many["intervals"] == [one["interval"] for one in each]
+
+
+def test_the_one_that_is_refused_is_named(runtime, monkeypatch):
+    def predict_one(self, x):
+        if x.get("bad"):
+            raise ArithmeticError("no")
+        return 1.0
+
+    def predict_points(self, xs, level=None):
+        return [predict_one(self, x) for x in xs], [(0.0, 2.0) for _ in xs]
+
+    monkeypatch.setattr(asking, "AT_ONCE", 3)
+    monkeypatch.setattr(RuntimeRegressor, "predict_one", predict_one)
+    monkeypatch.setattr(RuntimeRegressor, "predict_points", predict_points)
+    SETS.clear()  # of what has the methods of before at hand
+    xs = [{"x": n, "bad": n == 4} for n in range(8)]
+    error = refused(runtime.post("/api/v1/models/m/predict/", {"xs": xs}), 400)
+    assert error["field"] == "xs[4]" and "ArithmeticError: no" in error["message"]
+    xs[4]["bad"] = False
+    assert runtime.ok("/api/v1/models/m/predict/", {"xs": xs})["predictions"] == [1.0] * 8

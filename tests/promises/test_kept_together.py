@@ -1,0 +1,96 @@
+"""Kept predictions of several requests share a commit, and one's fault is its own."""
+
+import threading
+
+import pytest
+from river import linear_model
+
+from server.learning import asking, commits, keeping, registry
+from server.learning.models import Prediction
+from server.streams import locks
+from server.streams import registry as streams
+from server.streams.errors import Conflict, NotFound
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def combiner():
+    return commits._shared if locks.is_sqlite() else keeping._on_postgresql
+
+
+@pytest.fixture
+def models():
+    stream = streams.create("s", target_kind="number")
+    return [registry.create(name, stream.name, "regression", linear_model.LinearRegression()) for name in ("a", "b")]
+
+
+def keep_together(combiner, asked, monkeypatch, meanwhile=lambda: None):
+    """Keep a prediction for each (model, identifier, x) from a thread of its own, all waiting for one commit.
+
+    Returns what became of each, and how many transactions there were.
+    """
+    outcomes, transactions = {}, []
+    begin = locks.transaction_for_writing
+
+    def counted():
+        transactions.append(1)
+        return begin()
+
+    def keep(number, name, identifier, x):
+        try:
+            outcomes[number] = asking.predict(name, [x], identifier=identifier, keep=True)
+        except Exception as exc:
+            outcomes[number] = exc
+        finally:
+            locks.connection.close()
+
+    threads = [threading.Thread(target=keep, args=[number, *one]) for number, one in enumerate(asked)]
+    with combiner._mutex:
+        combiner._busy = True  # as if one were under way
+    for number, thread in enumerate(threads):
+        thread.start()
+        while len(combiner._waiting) <= number:
+            assert thread.is_alive(), outcomes
+            thread.join(0.001)
+    meanwhile()
+    monkeypatch.setattr(locks, "transaction_for_writing", counted)
+    combiner._heir = combiner._waiting[0]
+    combiner._heir.turn.release()
+    for thread in threads:
+        thread.join()
+    monkeypatch.undo()
+    return [outcomes[number] for number in range(len(asked))], len(transactions)
+
+
+def test_they_share_a_commit(combiner, models, monkeypatch):
+    asked = [("ab"[n % 2], f"job-{n}", {"n": n}) for n in range(12)]
+    outcomes, transactions = keep_together(combiner, asked, monkeypatch)
+    assert [answer.identifier for answer in outcomes] == [identifier for _, identifier, _ in asked]
+    assert transactions == 1
+    stored = Prediction.objects.order_by("pk").values_list("identifier", "model__name", "x")
+    assert set(stored) == {(identifier, name, f'{{"n":{x["n"]}}}') for name, identifier, x in asked}
+
+
+def test_of_one_identifier_the_first_is_kept(combiner, models, monkeypatch):
+    asked = [
+        ("a", "job", {"n": 1}),
+        ("a", "job", {"n": 1}),
+        ("a", "job", {"n": 2}),
+        ("b", "job", {"n": 1}),
+        ("b", "other", {"n": 0}),
+    ]
+    outcomes, _ = keep_together(combiner, asked, monkeypatch)
+    assert [type(outcome) for outcome in outcomes] == [asking.Answer, asking.Answer, Conflict, Conflict, asking.Answer]
+    assert set(Prediction.objects.values_list("identifier", "model__name", "x")) == {
+        ("job", "a", '{"n":1}'), ("other", "b", '{"n":0}')
+    }  # fmt: skip
+
+
+def test_one_whose_model_is_deleted_meanwhile_keeps_no_other_from_being_stored(combiner, models, monkeypatch):
+    asked = [("a", "first", {"n": 0}), ("b", "second", {"n": 0}), ("b", "third", {"n": 0})]
+    outcomes, transactions = keep_together(combiner, asked, monkeypatch, lambda: registry.delete("a"))
+    assert isinstance(outcomes[0], NotFound)
+    assert [answer.identifier for answer in outcomes[1:]] == ["second", "third"]
+    assert transactions == 4
+    assert set(Prediction.objects.values_list("identifier", "model__name")) == {("second", "b"), ("third", "b")}

@@ -3,6 +3,8 @@
 One point is given as name=value, many as a file: CSV with a line of names, or one JSON object a line. Where the model
 gives an interval, it holds what comes true with the probability --level.
 
+Values, and cells of a CSV, are read as `tailrace post` reads them: commit=45e7 is text where the stream has text there.
+
 examples:
   tailrace predict runtime x=8 y=16 z=8
   tailrace predict runtime --file jobs.csv --json

@@ -8,7 +8,8 @@ import pytest
 from tailrace.cli.arguments import pairs, source_pairs
 from tailrace.errors import Unusable
 
-from tests.client.running import NOBODY, command, environment
+from tests.client.listeners import answer, listening, replies
+from tests.client.running import NOBODY, body_of, command, environment
 from tests.serving import ROOT
 
 
@@ -158,3 +159,12 @@ def test_texts_change_nothing_where_the_stream_knows_nothing(served):
     point = {"x": {"a": 1, "b": "007"}, "y": 1, "written": {"x": {"a": "1", "b": "007", "no": "1"}, "y": "1"}}
     assert served.post("/api/v1/streams/lammps-new/observations/", point)[0] == 201
     assert features_of(served, "lammps-new") == [({"a": 1, "b": "007"}, 1)]
+
+
+@pytest.mark.parametrize("asking", ["predict", "walltime"])
+def test_whatever_asks_a_model_sends_the_text_along(asking):
+    told = {"prediction": 1.0, "at": 1, "interval": [0.5, 2.0]}
+    with listening(replies(answer("200 OK", json.dumps(told).encode(), "Content-Type: application/json"))) as listener:
+        command(asking, "m", "lot=007", "x=8", 'name="9"', "--url", listener.url)
+        sent = body_of(listener.requests[0])
+    assert (sent["x"], sent["written"]) == ({"lot": "007", "x": 8, "name": "9"}, {"x": {"lot": "007", "x": "8"}})

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-__all__ = ["pairs", "seconds", "source_pairs", "value", "value_and_text"]
+__all__ = ["pairs", "seconds", "source_pairs", "value_and_text"]
 
 NON_FINITE = ("nan", "inf", "infinity")
 
 
 def pairs(given: Sequence[str], what: str = "feature") -> Given:
-    """``x=8 pair=cu-zr lot:='"7"'`` as a mapping: ``=`` is read as `value` says, what follows ``:=`` is JSON.
+    """``x=8 pair=cu-zr lot:='"7"'`` as a mapping: ``=`` is read as `value_and_text` says, what follows ``:=`` is JSON.
 
     Raises
     ------
@@ -47,13 +47,9 @@ def source_pairs(given: Sequence[str]) -> dict[str, Any]:
     return {name: unlike(one, found.written.get(name)) for name, one in found.items()}
 
 
-def value(name: str, text: str) -> Any:
-    """A value as it is meant: true and false, finite numbers, what stands in double quotes, and otherwise the text."""
-    return value_and_text(name, text)[0]
-
-
 def value_and_text(name: str, text: str) -> tuple[Any, str | None]:
-    """The same, with the text where it is for the stream to decide what it is; None where it isn't.
+    """A value as it is meant (true and false, finite numbers, what stands in double quotes, and otherwise the text), and the
+    text where it is for the stream to decide what it is; None where it isn't.
 
     Raises
     ------

@@ -19,12 +19,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tailrace.cli.arguments import pairs, seconds, value
+from tailrace.cli.arguments import pairs, seconds, source_pairs, value_and_text
 from tailrace.errors import Refused, TailraceError, Unusable
 from tailrace.keys import job_of, key_for
 from tailrace.posting import deliver
 from tailrace.server import Server
 from tailrace.spool import Spool, write_whole
+from tailrace.written import Given, written
 
 from lammps_jobs.log import LogReport, RunNotCompleted, read_log
 
@@ -75,12 +76,15 @@ def _report(server: Server, spool: Spool, options: argparse.Namespace) -> None:
             f"{log} is older than the job, which began {options.since - changed:.0f} s after it was last written: LAMMPS did "
             "not start, or wrote another log"
         )
+    features = _features(options.features, report)
     observation = {
-        "x": _features(options.features, report),
+        "x": features,
         "y": loop_time,
         "key": options.key or _key(options.step, log),
-        "source": _source(report) | pairs(options.source, "source"),
+        "source": _source(report) | source_pairs(options.source),
     }
+    if texts := written(features):
+        observation["written"] = texts
     posted = deliver(options.stream, observation, server=server, spool=spool, deadline=options.deadline)
     if posted.answer is None:
         refused = isinstance(posted.error, Refused) and posted.error.for_good
@@ -94,6 +98,8 @@ def _report(server: Server, spool: Spool, options: argparse.Namespace) -> None:
         if job_of() is not None and not options.key and not (options.step or os.environ.get("TAILRACE_STEP")):
             said += " (another run of the same job needs a name: --step NAME)"
     _write(1, said)
+    if posted.warning:
+        _say(posted.warning)
     if options.receipt:
         _write_receipt(Path(options.receipt), posted.answer)
     if (left := options.deadline - (time.monotonic() - began)) > 0:
@@ -108,6 +114,8 @@ def _flush(server: Server, spool: Spool, deadline: float, quiet: bool = False) -
         for delivery in spool.flush(server, deadline=deadline):
             if delivery.refused is None:
                 delivered += 1
+                if delivery.warning:
+                    _say(delivery.warning)
             else:
                 _say(f"refused for good: {delivery.refused}; kept as {delivery.path}")
     except (TailraceError, OSError) as error:
@@ -149,13 +157,17 @@ def _key(step: str | None, log: Path) -> str:
     return f"log:{digest}" if step is None else f"log:{digest}:{step}"
 
 
-def _features(given: Sequence[str], report: LogReport) -> dict[str, Any]:
+def _features(given: Sequence[str], report: LogReport) -> Given:
     """``name=value`` as given; a bare ``name`` as the log says it."""
     named = [text for text in given if "=" in text]
-    features: dict[str, Any] = {"processes": report.processes}
+    features = Given({"processes": report.processes})
     for name in (text for text in given if "=" not in text):
-        features[name] = _from_log(name, report)
-    features |= pairs(named)
+        features[name], text = _from_log(name, report)
+        if text is not None:
+            features.written[name] = text
+    more = pairs(named)
+    features.written.update(more.written)
+    features.update(more)
     if features["processes"] != report.processes:
         raise Unusable(
             f"LAMMPS ran on {report.processes} processes, not on {features['processes']}: what started it and the MPI "
@@ -164,14 +176,14 @@ def _features(given: Sequence[str], report: LogReport) -> dict[str, Any]:
     return features
 
 
-def _from_log(name: str, report: LogReport) -> float | int | bool | str:
+def _from_log(name: str, report: LogReport) -> tuple[Any, str | None]:
     known: dict[str, Any] = {"steps": report.steps, "atoms": report.atoms, "threads": report.threads}
     if name in report.variables:
-        return value(name, report.variables[name])
+        return value_and_text(name, report.variables[name])
     if name in known:
-        return known[name]
+        return known[name], None
     if name == "processes":
-        return report.processes or 1
+        return report.processes or 1, None
     shown = ", ".join(report.variables) or "none"
     raise Unusable(f"{name!r} is no variable that the log shows ({shown}): give it as {name}=value")
 

@@ -55,6 +55,10 @@ class Config(BaseModel):
     secret_key: str = Field("", repr=False, description="Signing key; at least 32 characters")
     secret_key_file: Path | None = Field(None, description="File that holds the signing key")
     auth: Literal["required", "open"] = Field("required", description="Whether callers must show who they are")
+    create_by_posting: Literal["scope", "role", "nobody"] = Field(
+        "scope",
+        description="Whose posts make a stream that isn't there: tokens' with the scope `create`, all whose role may, nobody's",
+    )
     allow_open_on_network: bool = Field(False, description="Let `AUTH=open` listen on an address that is not loopback")
     trusted_proxies: str = Field(
         "", description="Addresses or networks of proxies whose `X-Forwarded-For` and `-Proto` count, by commas"

@@ -107,7 +107,8 @@ class Client:
         Parameters
         ----------
         stream
-            The stream's name; it is made on first use.
+            The stream's name. Where it isn't there, a token with the scope create makes it, and the result's ``warning`` says
+            that no model learns from it.
         x, y
             Features by name, and the target that came true.
         key
@@ -135,7 +136,13 @@ class Client:
         return posted
 
     def label(
-        self, identifier: str | Prediction, y: Any, source: Mapping[str, Any] | None = None, *, model: str | None = None
+        self,
+        identifier: str | Prediction,
+        y: Any,
+        source: Mapping[str, Any] | None = None,
+        *,
+        model: str | None = None,
+        y_text: str | None = None,
     ) -> Facts:
         """Say what came true of a prediction that was kept: it is learned, once, scored on what was predicted then.
 
@@ -149,6 +156,8 @@ class Client:
             Where it comes from: job, cluster, user …
         model
             Name of the model whose prediction it is: needed where several models have one of that identifier.
+        y_text
+            The text that `y` was read from, if it was: what a stream of labels that are text takes.
 
         Raises
         ------
@@ -168,6 +177,8 @@ class Client:
         body = {"y": y} if source is None else {"y": y, "source": dict(source)}
         if model is not None:
             body["model"] = model
+        if y_text is not None:
+            body["written"] = {"y": y_text}
         data = self.send("POST", self.path("predictions", identifier, "label"), body)
         said = {name: one.get("prediction") for name, one in data["models"].items()}
         before = "known before" if data["duplicates"] else "learned"

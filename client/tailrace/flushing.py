@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tailrace.errors import Refused, SpoolError, Unreachable
 from tailrace.leftovers import adopt
+from tailrace.posting import warning_in
 from tailrace.server import observations_path
 
 if TYPE_CHECKING:
@@ -37,10 +38,11 @@ OF_ONE_STREAM = (403, 404)
 
 
 class Delivery(NamedTuple):
-    """What became of one spooled observation: delivered, or set aside for a reason."""
+    """What became of one spooled observation: delivered, perhaps with a warning of the server's, or set aside for a reason."""
 
     path: Path
     refused: str | None = None
+    warning: str | None = None
 
 
 class _Waiting(NamedTuple):
@@ -133,9 +135,11 @@ def _deliver(spool: Spool, server: Server, stream: str, batch: list[_Waiting], e
             continue
         if not isinstance(answer, dict) or "last" not in answer:
             raise Unreachable(f"{server.url}: it answered {answer!r:.100}: is this a Tailrace server?")
+        warning = warning_in(answer)
         for one in part:
             _remove(one.path)
-            yield Delivery(Path(one.path))
+            yield Delivery(Path(one.path), warning=warning)
+            warning = None
 
 
 def _apart(part: list[_Waiting], field: str | None) -> list[list[_Waiting]]:

@@ -20,7 +20,7 @@ def stream_table(streams: Sequence[Mapping[str, Any]], caption: str) -> Table:
     rows = [
         [
             one["name"], one["target"]["name"], one["target"]["unit"], one["head"],
-            "any" if one["features"] is None else list(one["features"]), [model["name"] for model in one["models"]],
+            "any" if one["features"] is None else list(one["features"]), [model["name"] for model in one["models"]] or "none",
         ]
         for one in streams
     ]  # fmt: skip

@@ -8,6 +8,7 @@ from tailrace.pending import Pending
 from tailrace.plain import plain_point, plain_value
 from tailrace.server import DEADLINE, Server, observations_path
 from tailrace.spool import SIZE_MB, Spool
+from tailrace.written import unlike, written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-__all__ = ["Posted", "deliver", "observation", "post", "post_made"]
+__all__ = ["Posted", "deliver", "observation", "post", "post_made", "warning_in"]
 
 
 class Posted:
@@ -76,6 +77,11 @@ class Posted:
         return {name: told["error"] for name, told in models.items() if "error" in told}
 
     @property
+    def warning(self) -> str | None:
+        """What the server says of a stream that this observation made: no model learns from it. None otherwise."""
+        return warning_in(self.answer)
+
+    @property
     def refused(self) -> bool:
         """Whether the server will never take it; it is set aside then, with the reason beside it."""
         return isinstance(self.error, Refused) and self.error.for_good
@@ -86,7 +92,14 @@ class Posted:
             return f"<not delivered to {self.stream}: {self.reason}{where}>"
         notes = ", known before" if self.known_before else ""
         notes += f", skipped by {', '.join(self.skipped)}" if self.skipped else ""
+        notes += f"; {self.warning}" if self.warning else ""
         return f"<observation {self.number} of {self.stream}{notes}>"
+
+
+def warning_in(answer: Any) -> str | None:
+    """What a server says with its answer of a stream that was made by posting to it; None where none was."""
+    new = answer.get("new_stream") if isinstance(answer, dict) else None
+    return str(new.get("message", "")) or None if isinstance(new, dict) else None
 
 
 def observation(
@@ -95,8 +108,11 @@ def observation(
     key: str | None = None,
     source: Mapping[str, Any] | None = None,
     step: str | None = None,
+    y_text: str | None = None,
 ) -> dict[str, Any]:
     """An observation as it goes over the wire; its key is made where none is given (`tailrace.keys.key_for`).
+
+    Features that were read from text (`tailrace.written.Given`) and a target that was (`y_text`) go with it.
 
     Raises
     ------
@@ -104,7 +120,12 @@ def observation(
         If a value can't be sent; the message names its field.
     """
     features, y = plain_point(x), plain_value(y, "y")
-    made: dict[str, Any] = {"x": features, "y": y, "key": key or key_for(step, content=[features, y])}
+    texts = written(x, y_text)
+    of_x = texts.get("x", {})
+    content = [{name: unlike(value, of_x.get(name)) for name, value in features.items()}, unlike(y, y_text)]
+    made: dict[str, Any] = {"x": features, "y": y, "key": key or key_for(step, content=content)}
+    if texts:
+        made["written"] = texts
     if source:
         made["source"] = dict(source)
     return made

@@ -9,6 +9,7 @@ from tailrace.errors import PredictionWarning, TailraceError, Unusable
 from tailrace.frames import is_frame, points_of
 from tailrace.plain import is_series, plain_point
 from tailrace.results import PointWarning, Prediction, Predictions
+from tailrace.written import written
 
 if TYPE_CHECKING:
     from inspect import Signature
@@ -125,7 +126,7 @@ class Predictor:
             raise Unusable(f"{points!r} is no point: expected features by name, a list of such, or a DataFrame")
         index = getattr(points, "index", None) if is_frame(points) else None
         every = points_of(points) if is_frame(points) else points
-        plain = [plain_point(x, f"points[{number}]") for number, x in enumerate(every)]
+        plain = [(plain_point(x, f"points[{number}]"), written(x).get("x")) for number, x in enumerate(every)]
         many = Predictions(list(self._many(plain, level, strict)), index)
         self._warn(many.warnings)
         return many
@@ -144,6 +145,8 @@ class Predictor:
     def _one(self, features: Any, level: float, identifier: str | None, track: bool, strict: bool) -> Prediction:
         x = plain_point(features)
         body: dict[str, Any] = {"x": x, "level": level, **_if_strict(strict)}
+        if texts := written(features):
+            body["written"] = texts
         if identifier is not None:
             body["identifier"] = identifier
         elif track:
@@ -152,10 +155,14 @@ class Predictor:
         warnings = tuple(map(_warning, answer.get("warnings", ())))
         return self._made(x, answer["prediction"], answer.get("interval"), answer, level, warnings)
 
-    def _many(self, points: list[dict[str, Any]], level: float, strict: bool) -> Iterator[Prediction]:
+    def _many(self, points: list[tuple[dict[str, Any], Any]], level: float, strict: bool) -> Iterator[Prediction]:
         for start in range(0, len(points), AT_ONCE):
-            some = points[start : start + AT_ONCE]
-            answer = self._model._send("POST", "predict/", {"xs": some, "level": level, **_if_strict(strict)})
+            some = [x for x, _ in points[start : start + AT_ONCE]]
+            texts = [of_x for _, of_x in points[start : start + AT_ONCE]]
+            body: dict[str, Any] = {"xs": some, "level": level, **_if_strict(strict)}
+            if any(texts):
+                body["written"] = {"xs": texts}
+            answer = self._model._send("POST", "predict/", body)
             warnings: list[list[PointWarning]] = [[] for _ in some]
             for one in answer.get("warnings", ()):
                 for number in one.get("points", range(len(some))):

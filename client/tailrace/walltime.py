@@ -129,7 +129,7 @@ def wall_time(
     if not floor > 0 or (ceiling is not None and not ceiling >= floor):
         raise Unusable(f"floor is {floor:g} s and ceiling {ceiling} s: expected 0 < floor ≤ ceiling")
     # The upper end of a central interval leaves out half of what the interval leaves out.
-    answer = model.predict(dict(x), level=2 * quantile - 1)
+    answer = model.predict(x, level=2 * quantile - 1)
     if answer.high is None and answer.low is None and not answer.value and not answer.at:
         raise NoWallTime(f"model {model.name} has learned nothing yet")
     if answer.high is None:

@@ -15,6 +15,7 @@ class Access(models.Model):
             ("predict", "Ask for predictions"),
             ("learn", "Post observations and labels"),
             ("create", "Create streams and models"),
+            ("create_by_posting", "Create streams by posting to a name that isn't there"),
             ("change_own", "Change and delete their own streams and models"),
             ("change_any", "Change and delete everybody's streams and models"),
             ("retract", "Retract observations"),
@@ -32,7 +33,7 @@ class Token(models.Model):
     name = models.CharField(max_length=100, help_text="What the owner calls it")
     hash = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the secret, in hex")
     hint = models.CharField(max_length=8, default="", help_text="The secret's last characters, to tell tokens apart")
-    scopes = models.JSONField(default=list, help_text="Of learn, predict, read, manage")
+    scopes = models.JSONField(default=list, help_text="Of learn, predict, read, manage, create")
     streams = models.JSONField(null=True, help_text="Names of the only streams that it works for; null: all")
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)

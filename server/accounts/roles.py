@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 ROLES: dict[str, tuple[str, ...]] = {
     "viewer": ("read",),
-    "researcher": ("predict", "learn", "create", "change_own"),
+    "researcher": ("predict", "learn", "create", "create_by_posting", "change_own"),
     "moderator": ("change_any", "retract", "moderate_users"),
     "admin": ("manage_users", "read_audit", "read_settings"),
 }
@@ -19,8 +19,12 @@ SCOPES: dict[str, frozenset[str]] = {
     "predict": frozenset({"predict"}),
     "read": frozenset({"read", "read_audit", "read_settings"}),
     "manage": frozenset({"create", "change_own", "change_any", "retract", "moderate_users", "manage_users"}),
+    "create": frozenset({"create_by_posting"}),
 }
 """What a token of each scope may do, where its owner's role allows it."""
+
+USUAL_SCOPES = tuple(scope for scope in SCOPES if scope != "create")
+"""Those of a token of which nothing else is said: a stream that a typing error makes is one that no model learns from."""
 
 ALL = frozenset(permission for added in ROLES.values() for permission in added)
 

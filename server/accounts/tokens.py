@@ -52,7 +52,7 @@ def create(
     name: Any,
     expires: datetime | None = None,
     *,
-    scopes: Any = tuple(roles.SCOPES),
+    scopes: Any = roles.USUAL_SCOPES,
     streams: Any = None,
 ) -> tuple[Token, str]:
     """Make a token that acts as ``user``.

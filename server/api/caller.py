@@ -2,6 +2,7 @@
 
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -280,9 +281,32 @@ def check_owner(request: HttpRequest, thing: Stream | Model) -> None:
     )
 
 
+def may_create_by_posting(request: HttpRequest) -> bool:
+    """Whether a post of the caller's makes a stream that isn't there (``TAILRACE_CREATE_BY_POSTING``)."""
+    who, allowed = identity(request), settings.TAILRACE.create_by_posting
+    if allowed == "nobody" or who is None:
+        return who is None and allowed != "nobody"
+    if allowed == "role":
+        return "create" in who.permissions or "create_by_posting" in who.permissions
+    return who.token_id != 0 and "create_by_posting" in who.permissions
+
+
+def nearest_stream(request: HttpRequest, stream_name: str) -> str | None:
+    """The stream of the most similar name that the caller may read; None where none is similar."""
+    return registry.nearest(stream_name, only_streams(request)) if may(request, "read") else None
+
+
 def no_model(model: Any) -> NotFound:
     return NotFound(f"no model named {shown(model)}", field="model")
 
 
 def no_stream(stream_name: Any) -> NotFound:
     return NotFound(f"no stream named {shown(stream_name)}", field="stream")
+
+
+def no_stream_to_post_to(request: HttpRequest, stream_name: str) -> NotFound:
+    """That there is no such stream, and the caller's post makes none."""
+    nearest = nearest_stream(request, stream_name)
+    meant = "" if nearest is None else f"; did you mean {nearest}?"
+    how = "" if nearest is not None else "; make it first, or post with a token of the scope create"
+    return NotFound(f"no stream named {shown(stream_name)}{meant}{how}", field="stream")

@@ -1,17 +1,38 @@
 """The door: a page that says where things are, and errors that no view answers."""
 
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import Resolver404, resolve
+from django.utils.functional import SimpleLazyObject
 
+from server.accounts import sessions
 from server.api.errors import InternalError, respond
+from server.learning import inspection
 from server.streams.errors import NotFound
+from server.streams.models import Stream
+
+MOST_UNLEARNED = 20
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    """GET /: a page with the way to everything else."""
-    return render(request, "api/home.html", {"server": request.get_host(), "scheme": request.scheme})
+    """GET /: a page with the way to everything else, and streams that no model learns from."""
+    shown = {"server": request.get_host(), "scheme": request.scheme}
+    return render(request, "api/home.html", {**shown, "unlearned": SimpleLazyObject(lambda: _unlearned(request))})
+
+
+def _unlearned(request: HttpRequest) -> list[Stream]:
+    """The latest streams without a model, for those who may read streams."""
+    if settings.TAILRACE.auth != "open":
+        who = sessions.identity(request)
+        if who is None or not who.may("read"):
+            return []
+    try:
+        return list(inspection.streams_without_models()[:MOST_UNLEARNED])
+    except (DatabaseError, InterfaceError):
+        return []  # the way to everything else is shown all the same
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:

@@ -13,6 +13,7 @@ SCOPES = {
     "predict": "Ask for predictions",
     "read": "Read streams, models, metrics and events",
     "manage": "Make, change and delete streams, models, tokens and users",
+    "create": "Make a stream by posting to a name that isn't there",
 }
 """What a token of each scope may do, as far as its owner may."""
 

@@ -28,6 +28,7 @@ from server.streams.reading import OneRow
 from server.streams.tracing import Steps, Tracing
 from server.streams.unfamiliar import Fault
 from server.streams.validation import Checker, check_text, shown
+from server.streams.written import take
 
 _find = OneRow(
     "SELECT m.id, m.status, m.progress, s.id, s.head, s.epoch, s.name, (SELECT value FROM streams_generation)"
@@ -412,6 +413,7 @@ def label(
     field: str = "y",
     source: dict[str, Any] | None = None,
     descriptor: str | None = None,
+    written: Any = None,
 ) -> Receipt:
     """Learn the point of a kept prediction, scored on what was predicted then; a repeated label changes nothing.
 
@@ -423,7 +425,12 @@ def label(
         If the prediction has another label already, or its features are made by another descriptor than is said.
     """
     stream = found.model.stream
-    Checker(None, stream.target_kind).y(y, field)
+    check = Checker(None, stream.target_kind)
+    if written is not None:
+        point = {"y": y}
+        take(point, written, check, SETS.of(stream.pk).seen)
+        y = point["y"]
+    check.y(y, field)
     note = Note(
         source=source,
         identifier=found.identifier,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef, QuerySet
 
 from server.learning import asking, call_marks, pickles, quarantine, registry, replay, snapshots
 from server.learning.hyperparameters import hyperparameters
@@ -12,12 +13,18 @@ from server.learning.models import Model
 from server.learning.replica import Replica
 from server.learning.replicaset import SETS
 from server.streams.errors import Conflict, Invalid, NotFound, Unavailable
+from server.streams.models import Stream
 from server.streams.validation import shown
 
 T = TypeVar("T")
 
 _back_in_time = threading.BoundedSemaphore(max(1, settings.TAILRACE.threads // 4))
 """Room for requests that fold a part of the log anew, which takes as long as that part: most threads are left to others."""
+
+
+def streams_without_models() -> QuerySet[Stream]:
+    """Streams that no model learns from, the latest first."""
+    return Stream.objects.exclude(Exists(Model.objects.filter(stream=OuterRef("pk")))).order_by("-pk")
 
 
 def with_replica(name: Any, look: Callable[[Replica], T], at: int | None = None) -> T:

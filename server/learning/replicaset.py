@@ -21,6 +21,7 @@ from server.streams import instruments, log
 from server.streams.errors import Conflict, Gone, NotFound, TailraceError, TooLarge
 from server.streams.models import FeatureName, Stream
 from server.streams.validation import Checker
+from server.streams.written import Seen
 
 _catch_up_observations, _catch_up_seconds = instruments.catch_up_observations.of(), instruments.catch_up_seconds.of()
 logger = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class ReplicaSet:
         self.names_known = False
         self.familiarity: Familiarity | None = None
         """What the stream has seen; None where it declares its features, and before anything is asked of it."""
+        self.seen = Seen(stream_id)
         self.waiters = Waiters(max(2, settings.TAILRACE.threads // 2))
         self.used = 0.0
         self._asked = _Asked(self)

@@ -25,6 +25,7 @@ _READ = (
     "SELECT last, count, at, xs, ys, notes, predictions, skipped FROM streams_batch"
     " WHERE stream_id = %s AND last > %s ORDER BY last LIMIT %s"
 )
+_LATEST = "SELECT xs, ys FROM streams_batch WHERE stream_id = %s ORDER BY last DESC LIMIT %s"
 
 _READ_FEATURES = "SELECT last, count, xs FROM streams_batch WHERE stream_id = %s AND last > %s ORDER BY last LIMIT %s"
 
@@ -265,6 +266,14 @@ def cut(span: Span, after: int, upto: int | None) -> Span:
         {model: values[low:high] for model, values in span.predictions.items()},
         {model: moved(by_offset) for model, by_offset in span.skipped.items()},
     )
+
+
+def latest(stream_id: int) -> Iterator[tuple[list[dict[str, Any] | None], list[Any]]]:
+    """Features and targets of the latest observations: those of a few batches, the last first."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LATEST, (stream_id, FIRST_ROWS))
+        for xs, ys in cursor.fetchall():
+            yield loads(xs), loads(ys)
 
 
 class Look(NamedTuple):

@@ -1,5 +1,6 @@
 """Streams by name: made, found, retracted from."""
 
+import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,6 +18,7 @@ from server.streams.reading import OneRow
 from server.streams.validation import FEATURE_KINDS, TARGET_KINDS, check_name, check_text, shown
 
 LONGEST_REASON = 2000
+MOST_COMPARED = 1000
 LONGEST_DESCRIPTION = 10_000
 
 
@@ -55,6 +57,24 @@ def generation() -> int | None:
     """The generation of what callers may do."""
     row = _generation()
     return None if row is None else row[0]
+
+
+def nearest(name: str, only: Iterable[str] | None = None) -> str | None:
+    """The stream whose name is most similar to a mistyped one; None where none is.
+
+    Parameters
+    ----------
+    only
+        The names that may be told; None for all.
+    """
+    streams = Stream.objects.exclude(name=name)
+    if only is not None:
+        streams = streams.filter(name__in=only)
+    # Of very many, the newest: a comparison takes some microseconds for each.
+    names = list(streams.order_by("-pk").values_list("name", flat=True)[:MOST_COMPARED])
+    folded = {one.casefold(): one for one in reversed(names)}
+    close = difflib.get_close_matches(name[:200].casefold(), folded, n=1, cutoff=0.75)
+    return folded[close[0]] if close else None
 
 
 def create(

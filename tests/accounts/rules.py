@@ -95,7 +95,10 @@ ACTORS = (
     *(Actor(f"{role or 'no role'} who signed in", role, "person") for role in ROLES),
     *(Actor(f"{role or 'no role'} on a page", role, "session") for role in ROLES),
     Actor("researcher's access token", "researcher", "access token"),
-    *(Actor(f"admin's token to {scope}", "admin", scopes=(scope,)) for scope in ("learn", "predict", "read", "manage")),
+    *(
+        Actor(f"admin's token to {scope}", "admin", scopes=(scope,))
+        for scope in ("learn", "predict", "read", "manage", "create")
+    ),
     Actor("admin's token for this stream", "admin", streams="this"),
     Actor("admin's token for other streams", "admin", streams="others"),
 )

@@ -28,7 +28,7 @@ def ada() -> User:
 
 
 def test_it_tells_whose_secret_it_is_and_what_they_may_do(ada):
-    token, secret = tokens.create(ada, "laptop")
+    token, secret = tokens.create(ada, "laptop", scopes=tuple(roles.SCOPES))
     may = frozenset(roles.permissions_of_role("researcher"))
     assert tokens.verify(secret) == Identity(ada.pk, "ada", token.pk, may, generation=registry.generation())
 
@@ -225,7 +225,10 @@ def test_the_command_makes_a_user_only_when_asked(capsys):
     assert not User.objects.exists()
     call_command("create_token", "grace", "--create-user")
     made = tokens.verify(capsys.readouterr().out.strip())
-    assert (made.username, made.permissions) == ("grace", frozenset(roles.permissions_of_role("researcher")))
+    assert (made.username, made.permissions) == (
+        "grace",
+        frozenset(roles.permissions_of_role("researcher")) - {"create_by_posting"},
+    )
     assert not User.objects.get().has_usable_password()
     call_command("create_token", "grace", "--create-user")
     assert User.objects.count() == 1

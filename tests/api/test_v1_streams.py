@@ -61,6 +61,7 @@ def test_a_target_with_a_unit_is_a_number_unless_it_says_otherwise(api, target, 
 
 def test_a_stream_is_made_on_first_use(api):
     receipt = api.learn({"a": 1}, 2.5, stream="fresh")
+    assert receipt.pop("new_stream")["name"] == "fresh"
     assert receipt == {"first": 1, "last": 1, "accepted": 1, "duplicates": 0, "models": {}}
     assert api.ok("/api/v1/streams/fresh/")["target"]["kind"] == "number"
 

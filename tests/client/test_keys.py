@@ -12,29 +12,30 @@ pytestmark = pytest.mark.one_database
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_CLUSTER_NAME": "c"}
 
 
-@pytest.mark.parametrize(
-    ("environ", "job"),
-    [
-        (SLURM, "slurm:c:7"),
-        ({**SLURM, "TAILRACE_CLUSTER": "mine"}, "slurm:mine:7"),
-        ({**SLURM, "SLURM_RESTART_COUNT": "0"}, "slurm:c:7"),
-        ({**SLURM, "SLURM_RESTART_COUNT": "2"}, "slurm:c:7:restart2"),
-        ({"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}, "slurm::7:task3"),
-        ({"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}, "slurm::7:task0"),
-        ({"LSB_JOBID": "5", "LSB_JOBINDEX": "0"}, "lsf::5"),
-        ({"LSB_JOBID": "5", "LSB_JOBINDEX": "2"}, "lsf::5:task2"),
-        ({"LSB_JOBID": "5", "LSB_RESTART": "Y"}, "lsf::5:restarted"),
-        ({"PBS_JOBID": "5.head"}, "pbs::5.head"),
-        ({"PBS_JOBID": "5[1].head", "PBS_ARRAY_INDEX": "1"}, "pbs::5[1].head"),
-        ({"PBS_JOBID": "5.head", "PBS_ARRAYID": "1"}, "pbs::5.head:task1"),
-        ({"FLUX_JOB_ID": "f2", "FLUX_URI": "local:///run/flux/local", "TAILRACE_CLUSTER": "t"}, "flux:t:f2"),
-        ({"FLUX_JOB_ID": "ƒ2", "FLUX_URI": "local:///run/flux/local", "FLUX_JOB_ID_PATH": "/ƒ2"}, "flux::f2"),
-        ({"FLUX_JOB_ID": "ƒ7", "FLUX_JOB_ID_PATH": "/ƒ2/ƒ7", "TAILRACE_CLUSTER": "t"}, "flux:t:f2/f7"),
-        ({"FLUX_JOB_ID": os.fsdecode("ƒ2".encode())}, "flux::f2"),
-        ({"FLUX_URI": "local:///run/flux/local"}, None),
-        ({}, None),
-    ],
-)
+JOBS = [
+    (SLURM, "slurm:c:7"),
+    ({**SLURM, "TAILRACE_CLUSTER": "mine"}, "slurm:mine:7"),
+    ({**SLURM, "SLURM_RESTART_COUNT": "0"}, "slurm:c:7"),
+    ({**SLURM, "SLURM_RESTART_COUNT": "2"}, "slurm:c:7:restart2"),
+    ({"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}, "slurm::7:task3"),
+    ({"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}, "slurm::7:task0"),
+    ({"LSB_JOBID": "5", "LSB_JOBINDEX": "0"}, "lsf::5"),
+    ({"LSB_JOBID": "5", "LSB_JOBINDEX": "2"}, "lsf::5:task2"),
+    ({"LSB_JOBID": "5", "LSB_RESTART": "Y"}, "lsf::5:restarted"),
+    ({"PBS_JOBID": "5.head"}, "pbs::5.head"),
+    ({"PBS_JOBID": "5[1].head", "PBS_ARRAY_INDEX": "1"}, "pbs::5[1].head"),
+    ({"PBS_JOBID": "5.head", "PBS_ARRAYID": "1"}, "pbs::5.head:task1"),
+    ({"FLUX_JOB_ID": "f2", "FLUX_URI": "local:///run/flux/local", "TAILRACE_CLUSTER": "t"}, "flux:t:f2"),
+    ({"FLUX_JOB_ID": "ƒ2", "FLUX_URI": "local:///run/flux/local", "FLUX_JOB_ID_PATH": "/ƒ2"}, "flux::f2"),
+    ({"FLUX_JOB_ID": "ƒ7", "FLUX_JOB_ID_PATH": "/ƒ2/ƒ7", "TAILRACE_CLUSTER": "t"}, "flux:t:f2/f7"),
+    ({"FLUX_JOB_ID": os.fsdecode("ƒ2".encode())}, "flux::f2"),
+    ({"FLUX_URI": "local:///run/flux/local"}, None),
+    ({}, None),
+]
+"""Environments of jobs, and the job's name in each."""
+
+
+@pytest.mark.parametrize(("environ", "job"), JOBS)
 def test_a_job_has_a_name(environ, job):
     assert job_of(environ) == job
 

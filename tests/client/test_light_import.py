@@ -20,7 +20,8 @@ HEAVY = {
 MINE = {
     "tailrace", "tailrace.answers", "tailrace.cli", "tailrace.cli.arguments", "tailrace.cli.parsing",
     "tailrace.cli.post", "tailrace.connecting", "tailrace.errors", "tailrace.exchange", "tailrace.fingerprint",
-    "tailrace.http1", "tailrace.keys", "tailrace.pending", "tailrace.plain", "tailrace.posting", "tailrace.quota", "tailrace.server", "tailrace.spool",
+    "tailrace.http1", "tailrace.keys", "tailrace.pending", "tailrace.plain", "tailrace.posting", "tailrace.quota",
+    "tailrace.server", "tailrace.spool", "tailrace.written",
 }  # fmt: skip
 
 

@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tailrace.posting import post
+from tailrace.server import Server
 
 from tests.client.listeners import answer, listening, replies, silent
 from tests.client.running import NOBODY, PYTHON, body_of, command, environment, kept, logged, receipt
@@ -63,7 +65,7 @@ def test_what_can_not_be_delivered_is_kept_and_the_exit_code_is_0(spool):
     assert len(lines(done)) == 1
     assert "connection refused" in done.stderr
     assert "tailrace flush" in done.stderr
-    assert kept(spool) == [{"x": {"x": 8}, "y": 120.25, "key": "k"}]
+    assert kept(spool) == [{"x": {"x": 8}, "y": 120.25, "key": "k", "written": {"x": {"x": "8"}, "y": "120.25"}}]
 
 
 def test_settings_come_from_the_environment(spool):
@@ -229,7 +231,7 @@ def test_closed_descriptors_hurt_nobody(spool, closed, away):
         script = f'"{PYTHON}" -m tailrace post s x=8 --y 1 --key k --url {url} --spool {spool} {closed}'
         done = subprocess.run(["sh", "-c", script], env=environment(), capture_output=True, timeout=60, check=False)
         assert done.returncode == 0
-        assert kept(spool) == ([{"x": {"x": 8}, "y": 1, "key": "k"}] if away else [])
+        assert [(one["x"], one["y"], one["key"]) for one in kept(spool)] == ([({"x": 8}, 1, "k")] if away else [])
         assert [body_of(request)["key"] for request in listener.requests] == ([] if away else ["k"])
 
 
@@ -280,3 +282,29 @@ def test_a_real_server_has_it_once_however_often_the_job_posts_it(serve, spool):
     assert requeued["key"] == first["key"].replace("slurm:c:7", "slurm:c:7:restart1")
     assert requeued["source"] == {"job": "slurm:c:7:restart1"}
     assert (first["x"], first["y"]) == ({"x": 8}, 120.25)
+
+
+MADE = {
+    **json.loads(receipt().partition(b"\r\n\r\n")[2]),
+    "new_stream": {"name": "s", "nearest": None, "message": "new stream s: no model learns from it; did you mean r?"},
+}
+
+
+def test_a_stream_that_the_post_made_is_told(spool):
+    made = answer("201 Created", json.dumps(MADE).encode(), "Content-Type: application/json")
+    with listening(replies(made)) as listener:
+        done = command(*POINT, "--url", listener.url, "--spool", str(spool))
+    assert (done.returncode, done.stdout) == (0, "tailrace: observation 1 of s: 120.25\n")
+    assert done.stderr == "tailrace: new stream s: no model learns from it; did you mean r?\n"
+
+
+def test_and_by_a_flush_and_from_python(spool):
+    made = answer("201 Created", json.dumps(MADE).encode(), "Content-Type: application/json")
+    command(*POINT, "--url", NOBODY, "--spool", str(spool))
+    with listening(replies(made)) as listener:
+        done = command("flush", "--url", listener.url, "--spool", str(spool))
+    assert done.stderr == "tailrace: new stream s: no model learns from it; did you mean r?\n"
+    with listening(replies(made)) as listener:
+        posted = post("s", {"x": 1}, 2, server=Server(listener.url, ""), spool=spool)
+    assert posted.warning == MADE["new_stream"]["message"]
+    assert posted.warning in repr(posted)

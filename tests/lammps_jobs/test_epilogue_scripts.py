@@ -64,6 +64,18 @@ def test_a_job_script_reports_its_run_as_it_ends(job, peer, shell):
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+def test_where_there_is_no_python_a_shell_reports_it(job, peer, shell):
+    said = job(shell, LAMMPS, "exit 7", code=7, TAILRACE_PYTHON="none")
+    assert said == "tailrace: observation 1 of lammps-runtime: 0.0158455\n"
+    assert peer.requests[0][2]["x"] == {"processes": 2, "x": 2, "y": 2, "z": 3}
+    done = subprocess.run(
+        [EPILOGUES / "report.sh", "lammps_jobs.slurm_job", "7"], env={"PATH": os.environ["PATH"], "TAILRACE_PYTHON": "none"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "needs Python 3.9" in done.stderr
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(
     ("end", "code"), [("exit 7", 7), ("set -eu; false", 1), ("set -eu; echo $no_such", None), ("", 0)]
 )

@@ -103,6 +103,9 @@ def _flush(server: Server, spool: Spool, deadline: float, total: int) -> _Done:
         for delivery in spool.flush(server, deadline=deadline):
             if delivery.refused is None:
                 delivered += 1
+                if delivery.warning:
+                    bar.clear()
+                    say(delivery.warning)
             else:
                 refused += 1
                 bar.clear()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 
 from tailrace.cli import OK
-from tailrace.cli.arguments import pairs, seconds, value
+from tailrace.cli.arguments import seconds, source_pairs, value_and_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +33,9 @@ def run(options: argparse.Namespace) -> int:
     from tailrace.client import Client
 
     client = Client(options.url, deadline=options.deadline)
-    source = pairs(options.source, "source") or None
-    answer = client.label(options.identifier, value("--y", options.y), source, model=options.model)
+    source = source_pairs(options.source) or None
+    y, y_text = value_and_text("--y", options.y)
+    answer = client.label(options.identifier, y, source, model=options.model, y_text=y_text)
     if options.json:
         print_json(answer.data)
     else:

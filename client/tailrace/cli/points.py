@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from tailrace.cli.arguments import value
+from tailrace.cli.arguments import value_and_text
 from tailrace.errors import Unusable
+from tailrace.written import Given
 
 __all__ = ["points_in"]
 
@@ -48,7 +49,9 @@ def _of_csv(lines: Any, name: str) -> Iterator[dict[str, Any]]:
     for row in reader:
         if None in row or None in row.values():
             raise Unusable(f"{name}, line {reader.line_num}: it has more or fewer cells than the line of names")
-        yield {feature: value(feature, cell) for feature, cell in row.items() if cell != ""}
+        read = {feature: value_and_text(feature, cell) for feature, cell in row.items() if cell != ""}
+        texts = {feature: text for feature, (_, text) in read.items() if text is not None}
+        yield Given({feature: value for feature, (value, _) in read.items()}, texts)
 
 
 def _of_json(lines: Iterator[str], name: str) -> Iterator[dict[str, Any]]:

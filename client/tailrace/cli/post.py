@@ -13,7 +13,10 @@ examples:
   tailrace post lammps-runtime x=8 y=8 z=16 --y 120.3 --step equilibration --source input=melt.in
   tailrace post bonds length=2.51 pair=Cu-Zr --y -0.87 --strict || echo "the server is away"
 
-Values are numbers, true, false, or else strings.
+Values are numbers, true, false, or else text. Where the stream declares text under a name, or has always had text there,
+commit=45e7 stays text. Leading zeros make a text anywhere: lot=007. For the rest, JSON follows :=, and a text stands in
+double quotes, which the shell must leave there:
+  tailrace post builds commit='"45e7"' tries:=3 --y 120.3
 
 exit codes with --strict (without it always 0):
   0  delivered
@@ -28,7 +31,7 @@ from __future__ import annotations
 import os
 
 from tailrace.cli import OK, PROBLEM, UNUSABLE, say
-from tailrace.cli.arguments import pairs, seconds, value
+from tailrace.cli.arguments import pairs, seconds, source_pairs, value_and_text
 from tailrace.errors import Unusable
 
 TYPE_CHECKING = False
@@ -42,7 +45,7 @@ LOST, REFUSED = 3, 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("stream", help="the stream, such as lammps-runtime; it is made on first use")
+    parser.add_argument("stream", help="the stream, such as lammps-runtime")
     parser.add_argument("features", nargs="*", metavar="name=value", help="the features")
     parser.add_argument("--y", required=True, metavar="VALUE", help="the target: what the job measured")
     parser.add_argument("--key", metavar="KEY", help="names this observation for ever (default: made from the job)")
@@ -66,10 +69,11 @@ def run(options: argparse.Namespace) -> int:
     x = pairs(options.features)
     if not x:
         raise Unusable("there is no feature: expected name=value, such as x=8")
-    source = pairs(options.source, "source")
+    source = source_pairs(options.source)
     if (job := job_of()) is not None:
         source = {"job": job, **source}
-    made = observation(x, value("--y", options.y), options.key, source, options.step)
+    y, y_text = value_and_text("--y", options.y)
+    made = observation(x, y, options.key, source, options.step, y_text)
     posted = post_made(
         options.stream, made, server=lambda: Server(options.url), spool=options.spool, deadline=options.deadline
     )
@@ -107,6 +111,8 @@ def _tell(posted: Posted, y: object, as_json: bool) -> None:
         _print(f"tailrace: observation {posted.number} of {posted.stream}: {y}{again}")
         for name, why in posted.skipped.items():
             say(f"model {name} could not learn it ({why}); it is in the stream all the same")
+    if posted.warning:
+        say(posted.warning)
     if posted.refused and posted.kept is not None:
         say(f"refused for good: {posted.reason}; kept as {posted.kept}")
     elif not posted.delivered:

@@ -6,6 +6,8 @@ gives an interval, it holds what comes true with the probability --level.
 Where a point differs from all that the model's stream has seen (a feature that is unknown or missing, a value of another kind
 or outside of the range), standard error says how; with --strict nothing is predicted then, and the exit code is 1.
 
+Values, and cells of a CSV, are read as `tailrace post` reads them: commit=45e7 is text where the stream has text there.
+
 examples:
   tailrace predict runtime x=8 y=16 z=8
   tailrace predict runtime --file jobs.csv --json

@@ -20,8 +20,9 @@ from server.streams.errors import Conflict, Invalid, TooLarge
 from server.streams.log import Note, Points
 from server.streams.unfamiliar import Fault
 from server.streams.validation import Checker, check_text, shown
+from server.streams.written import Seen, check_parts, take, take_features
 
-POINT_FIELDS = frozenset(("x", "y", "key", "source"))
+POINT_FIELDS = frozenset(("x", "y", "key", "source", "written"))
 LEVEL = 0.95
 LARGEST_SOURCE = 10_000
 LONGEST_DESCRIPTOR = LONGEST_MODEL = 200
@@ -33,14 +34,15 @@ def observe(request: HttpRequest, name: str) -> HttpResponse:
     started = perf_counter_ns()
     raw, single, descriptor = _raw_points(request)
     found = caller.position(request, name)
-    kind = ""
+    kind, is_new = "", False
     if found is None:
-        if descriptor is not None or not caller.may(request, "create"):
-            raise caller.no_stream(name)
+        if descriptor is not None or not caller.may_create_by_posting(request):
+            raise caller.no_stream_to_post_to(request, name)
         kind = _kind_for(raw[0])
         points = _points(raw, single, Checker(None, kind))
         with contextlib.suppress(Conflict):  # another request may be first
             registry.create(name, target_kind=kind, owner=caller.owner(request), **caller.made_by(request))
+            is_new = True
         found = caller.position(request, name)
         if found is None:
             raise caller.no_stream(name)
@@ -48,7 +50,7 @@ def observe(request: HttpRequest, name: str) -> HttpResponse:
     replicas = SETS.of(stream_id)
     check = hot.checker(replicas, asking.Place(0, stream_id, head, epoch))
     if not kind:
-        points = _points(raw, single, check)
+        points = _points(raw, single, check, replicas.seen)
     receipt = writing.learn(stream_id, points, descriptor=descriptor)
     late = request.META.get("HTTP_X_TAILRACE_SPOOLED")
     if late is not None:
@@ -56,7 +58,10 @@ def observe(request: HttpRequest, name: str) -> HttpResponse:
     duration = perf_counter_ns() - started
     for model_id in list(replicas.models):
         stats.learned(model_id, duration)
-    response = answer(_receipt(receipt, single, told=caller.may(request, "predict")), 201)
+    data = _receipt(receipt, single, told=caller.may(request, "predict"))
+    if is_new:
+        data["new_stream"] = _told_of_new(request, name)
+    response = answer(data, 201)
     return caller.warned(request, response) if kind else response
 
 
@@ -72,7 +77,7 @@ def checked_points(raw: list[Any], check: Checker) -> Points:
     return _points(raw, False, check)
 
 
-def _points(raw: list[Any], single: bool, check: Checker) -> Points:
+def _points(raw: list[Any], single: bool, check: Checker, seen: Seen | None = None) -> Points:
     most = settings.TAILRACE.max_points
     if len(raw) > most:
         raise TooLarge(
@@ -97,7 +102,7 @@ def _points(raw: list[Any], single: bool, check: Checker) -> Points:
                     check_y(y, f"observations[{index}].y")
                 raise
         else:
-            x, y, note = _checked(item, "" if single else f"observations[{index}].", check)
+            x, y, note = _checked(item, "" if single else f"observations[{index}].", check, seen)
             if note is not None:
                 points.notes[index] = note
         keep_x(x)
@@ -158,7 +163,7 @@ def named_descriptor(payload: dict[str, Any]) -> str | None:
     return None if name is None else check_text(name, "descriptor", LONGEST_DESCRIPTOR)
 
 
-def _checked(item: Any, prefix: str, check: Checker) -> tuple[dict[str, Any], Any, Note | None]:
+def _checked(item: Any, prefix: str, check: Checker, seen: Seen | None) -> tuple[dict[str, Any], Any, Note | None]:
     where = prefix.rstrip(".") or "the observation"
     if type(item) is not dict:
         raise Invalid(f"{where} is {shown(item)}: expected an object with x and y", field=prefix.rstrip(".") or None)
@@ -172,8 +177,12 @@ def _checked(item: Any, prefix: str, check: Checker) -> tuple[dict[str, Any], An
     for field in item:
         if field not in POINT_FIELDS:
             raise Invalid(
-                f"unknown field {prefix}{field}: expected x, y, key, source", field=prefix + field, code="unknown_field"
+                f"unknown field {prefix}{field}: expected x, y, key, source, written",
+                field=prefix + field,
+                code="unknown_field",
             )
+    if item.get("written") is not None:
+        take(item, item["written"], check, seen, prefix)
     check.x(item["x"], f"{prefix}x")
     check.y(item["y"], f"{prefix}y")
     key, source = item.get("key"), item.get("source")
@@ -206,6 +215,13 @@ def _receipt(receipt: Receipt, single: bool, *, told: bool) -> dict[str, Any]:
     }
 
 
+def _told_of_new(request: HttpRequest, name: str) -> dict[str, Any]:
+    """What whoever made a stream by posting has to hear: perhaps its name was mistyped."""
+    nearest = caller.nearest_stream(request, name)
+    meant = "make one, or the points are learned by nobody" if nearest is None else f"did you mean {nearest}?"
+    return {"name": name, "nearest": nearest, "message": f"new stream {name}: no model learns from it; {meant}"}
+
+
 def _is_small(source: dict[str, Any]) -> bool:
     """Whether it is short enough, and flat enough to be written again inside of what it is stored and shown in."""
     try:
@@ -235,7 +251,7 @@ def predict(request: HttpRequest, name: str) -> HttpResponse:
     """POST models/<model>/predict/: ``{"x": {…}}`` or ``{"xs": […]}``, with an interval where the model gives one."""
     started = perf_counter_ns()
     payload = json_object(request)
-    only(payload, "x", "xs", "identifier", "track", "level", "strict")
+    only(payload, "x", "xs", "identifier", "track", "level", "strict", "written")
     single = "x" in payload
     if single is ("xs" in payload):
         raise Invalid("expected either x (one point) or xs (a list of points)", field="x")
@@ -256,6 +272,8 @@ def predict(request: HttpRequest, name: str) -> HttpResponse:
             raise Invalid("a prediction that waits for a label is of one point: send x, not xs", field="xs")
         fields = [f"xs[{index}]" for index in range(len(xs))]
     place = caller.place(request, name)
+    if payload.get("written") is not None:
+        _take_written(payload["written"], xs, fields, place)
     keep = track or identifier is not None
     found = asking.predict(
         name,
@@ -300,6 +318,22 @@ def _warnings(faults: Sequence[Fault], single: bool, *, may_read: bool) -> list[
     return found
 
 
+def _take_written(written: Any, xs: list[Any], fields: list[str], place: asking.Place) -> None:
+    """Have the points hold what their texts stand for on the stream."""
+    part = fields[0].partition("[")[0]
+    check_parts(written, (part,))
+    texts = written.get(part, [])
+    if part == "x" and "x" in written:
+        texts = [texts]
+    if type(texts) is not list:
+        raise Invalid(f"written.xs is {shown(texts)}: expected a list of the texts of each point", field="written.xs")
+    replicas = SETS.of(place.stream_id)
+    check = hot.checker(replicas, place)
+    for x, of_x, field in zip(xs, texts, fields, strict=False):
+        if of_x is not None or part == "x":
+            take_features(x, of_x, check, replicas.seen, f"written.{field}")
+
+
 def _level(payload: dict[str, Any]) -> float:
     level = payload.get("level", LEVEL)
     if type(level) not in (int, float) or not 0 < level < 1:
@@ -311,11 +345,13 @@ def _level(payload: dict[str, Any]) -> float:
 def label(request: HttpRequest, identifier: str) -> HttpResponse:
     """POST predictions/<identifier>/label/: the label of a kept prediction."""
     payload = json_object(request)
-    only(payload, "y", "model", "source", "descriptor", required=("y",))
+    only(payload, "y", "model", "source", "descriptor", "written", required=("y",))
     descriptor, model = named_descriptor(payload), payload.get("model")
     _check_source(payload.get("source"), "source")
     if model is not None:
         check_text(model, "model", LONGEST_MODEL)
     found = asking.waiting(identifier, model, streams=caller.only_streams(request))
-    receipt = asking.label(found, payload["y"], source=payload.get("source"), descriptor=descriptor)
+    receipt = asking.label(
+        found, payload["y"], source=payload.get("source"), descriptor=descriptor, written=payload.get("written")
+    )
     return answer(_receipt(receipt, True, told=caller.may(request, "predict")))

@@ -9,8 +9,8 @@ HOT = {
             "addObservations",
             "Post observations; every model on the stream predicts, is scored on and learns each",
             'One observation, `{"observations": […]}`, or NDJSON; all or none are taken. An answer of 201 means that they are '
-            "on disk and learned. A repeated key answers as the first time did and changes nothing. The stream is made "
-            "on first use. Where the stream has a descriptor, the request names it beside its points (NDJSON can't); where "
+            "on disk and learned. A repeated key answers as the first time did and changes nothing. A stream "
+            "that isn't there is made if the caller's token has the scope create; else 404 names the nearest. Where the stream has a descriptor, the request names it beside its points (NDJSON can't); where "
             "it has none, the request doesn't.",
             tag="observations",
             parameters=[one_of_path("name", "The stream", NAME)],  # it may be made now

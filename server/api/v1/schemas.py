@@ -43,6 +43,12 @@ TARGET: Spec = {
     **STRING_OF_POINT,
     "description": "The target: of the stream's kind",
 }
+TEXTS: Spec = {
+    "type": "object",
+    "additionalProperties": {"type": "string", **STRING_OF_POINT},
+    "description": "Features of the point, and the texts that they were read from",
+}
+TEXT_OF_TARGET: Spec = {"type": "string", **STRING_OF_POINT, "description": "The text that y was read from"}
 PREDICTION: Spec = {"description": "A number, a label, an object of labels and probabilities, or null"}
 SOURCE: Spec = {
     "type": ["object", "null"],
@@ -54,6 +60,19 @@ DESCRIPTOR: Spec = {
     "pattern": STORABLE,
     "description": "Name of the descriptor that the features are made by: the stream's own, or none where it has none",
 }
+
+
+def written(**parts: Spec) -> Spec:
+    """Texts that values were read from, of a caller who has no types."""
+    return {
+        "type": ["object", "null"],
+        "properties": parts,
+        "additionalProperties": False,
+        "description": "Texts that values were read from, as on a command line: what the stream declares, or else holds, "
+        "decides whether the text is taken or the number",
+    }
+
+
 INTERVAL: Spec = {"type": "array", "items": MAYBE_NUMBER, "minItems": 2, "maxItems": 2}
 
 
@@ -179,6 +198,7 @@ NEW_OBSERVATION = record(
             "description": "Unique in the stream: a repetition changes nothing",
         },
         "source": SOURCE,
+        "written": written(x=TEXTS, y=TEXT_OF_TARGET),
     },
     closed=True,
 )
@@ -201,7 +221,14 @@ RECEIPT = record(
                 },
             ),
         },
-    }
+    },
+    {
+        "new_stream": {
+            **record({"name": TEXT, "nearest": MAYBE_TEXT, "message": TEXT}),
+            "description": "Only where these points made the stream: no model learns from it, and perhaps its name was mistyped; "
+            "`nearest` is the most similar name that the caller may read",
+        }
+    },
 )
 
 _LEVEL: Spec = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": 0.95}
@@ -229,6 +256,7 @@ QUESTION: Spec = {
                 },
                 "level": _LEVEL,
                 "strict": _STRICT,
+                "written": written(x=TEXTS),
             },
             closed=True,
         ),
@@ -239,6 +267,9 @@ QUESTION: Spec = {
                 "track": {"type": "boolean", "const": False},
                 "level": _LEVEL,
                 "strict": _STRICT,
+                "written": written(
+                    xs={"type": "array", "items": TEXTS | {"type": ["object", "null"]}, "maxItems": LIMITS.max_points}
+                ),
             },
             closed=True,
         ),
@@ -473,6 +504,7 @@ SCHEMAS: dict[str, Spec] = {
             },
             "source": SOURCE,
             "descriptor": DESCRIPTOR,
+            "written": written(y=TEXT_OF_TARGET),
         },
         closed=True,
     ),

@@ -62,7 +62,7 @@ class Tokens(View):
     @documented(
         "createToken",
         "Make a token that acts as you, for a program",
-        "The secret, `token`, is shown this once. `scopes` are all, `streams` null (all) and `days` null (for ever) unless "
+        "The secret, `token`, is shown this once. `scopes` are all but create, `streams` null (all) and `days` null (for ever) unless "
         "they are given. A token with the scope manage may make others that have no more than itself: what is not given "
         "is then as it has it.",
         body="NewToken",

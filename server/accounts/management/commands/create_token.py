@@ -35,9 +35,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--scopes",
             type=_names,
-            default=",".join(roles.SCOPES),
+            default=",".join(roles.USUAL_SCOPES),
             metavar="SCOPE,…",
-            help="what it may do, as far as the user's role allows it (default: %(default)s)",
+            help="what it may do, as far as the user's role allows it; create: make streams by posting (default: %(default)s)",
         )
         parser.add_argument(
             "--streams", type=_names, metavar="NAME,…", help="the only streams that it works for (default: all)"

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lammps_jobs import epilogue as epilogue_module
+from lammps_jobs import reporting
 from tests.lammps_jobs.peer import Peer, error
 
 pytestmark = pytest.mark.one_database
@@ -232,13 +232,13 @@ def test_a_file_servers_clock_may_differ_from_the_machines(tmp_path, monkeypatch
     log = tmp_path / "log.lammps"
     log.touch()
     written, real = log.stat().st_mtime, time.time
-    monkeypatch.setattr(epilogue_module, "time", SimpleNamespace(time=lambda: real() - ahead))
-    assert written > epilogue_module._began(written - ahead - 1, tmp_path)
-    assert written < epilogue_module._began(written - ahead + 3, tmp_path)
+    monkeypatch.setattr(reporting, "time", SimpleNamespace(time=lambda: real() - ahead))
+    assert written > reporting._began(written - ahead - 1, tmp_path)
+    assert written < reporting._began(written - ahead + 3, tmp_path)
 
 
 def test_where_no_file_can_be_made_the_clocks_are_taken_for_one(tmp_path):
-    assert epilogue_module._began(7.0, tmp_path / "nowhere") == 7.0
+    assert reporting._began(7.0, tmp_path / "nowhere") == 7.0
 
 
 def test_copies_of_one_process_are_not_taken_for_a_job_of_many(peer, epilogue):

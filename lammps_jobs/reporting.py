@@ -111,7 +111,10 @@ def _flush(server: Server, spool: Spool, deadline: float, quiet: bool = False) -
                 _say(f"refused for good: {delivery.refused}; kept as {delivery.path}")
     except (TailraceError, OSError) as error:
         trouble = error
-    waiting = len(spool.waiting())
+    others = sum(spool.elsewhere(server).values())
+    waiting = len(spool.waiting()) - others
+    if others and not quiet:
+        _say(f"{others} meant for other servers left in {spool.directory}: see `tailrace flush`")
     if delivered or not quiet:
         _write(1, f"delivered {delivered} from the spool, {waiting} waiting")
     if trouble is not None and not quiet:

@@ -70,7 +70,7 @@ def test_it_posts_keeps_and_flushes(version, tmp_path):
         away = run(python, COMMAND, *given, "--url", NOBODY, SLURM_JOB_ID="7")
         assert away.returncode == 0
         assert [one["y"] for one in kept(tmp_path / "spool")] == [-0.0015]
-        done = run(python, COMMAND, "flush", "--spool", spool, "--url", listener.url)
+        done = run(python, COMMAND, "flush", "--spool", spool, "--url", listener.url, "--from", NOBODY)
         assert (done.returncode, done.stderr) == (0, "")
         assert "delivered 1" in done.stdout
     done = run(python, COMMAND, "post", "--help")

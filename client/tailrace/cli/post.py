@@ -61,7 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from tailrace.keys import job_of
     from tailrace.posting import observation, post_made
-    from tailrace.server import Server
 
     x = pairs(options.features)
     if not x:
@@ -70,9 +69,7 @@ def run(options: argparse.Namespace) -> int:
     if (job := job_of()) is not None:
         source = {"job": job, **source}
     made = observation(x, value("--y", options.y), options.key, source, options.step)
-    posted = post_made(
-        options.stream, made, server=lambda: Server(options.url), spool=options.spool, deadline=options.deadline
-    )
+    posted = post_made(options.stream, made, server=options.url, spool=options.spool, deadline=options.deadline)
     _tell(posted, made["y"], options.json)
     if posted.delivered or not options.strict:
         return OK

@@ -62,7 +62,7 @@ def create(
     *,
     target_name: Any = "y",
     target_unit: Any = "",
-    target_kind: Any = "any",
+    target_kind: Any = None,
     features: Any = None,
     segment: Any = None,
     descriptor: str | None = None,
@@ -78,7 +78,8 @@ def create(
     name
         Letters, digits, ``.``, ``_`` and ``-``.
     target_name, target_unit, target_kind
-        What is predicted, in which unit, and of which kind (number, boolean, category, any, none).
+        What is predicted, in which unit, and of which kind (number, boolean, category, any, none; None: number where
+        there is a unit, else any).
     features
         None, a list of names (numbers), or a mapping of name to kind (number, boolean, category).
     segment
@@ -94,7 +95,7 @@ def create(
     Invalid
         Naming the field and what was expected.
     Conflict
-        If there is such a stream already.
+        If there is such a stream already; its code is ``stream_differs`` where that one was declared otherwise.
     QuotaExceeded
         If the owner has as many as they may.
     """
@@ -102,6 +103,9 @@ def create(
     check_text(target_name, "target.name", 200)
     check_text(target_unit, "target.unit", 50)
     check_text(description, "description", LONGEST_DESCRIPTION)
+    given = {"target.name": target_name, "target.unit": target_unit, "target.kind": target_kind, "segment": segment}
+    if target_kind is None:
+        target_kind = "number" if target_unit else "any"
     if target_kind not in TARGET_KINDS:
         raise Invalid(
             f"target.kind is {shown(target_kind)}: expected one of {', '.join(TARGET_KINDS)}", field="target.kind"
@@ -133,8 +137,25 @@ def create(
             changes.tell("stream.create", name, after=_told(stream))
             charged.tell()
     except IntegrityError as exc:
-        raise Conflict(f"there is a stream named {shown(name)} already", field="name", code="name_taken") from exc
+        raise _taken(name, {**given, "features": declared, "descriptor": descriptor}) from exc
     return stream
+
+
+def _taken(name: str, given: dict[str, Any]) -> Conflict:
+    """Why a stream can't be made, as there is one of its name: which may be what was asked for, or not."""
+    taken = f"there is a stream named {shown(name)} already"
+    there = Stream.objects.filter(name=name).first()
+    told = {} if there is None else _told(there)
+    told.update({f"target.{part}": value for part, value in told.pop("target", {}).items()})
+    for field, value in given.items():
+        if value not in (None, "") and told.get(field, value) != value:
+            differs = Conflict(
+                f"{taken}, and its {field} is {shown(told[field])}, not {shown(value)}: leave that out, or choose another name",
+                field=field, code="stream_differs",
+            )  # fmt: skip
+            differs.for_anyone = taken
+            return differs
+    return Conflict(taken, field="name", code="name_taken")
 
 
 def _features(features: Any) -> dict[str, str] | None:

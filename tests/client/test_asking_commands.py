@@ -176,6 +176,10 @@ def test_create_makes_a_model_and_where_it_is_asked_for_its_stream(tailrace, cli
         (["predict", "runtime", "x=8", "y=nan", "z=1"], 2, "y is nan: expected a finite number"),
         (["predict", "runtime", *POINT, "--level", "2"], 1, "level is 2"),
         (["predict", "runtime", *POINT, "--levl", "0.5"], 2, "did you mean '--level'?"),
+        (
+            ["create", "m", "--stream", STREAM, "--recipe", "mean", "--target", "loop_time", "--unit", "ms"],
+            1, "its target.unit is 's', not 'ms'",
+        ),
         (["label", "nobody", "--y", "3"], 1, "no prediction is kept for identifier 'nobody'"),
         (["label", "nobody"], 2, "--y"),
         (["metrics", "runtime", "--segment", "fcc"], 1, "no segment 'fcc' was seen"),

@@ -45,13 +45,12 @@ class Streams(View):
         if isinstance(payload["name"], str):
             caller.check_new_stream(request._request, payload["name"])
         target = query.member(payload, "target", TARGET, ("name",))
-        unit = target.get("unit", "")
         descriptor = payload.get("descriptor")
         stream = registry.create(
             payload["name"],
             target_name=target["name"],
-            target_unit=unit,
-            target_kind=target.get("kind", "number" if unit else "any"),
+            target_unit=target.get("unit", ""),
+            target_kind=target.get("kind"),
             features=payload.get("features"),
             segment=payload.get("segment"),
             descriptor=None if descriptor is None else descriptors.find(descriptor).name,

@@ -159,6 +159,24 @@ class Stream:
         lines = [("observation", data["seq"]), ("reason", data["reason"]), ("rebuilt", data["models"])]
         return Facts(f"retracted from {self.name}", data, lines)
 
+    def delete(self, confirm: str | None = None) -> None:
+        """Delete the stream: one that was never used; or, confirmed, one with its log and all that depends on it, for good.
+
+        Parameters
+        ----------
+        confirm
+            The stream's name, once more: its observations, models, kept predictions, cells and databases go with it.
+
+        Raises
+        ------
+        Refused
+            If it was used and nothing confirms it (status 409), or `confirm` is another name.
+        Forbidden
+            If it, or a model or database that depends on it, is somebody else's.
+        """
+        query = {} if confirm is None else {"confirm": confirm}
+        self._client.send("DELETE", self._client.path("streams", self.name), query=query, stream=self.name)
+
     def plot(self, path: str | os.PathLike[str] | None = None) -> Picture:
         """Draw the errors of all its models in one picture, and save it if a path is given."""
         from tailrace.plots import draw_history

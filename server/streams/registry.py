@@ -1,7 +1,7 @@
 """Streams by name: made, found, retracted from."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError
@@ -201,38 +201,60 @@ def describe(stream: Stream, description: Any) -> None:
         changes.tell("stream.change", stream.name, {"description": before}, {"description": description})
 
 
-def _nothing(stream: Stream) -> Iterable[Freed]:
-    return ()
+class Going(NamedTuple):
+    """What is deleted with a stream.
+
+    Attributes
+    ----------
+    freed
+        What counts no longer for quotas.
+    told
+        What the audit trail is told of: action, target, and what it was.
+    """
+
+    freed: Sequence[Freed] = ()
+    told: Sequence[tuple[str, str, Any]] = ()
 
 
-def delete(stream: Stream, check: Callable[[Stream], Iterable[Freed]] = _nothing) -> None:
-    """Delete a stream whose log is empty.
+def _nothing(stream: Stream) -> Going:
+    return Going()
+
+
+def delete(stream: Stream, going: Callable[[Stream], Going] = _nothing, *, with_log: bool = False) -> None:
+    """Delete a stream, and what depends on it.
 
     Parameters
     ----------
-    check
-        Asked under the stream's lock: may refuse, and says what counts no longer for quotas as it goes with the stream.
+    going
+        Asked under the stream's lock: may refuse, and says what goes with the stream.
+    with_log
+        Whether its observations go, too; without, a stream that holds any is kept.
 
     Raises
     ------
     NotFound
         If another request deleted it first.
     Conflict
-        If it holds observations: a log is never deleted.
+        If it holds observations, and they were not to go.
     """
     with stream_transaction(stream.pk):
-        head = Stream.objects.values_list("head", flat=True).filter(pk=stream.pk).first()
+        # Locked, nobody makes anything more that depends on it.
+        head = Stream.objects.select_for_update().values_list("head", flat=True).filter(pk=stream.pk).first()
         if head is None:
             raise NotFound(f"no stream named {shown(stream.name)}", field="stream")
-        if head:
+        if head and not with_log:
             raise Conflict(
-                f"stream {stream.name} holds {head} observations, and a log is not deleted: retract what is wrong",
+                f"stream {stream.name} holds {head} observations: retract those that are wrong; or, to delete all of them "
+                "for good, confirm it with the stream's name",
+                field="confirm",
                 code="has_observations",
             )
-        freed = [Freed(stream.owner_id, stream.token_id, STREAMS, 1), *check(stream)]
+        freed, told = going(stream)
         Stream.objects.filter(pk=stream.pk).delete()
-        quota_usage.release(freed)
-        changes.tell("stream.delete", stream.name, before=_told(stream))
+        quota_usage.release([Freed(stream.owner_id, stream.token_id, STREAMS, 1), *freed])
+        for action, target, before in told:
+            changes.tell(action, target, before=before)
+        changes.tell("stream.delete", stream.name, before={**_told(stream), "observations": head})
 
 
 def retract(stream: Stream, seq: int, reason: Any, by: str = "") -> bool:

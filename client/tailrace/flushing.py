@@ -7,7 +7,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tailrace.errors import Refused, SpoolError, Unreachable
 from tailrace.leftovers import adopt
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from tailrace.server import Server
     from tailrace.spool import Spool
 
-__all__ = ["PER_REQUEST", "Delivery", "elsewhere", "flush"]
+__all__ = ["BYTES_PER_REQUEST", "PER_REQUEST", "TOO_SLOW", "Delivery", "apart", "elsewhere", "flush"]
+
+One = TypeVar("One")
 
 PER_REQUEST = 500
 """Observations in one request."""
@@ -143,7 +145,7 @@ def _deliver(spool: Spool, server: Server, stream: str, batch: list[_Waiting], e
             answer = server.request("POST", observations_path(stream), body, deadline=left, headers=headers)
         except Refused as error:
             if len(part) > 1 and (error.for_good or error.code == TOO_SLOW):
-                parts[:0] = _apart(part, error.field)
+                parts[:0] = apart(part, error.field)
             elif not error.for_good:
                 raise
             else:
@@ -156,7 +158,7 @@ def _deliver(spool: Spool, server: Server, stream: str, batch: list[_Waiting], e
             yield Delivery(Path(one.path))
 
 
-def _apart(part: list[_Waiting], field: str | None) -> list[list[_Waiting]]:
+def apart(part: list[One], field: str | None) -> list[list[One]]:
     """A refused request as smaller ones, in order: around the observation that the server names, or by halves."""
     named = re.match(r"observations\[(\d+)\]", field or "")
     at = int(named[1]) if named else -1

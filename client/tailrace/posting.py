@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-__all__ = ["Posted", "deliver", "observation", "post", "post_made"]
+__all__ = ["Posted", "deliver", "observation", "post", "post_made", "told"]
 
 
 class Posted:
@@ -136,7 +136,16 @@ def post(
         If the observation can't be sent as JSON: nothing was sent.
     """
     made = observation(x, y, key, source)
-    return post_made(stream, made, server=server, spool=spool, deadline=deadline)
+    return told(post_made(stream, made, server=server, spool=spool, deadline=deadline))
+
+
+def told(posted: Posted) -> Posted:
+    """Say it by the logger ``tailrace`` where it was not delivered: a script that looks at nothing would not know."""
+    if posted.error is not None:
+        import logging
+
+        logging.getLogger("tailrace").warning("tailrace: %s", repr(posted).strip("<>"))
+    return posted
 
 
 def post_made(

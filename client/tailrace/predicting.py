@@ -122,12 +122,17 @@ class Predictor:
         return self._made(x, answer["prediction"], answer.get("interval"), answer, level)
 
     def _many(self, points: list[dict[str, Any]], level: float) -> Iterator[Prediction]:
+        from tailrace.progress import Bar
+
+        bar = Bar(len(points))
         for start in range(0, len(points), AT_ONCE):
+            bar.show(start)
             some = points[start : start + AT_ONCE]
             answer = self._model._send("POST", "predict/", {"xs": some, "level": level})
             intervals = answer.get("intervals") or [None] * len(some)
             for number, x in enumerate(some):
                 yield self._made(x, answer["predictions"][number], intervals[number], answer, level)
+        bar.clear()
 
     def _made(
         self, x: dict[str, Any], value: Any, interval: Any, answer: Mapping[str, Any], level: float

@@ -170,7 +170,7 @@ def test_a_server_that_comes_back_gets_all_from_the_one_that_stays(tmp_path):
 @pytest.mark.parametrize("patience", [0.0, 3600.0], ids=["long", "short"])
 def test_a_terminal_is_shown_how_far_it_is_once_it_takes_a_while(tmp_path, patience):
     fill(tmp_path, 5)
-    main = f"import sys; from tailrace.cli import flush, main; flush.PATIENCE = {patience}; sys.exit(main())"
+    main = f"import sys; from tailrace import progress; from tailrace.cli import main; progress.PATIENCE = {patience}; sys.exit(main())"
     master, terminal = pty.openpty()
     with listening(replies(receipt())) as listener:
         given = ["flush", "--spool", str(tmp_path), "--url", listener.url]

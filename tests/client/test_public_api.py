@@ -35,6 +35,7 @@ Client.create_stream(name, target, unit='', *, kind=None, features=None, segment
 Client.label(identifier, y, source=None, *, model=None)
 Client.model(name)
 Client.post(stream, x, y, *, key=None, source=None, deadline=5.0, strict=False)
+Client.post_frame(stream, frame, y='y', *, key=None, source=None)
 Client.stream(name)
 Server(url=None, token=None, ca_file=None)
 Server.ask(method, path, body=None, *, deadline=5.0, headers=None)

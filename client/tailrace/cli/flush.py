@@ -26,9 +26,7 @@ import argparse
 import json
 import os
 import signal
-import sys
 import threading
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from tailrace.cli import OK, PROBLEM, say
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
     from tailrace.spool import Spool
 
 REFUSED = 4
-PATIENCE = 2.0
-"""Seconds after which a progress bar is shown."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,9 +117,10 @@ def _once(server: Server, spool: Spool, options: argparse.Namespace, told: dict[
 
 def _flush(server: Server, spool: Spool, options: argparse.Namespace) -> _Done:
     from tailrace.errors import TailraceError
+    from tailrace.progress import Bar
 
     delivered = refused = 0
-    bar = _Bar(len(spool.names()))
+    bar = Bar(len(spool.names()))
     try:
         for delivery in spool.flush(server, deadline=options.deadline, moved=options.moved):
             if delivery.refused is None:
@@ -138,29 +135,3 @@ def _flush(server: Server, spool: Spool, options: argparse.Namespace) -> _Done:
     finally:
         bar.clear()
     return _Done(delivered, refused, None)
-
-
-class _Bar:
-    """How far it is, on a terminal, once it has taken two seconds."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._began = time.monotonic()
-        self._shown = 0.0
-        self._wanted = sys.stderr is not None and sys.stderr.isatty()
-
-    def show(self, done: int) -> None:
-        now = time.monotonic()
-        if not self._wanted or now - self._began < PATIENCE or now - self._shown < 0.2:
-            return
-        self._shown = now
-        filled = min(30, 30 * done // max(1, self._total))
-        left = (now - self._began) * max(0, self._total - done) / max(1, done)
-        sys.stderr.write(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done} of {self._total}, {left:.0f} s left \x1b[K")
-        sys.stderr.flush()
-
-    def clear(self) -> None:
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-            self._shown = 0.0

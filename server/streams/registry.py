@@ -1,13 +1,13 @@
 """Streams by name: made, found, retracted from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import F
 
-from server.streams import changes, quota_usage, retention
+from server.streams import changes, quota_usage, retention, silence
 from server.streams.errors import Conflict, Invalid, NotFound
 from server.streams.locks import stream_transaction, transaction_for_writing
 from server.streams.models import Retraction, Stream
@@ -67,6 +67,7 @@ def create(
     segment: Any = None,
     descriptor: str | None = None,
     description: Any = "",
+    expected: Any = None,
     created_by: str = "",
     owner_id: int | None = None,
     owner: Owner | None = None,
@@ -87,6 +88,8 @@ def create(
     descriptor
         What every post has to name as the definition of its features; None where posts name none. That there is one
         of that name is the caller's to know.
+    expected
+        How often observations are expected: see :func:`server.streams.silence.wished`.
     owner
         Whose quota it counts for; None for nobody's.
 
@@ -111,6 +114,7 @@ def create(
             f"target.kind is {shown(target_kind)}: expected one of {', '.join(TARGET_KINDS)}", field="target.kind"
         )
     declared = _features(features)
+    expected_every, grace = silence.wished(expected)
     if segment is not None:
         check_text(segment, "segment", 200)
         if declared is not None and segment not in declared:
@@ -129,6 +133,8 @@ def create(
                 features=declared,
                 segment=segment,
                 descriptor=descriptor,
+                expected_every=expected_every,
+                grace=grace,
                 created_by=created_by,
                 owner_id=owner_id,
                 token_id=None if owner is None else owner.token_id or None,
@@ -186,19 +192,28 @@ def _features(features: Any) -> dict[str, str] | None:
     return features
 
 
-def describe(stream: Stream, description: Any) -> None:
-    """Change a stream's description.
+def change(stream: Stream, wishes: Mapping[str, Any]) -> None:
+    """Change a stream's ``description``, or how often observations are ``expected``.
 
     Raises
     ------
     Invalid
-        If it isn't a string, or is too long.
+        Naming the field and what was expected.
     """
-    check_text(description, "description", LONGEST_DESCRIPTION)
+    if "description" in wishes:
+        check_text(wishes["description"], "description", LONGEST_DESCRIPTION)
+    every, grace = silence.wished(wishes.get("expected"))
     with transaction_for_writing():
-        before, stream.description = stream.description, description
-        stream.save(update_fields=["description"])
-        changes.tell("stream.change", stream.name, {"description": before}, {"description": description})
+        told = _told(stream)
+        if "description" in wishes:
+            stream.description = wishes["description"]
+        if "expected" in wishes:
+            stream.expected_every, stream.grace = every, grace
+        stream.save(update_fields=["description", "expected_every", "grace"])
+        after = _told(stream)
+        changes.tell(
+            "stream.change", stream.name, {name: told[name] for name in wishes}, {name: after[name] for name in wishes}
+        )
 
 
 class Going(NamedTuple):
@@ -304,4 +319,11 @@ def _told(stream: Stream) -> dict[str, Any]:
         "segment": stream.segment,
         "descriptor": stream.descriptor,
         "description": stream.description,
+        "expected": expected_of(stream),
     }
+
+
+def expected_of(stream: Stream) -> dict[str, int] | None:
+    """How often observations of a stream are expected, in seconds; None where none are."""
+    every = stream.expected_every
+    return None if every is None else {"every": every, "grace": stream.grace}

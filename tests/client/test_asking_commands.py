@@ -166,6 +166,20 @@ def test_create_makes_a_model_and_where_it_is_asked_for_its_stream(tailrace, cli
     assert said(tailrace(*command, stdin=described))[0]["learned"] == POINTS
 
 
+def test_expect_says_how_often_a_stream_should_get_observations(tailrace, client):
+    client.post("beating", {"x": 8}, 1.5, strict=True)
+    told = printed(tailrace("expect", "beating", "--every", "1d", "--grace", "90m"))
+    assert "every 1-00:00:00, and 01:30:00 of grace: on time; the last came at 20" in told
+    assert client.stream("beating").info()["expected"]["every"] == 86400
+    assert "expected" not in printed(tailrace("expect", "beating", "--never"))
+    wrong = tailrace("expect", "beating", "--every", "30")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "'30' is no length of time (did you mean 30s or 30m?)" in wrong.stderr
+    short = tailrace("expect", "beating", "--every", "5s")
+    assert short.returncode == 1
+    assert "expected.every is 5: expected whole seconds from 60" in short.stderr
+
+
 def test_delete_asks_for_the_streams_name_and_deletes_it_with_all_that_depends_on_it(tailrace, client):
     client.post("runtme", {"x": 8}, 1.5, strict=True)
     client.create("on-runtme", "runtme", "mean")

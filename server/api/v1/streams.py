@@ -1,7 +1,7 @@
 """Streams of the native API: made, listed, looked at, retracted from."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -22,12 +22,13 @@ from server.cells.databases import told
 from server.cells.models import Database
 from server.learning.models import Model
 from server.learning.registry import delete_all_of
-from server.streams import registry
+from server.streams import registry, silence
 from server.streams.errors import Conflict, Invalid
 from server.streams.models import Retraction, Stream
 from server.streams.validation import shown
 
-FIELDS = ("name", "target", "features", "segment", "descriptor", "description")
+FIELDS = ("name", "target", "features", "segment", "descriptor", "description", "expected")
+CHANGEABLE = ("description", "expected")
 TARGET = ("name", "unit", "kind")
 
 
@@ -59,6 +60,7 @@ class Streams(View):
             segment=payload.get("segment"),
             descriptor=None if descriptor is None else descriptors.find(descriptor).name,
             description=payload.get("description", ""),
+            expected=payload.get("expected"),
             **caller.made_by(request._request),
             owner=caller.owner(request._request),
         )
@@ -83,7 +85,7 @@ class OneStream(View):
 
     @documented(
         "changeStream",
-        "Change a stream's description",
+        "Change a stream's description, or how often observations are expected",
         "What the log depends on (target, features, segment, descriptor) stays as it was declared.",
         parameters=[one_of_path("name", "The stream")],
         body="StreamChange",
@@ -95,8 +97,8 @@ class OneStream(View):
         stream = caller.stream(request._request, name)
         caller.check_owner(request._request, stream)
         payload = self.payload(request)
-        only(payload, "description", required=("description",))
-        registry.describe(stream, payload["description"])
+        only(payload, *CHANGEABLE, required=() if "expected" in payload else ("description",))
+        registry.change(stream, payload)
         return Response(described([stream])[0])
 
     @documented(
@@ -179,8 +181,9 @@ class Retract(View):
 
 
 def described(streams: Sequence[Stream] | Any) -> list[dict[str, Any]]:
-    """Streams as the API shows them, in three queries however many there are."""
+    """Streams as the API shows them, in four queries however many there are."""
     streams = list(streams)
+    heard = silence.heard(streams)
     chosen = {"stream__in": streams} if len(streams) == 1 else {}
     models: dict[int, list[dict[str, Any]]] = defaultdict(list)
     columns = ("stream", "name", "flavor", "recipe", "status")
@@ -198,6 +201,7 @@ def described(streams: Sequence[Stream] | Any) -> list[dict[str, Any]]:
             "features": stream.features,
             "segment": stream.segment,
             "descriptor": stream.descriptor,
+            "expected": _expected(stream, heard),
             "head": stream.head,
             "retention": {"dropped": stream.dropped, "whole_after": stream.whole_after},
             "counts": {
@@ -211,3 +215,10 @@ def described(streams: Sequence[Stream] | Any) -> list[dict[str, Any]]:
         }
         for stream in streams
     ]
+
+
+def _expected(stream: Stream, heard: Mapping[int, silence.Heard]) -> dict[str, Any] | None:
+    expected = registry.expected_of(stream)
+    if expected is None or stream.pk not in heard:
+        return None
+    return {**expected, **heard[stream.pk]._asdict()}

@@ -612,7 +612,7 @@ observation="$observation}"
 
 case $spool in '~'/*) spool=${HOME:-}${spool#'~'} ;; /*) ;; *) spool=$PWD/$spool ;; esac
 while [ "${url%/}" != "$url" ]; do url=${url%/}; done
-content="{\"stream\": $(quoted "$stream"), \"observation\": $observation}"
+content="{\"stream\": $(quoted "$stream"), \"server\": $(quoted "${url##*@}"), \"observation\": $observation}"
 digest=$(printf '%s\000%s' "$stream" "$key" | fingerprint)
 part=$spool/.$digest.$host.$$.$(od -An -N4 -tx1 /dev/urandom | tr -d ' \n').part
 mkdir -p "$spool" 2>/dev/null

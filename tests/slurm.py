@@ -219,6 +219,8 @@ def main() -> None:
     absent = missing(*PROGRAMS, "ch-run")
     absent += [] if Path("/usr/share/lammps/examples").exists() else ["LAMMPS's examples"]
     if sys.argv[1:2] == ["run"] and len(sys.argv) == 3:
+        if os.path.lexists(sys.argv[2]):
+            sys.exit(f"{sys.argv[2]} is there already: name a folder that isn't, or remove it")
         if missing(*PROGRAMS):
             sys.exit(f"{', '.join(missing(*PROGRAMS))} can't be found: {INSTALL}")
         with (

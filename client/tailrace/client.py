@@ -14,6 +14,8 @@ from tailrace.server import Server
 from tailrace.stream import Stream
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from tailrace.posting import Posted
     from tailrace.results import Facts, Prediction
 
@@ -119,7 +121,8 @@ class Client:
         deadline
             Seconds for everything, retries included.
         strict
-            Raise what prevented the delivery; the point is kept in the spool all the same.
+            Raise what prevented the delivery; the point is kept in the spool all the same. Without it, a warning of the
+            logger ``tailrace`` says so.
 
         Raises
         ------
@@ -128,12 +131,69 @@ class Client:
         Unreachable, Refused, SpoolError
             If `strict`.
         """
-        from tailrace.posting import post
+        from tailrace.posting import observation, post_made, told
 
-        posted = post(stream, x, y, key=key, source=source, deadline=deadline, server=self.server)
+        made = observation(x, y, key, source)
+        posted = post_made(stream, made, server=self.server, spool=None, deadline=deadline)
         if strict and posted.error is not None:
             raise posted.error
-        return posted
+        return told(posted)
+
+    def post_frame(
+        self,
+        stream: str,
+        frame: DataFrame,
+        y: str = "y",
+        *,
+        key: str | None = None,
+        source: Mapping[str, Any] | None = None,
+    ) -> Facts:
+        """Post all rows of a DataFrame: a feature a column, many rows a request. A terminal is shown how far it is.
+
+        Each row counts once, however often it is posted: where it was interrupted, the same call goes on. Nothing is kept
+        in the spool, as the frame holds it. What `Stream.to_frame` gave can be posted, too, to another stream.
+
+        Parameters
+        ----------
+        frame
+            What is missing in a row (NaN, None) is left out of it.
+        y
+            Name of the column with the target.
+        key
+            Name of a column with keys. None: a row's key is made from what it says.
+        source
+            Where the rows came from.
+
+        Returns
+        -------
+        Facts
+            ``posted``, ``known_before``, and ``refused``: a list of the rows that the server will never take, and why.
+
+        Raises
+        ------
+        Unusable
+            If there is no such column, or a row can't be sent.
+        Unreachable, Refused
+            If the server can't take them now: what was posted before is there.
+        """
+        from tailrace.bulk import keyed, send
+        from tailrace.frames import rows_of
+        from tailrace.progress import Bar
+        from tailrace.results import Facts
+
+        rows = keyed(rows_of(frame, y, key), source)
+        bar = Bar(len(frame))
+        new = known = 0
+        refused: list[tuple[str, str]] = []
+        try:
+            for sent in send(self.server, stream, rows, self.deadline):
+                new, known = new + sent.new, known + sent.known
+                refused += sent.refused
+                bar.show(new + known + len(refused))
+        finally:
+            bar.clear()
+        lines = [("posted", new), ("known before", known), ("refused", [f"{place}: {why}" for place, why in refused])]
+        return Facts(f"rows of {stream}", {"posted": new, "known_before": known, "refused": refused}, lines)
 
     def label(
         self,

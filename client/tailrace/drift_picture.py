@@ -49,9 +49,9 @@ def _panel(axes: Axes, stream: str, unit: str, followers: Sequence[Follower], fi
         alarms += len(one.alarms)
     if not heights:
         axes.annotate("no predictions yet", (0.5, 0.5), xycoords="axes fraction", ha="center", color=FAINT)
-    log_scale(axes, heights)
-    label_ends(axes, ends, lambda value: f"{shown(value)} {unit}".rstrip())
     axes.set_xlabel("observation")
     axes.set_ylabel(f"mean absolute error of the latest {followers[0].window}{f' ({unit})' if unit else ''}")
+    log_scale(axes, heights)
+    label_ends(axes, ends, lambda value: f"{shown(value)} {unit}".rstrip())
     found = "no drift" if not alarms else "drift found once" if alarms == 1 else f"drift found {alarms} times"
     title(axes, stream, f"each observation predicted first, then learned; {found}")

@@ -7,20 +7,22 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tailrace.errors import Refused, SpoolError, Unreachable
 from tailrace.leftovers import adopt
 from tailrace.posting import warning_in
-from tailrace.server import observations_path
+from tailrace.server import address_of, observations_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from tailrace.server import Server
     from tailrace.spool import Spool
 
-__all__ = ["PER_REQUEST", "Delivery", "flush"]
+__all__ = ["BYTES_PER_REQUEST", "PER_REQUEST", "TOO_SLOW", "Delivery", "apart", "elsewhere", "flush"]
+
+One = TypeVar("One")
 
 PER_REQUEST = 500
 """Observations in one request."""
@@ -50,15 +52,31 @@ class _Waiting(NamedTuple):
     observation: dict[str, Any]
     size: int
     since: float
+    address: str
 
 
 class _Spoiled(Exception):
     """A file that is no observation; its path."""
 
 
-def flush(spool: Spool, server: Server, ends: float) -> Iterator[Delivery]:
+def elsewhere(spool: Spool, server: Server, moved: Collection[str]) -> dict[str, int]:
+    """See `Spool.elsewhere`."""
+    here = {"", server.address, *moved}
+    counts: dict[str, int] = {}
+    for name in spool.names():
+        try:
+            address = _read(os.path.join(spool.place, name))[1].address
+        except (_Spoiled, OSError):
+            continue  # a flush tells of it
+        if address not in here:
+            counts[address] = counts.get(address, 0) + 1
+    return counts
+
+
+def flush(spool: Spool, server: Server, ends: float, moved: Collection[str] = ()) -> Iterator[Delivery]:
     """See `Spool.flush`."""
     adopt(spool)
+    here = {"", server.address, *moved}
     held: dict[str, Refused] = {}
     unread: list[SpoolError] = []
     gathered: dict[str, list[_Waiting]] = {}
@@ -78,6 +96,8 @@ def flush(spool: Spool, server: Server, ends: float) -> Iterator[Delivery]:
         except OSError as error:
             unread.append(SpoolError(error.errno or 0, f"it can't be read: {error.strerror}", path))
             continue  # somebody else's, or no file at all: the others can be delivered
+        if one.address not in here:
+            continue
         batch = gathered.setdefault(stream, [])
         batch.append(one)
         size += one.size
@@ -127,7 +147,7 @@ def _deliver(spool: Spool, server: Server, stream: str, batch: list[_Waiting], e
             answer = server.request("POST", observations_path(stream), body, deadline=left, headers=headers)
         except Refused as error:
             if len(part) > 1 and (error.for_good or error.code == TOO_SLOW):
-                parts[:0] = _apart(part, error.field)
+                parts[:0] = apart(part, error.field)
             elif not error.for_good:
                 raise
             else:
@@ -142,7 +162,7 @@ def _deliver(spool: Spool, server: Server, stream: str, batch: list[_Waiting], e
             warning = None
 
 
-def _apart(part: list[_Waiting], field: str | None) -> list[list[_Waiting]]:
+def apart(part: list[One], field: str | None) -> list[list[One]]:
     """A refused request as smaller ones, in order: around the observation that the server names, or by halves."""
     named = re.match(r"observations\[(\d+)\]", field or "")
     at = int(named[1]) if named else -1
@@ -157,12 +177,13 @@ def _read(path: str) -> tuple[str, _Waiting]:
         since = os.fstat(file.fileno()).st_mtime
     try:
         content = json.loads(data)
-        stream, observation = content["stream"], content["observation"]
+        stream, observation, address = content["stream"], content["observation"], content.get("server") or ""
     except (ValueError, KeyError, TypeError):
         raise _Spoiled(path) from None
-    if not (isinstance(stream, str) and isinstance(observation, dict) and observation.get("key")):
+    known = isinstance(stream, str) and isinstance(observation, dict) and isinstance(address, str)
+    if not (known and observation.get("key")):
         raise _Spoiled(path)
-    return stream, _Waiting(path, observation, len(data), since)
+    return stream, _Waiting(path, observation, len(data), since, address and address_of(address))
 
 
 def _remove(path: str) -> None:

@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tailrace.bulk import Cells
+from tailrace.errors import Unusable
+from tailrace.exported import features_of, is_exported
 from tailrace.extras import needs
 
 if TYPE_CHECKING:
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from tailrace.metrics import History
     from tailrace.results import Prediction
 
-__all__ = ["is_frame", "of_history", "of_observations", "of_predictions", "points_of"]
+__all__ = ["is_frame", "of_history", "of_observations", "of_predictions", "points_of", "rows_of"]
 
 
 def is_frame(value: Any) -> bool:
@@ -25,9 +28,38 @@ def is_frame(value: Any) -> bool:
 
 
 def points_of(frame: Any) -> Iterator[dict[str, Any]]:
-    """The rows as points, a feature a column; what is missing in a row (NaN, None) is left out of its point."""
+    """The rows as points, a feature a column (of a log, its features); what is missing in a row is left out of its point."""
+    of_log = is_exported(frame.columns)
     for row in frame.to_dict("records"):
-        yield {str(name): value for name, value in row.items() if not _missing(value)}
+        present = {str(name): value for name, value in row.items() if not _missing(value)}
+        yield features_of(present) if of_log else present
+
+
+def rows_of(frame: Any, target: str, key: str | None) -> Iterator[Cells]:
+    """What each row holds; what a log marks as retracted is left out.
+
+    Raises
+    ------
+    Unusable
+        If there is no such column.
+    """
+    of_log = is_exported(frame.columns)
+    for name in (target, key):
+        if name is not None and name not in frame.columns:
+            raise Unusable(f"the frame has no column {name!r}: there are {', '.join(map(str, frame.columns))}")
+    if of_log and key is None and "key" in frame.columns:
+        key = "key"
+    for label, row in zip(frame.index, frame.to_dict("records")):  # noqa: B905 - Python 3.9
+        present = {str(name): value for name, value in row.items() if not _missing(value)}
+        if of_log and "retracted" in present:
+            continue
+        if target not in present:
+            raise Unusable(f"row {label} has no {target}: leave out rows without a target")
+        if of_log:
+            x = features_of(present)
+        else:
+            x = {name: value for name, value in present.items() if name not in (target, key)}
+        yield Cells(f"row {label}", x, present[target], None if key is None else present.get(key))
 
 
 def of_predictions(predictions: Sequence[Prediction], index: Any) -> DataFrame:

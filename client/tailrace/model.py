@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tailrace.errors import Forbidden, TailraceError, Unusable
 from tailrace.metrics import History, Metrics, unit_of
 from tailrace.predicting import Predictor
+from tailrace.progress import Bar
 from tailrace.results import Facts, made
 from tailrace.tables import shown
 
@@ -159,6 +160,8 @@ class Model:
     def wait(self, timeout: float | None = None) -> Model:
         """Wait until it has learned the stream's history and serves; give up after `timeout` seconds.
 
+        A terminal is shown how far it is.
+
         Raises
         ------
         ModelFailed
@@ -168,8 +171,17 @@ class Model:
         """
         ends = None if timeout is None else time.monotonic() + timeout
         pause = FIRST_PAUSE
+        bar = Bar(None)
+        try:
+            return self._waited(ends, pause, bar)
+        finally:
+            bar.clear()
+
+    def _waited(self, ends: float | None, pause: float, bar: Bar) -> Model:
         while True:
             data = self._send("GET", "")
+            bar.total = data["head"]
+            bar.show(data["progress"])
             if data["status"] == "failed":
                 raise ModelFailed(f"model {self.name} could not learn the stream's history: {data.get('error')}")
             if data["status"] == "quarantined":

@@ -34,6 +34,8 @@ class Pending:
         Where it waits if it can't be delivered.
     stream, observation
         What it is; it must have a ``key``.
+    address
+        The server that it is meant for (`tailrace.server.address_of`); None: any.
 
     Raises
     ------
@@ -41,11 +43,12 @@ class Pending:
         If it can't be written as JSON. A disk that refuses it is only an error once it has to be kept.
     """
 
-    def __init__(self, spool: Spool, stream: str, observation: Mapping[str, Any]) -> None:
+    def __init__(self, spool: Spool, stream: str, observation: Mapping[str, Any], address: str | None = None) -> None:
         self._spool = spool
         self._digest = digest(stream, str(observation["key"]))
         try:
-            text = json.dumps({"stream": stream, "observation": dict(observation)}, allow_nan=False)
+            meant_for = {} if address is None else {"server": address}
+            text = json.dumps({"stream": stream, **meant_for, "observation": dict(observation)}, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise Unusable(f"this observation can't be written as JSON: {error}") from None
         self._content = text.encode()

@@ -110,7 +110,7 @@ def title(axes: Axes, text: str, below: str = "", colour: str = INK) -> None:
 
 
 def log_scale(axes: Axes, values: Sequence[float]) -> None:
-    """Let the vertical axis be logarithmic where positive values span more than a decade, else begin at 0."""
+    """Let the vertical axis be logarithmic, and its label say so, where positive values span more than a decade; else begin at 0."""
     positive = [value for value in values if value > 0]
     if not positive or len(positive) < len(values) or max(positive) < 10 * min(positive):
         axes.set_ylim(bottom=min([0.0, *values]))
@@ -118,7 +118,10 @@ def log_scale(axes: Axes, values: Sequence[float]) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+    axes.set_ylabel(f"{axes.get_ylabel()}, log scale")
+    # Of several decades, 1, 2 and 5 in each are more ticks than matplotlib makes: it makes none.
+    few = max(positive) <= 100 * min(positive)
+    axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=9))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 

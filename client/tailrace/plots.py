@@ -56,11 +56,11 @@ def draw_history(histories: Sequence[History], path: str | os.PathLike[str] | No
         every += values
     if not every:
         axes.annotate("nothing scored yet", (0.5, 0.5), xycoords="axes fraction", ha="center", color=FAINT)
-    log_scale(axes, every)
-    label_ends(axes, ends, lambda value: f"{shown(value)} {unit}".strip())
     axes.set_xlabel("scored observations")
     name = "mean absolute error" if curve == CURVES[0] else "accuracy"
     axes.set_ylabel(f"{name} of the latest {histories[0].window}{f' ({unit})' if unit else ''}")
+    log_scale(axes, every)
+    label_ends(axes, ends, lambda value: f"{shown(value)} {unit}".strip())
     title(axes, ", ".join(one.model for one in histories), "each observation predicted first, then learned")
     return _done(Picture(figure, f"{curve} of {', '.join(one.model for one in histories)}"), path)
 

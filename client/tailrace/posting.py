@@ -6,18 +6,18 @@ from tailrace.errors import Refused, SpoolError, TailraceError, Unreachable, Unu
 from tailrace.keys import key_for
 from tailrace.pending import Pending
 from tailrace.plain import plain_point, plain_value
-from tailrace.server import DEADLINE, Server, observations_path
+from tailrace.server import DEADLINE, Server, address_of, observations_path
 from tailrace.spool import SIZE_MB, Spool
 from tailrace.written import unlike, written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import Any
 
-__all__ = ["Posted", "deliver", "observation", "post", "post_made", "warning_in"]
+__all__ = ["Posted", "deliver", "observation", "post", "post_made", "told", "warning_in"]
 
 
 class Posted:
@@ -165,25 +165,37 @@ def post(
         If the observation can't be sent as JSON: nothing was sent.
     """
     made = observation(x, y, key, source)
-    return post_made(stream, made, server=lambda: server or Server(), spool=spool, deadline=deadline)
+    return told(post_made(stream, made, server=server, spool=spool, deadline=deadline))
+
+
+def told(posted: Posted) -> Posted:
+    """Say it by the logger ``tailrace`` where it was not delivered: a script that looks at nothing would not know."""
+    if posted.error is not None:
+        import logging
+
+        logging.getLogger("tailrace").warning("tailrace: %s", repr(posted).strip("<>"))
+    return posted
 
 
 def post_made(
     stream: str,
     made: Mapping[str, Any],
     *,
-    server: Callable[[], Server],
+    server: Server | str | None,
     spool: Spool | str | os.PathLike[str] | None,
     deadline: float = DEADLINE,
 ) -> Posted:
     """The same for an observation that is made already, and a server whose address may turn out to be unusable."""
     if not isinstance(spool, Spool):
         spool = _spool(spool)
-    try:
-        found = server()
-    except Unusable as error:
-        return _keep(Pending(spool, stream, made), Posted(stream, made["key"]), error, made)
-    return deliver(stream, made, server=found, spool=spool, deadline=deadline)
+    if not isinstance(server, Server):
+        url = server
+        try:
+            server = Server(url)
+        except Unusable as error:
+            pending = Pending(spool, stream, made, address_of(url))
+            return _keep(pending, Posted(stream, made["key"]), error, made)
+    return deliver(stream, made, server=server, spool=spool, deadline=deadline)
 
 
 def deliver(
@@ -191,7 +203,7 @@ def deliver(
 ) -> Posted:
     """The same for a server that is known."""
     posted = Posted(stream, made["key"])
-    pending = Pending(spool, stream, made)
+    pending = Pending(spool, stream, made, server.address)
     try:
         answer = server.request("POST", observations_path(stream), dict(made), deadline=deadline)
         if not isinstance(answer, dict) or "last" not in answer:

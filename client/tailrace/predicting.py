@@ -156,7 +156,11 @@ class Predictor:
         return self._made(x, answer["prediction"], answer.get("interval"), answer, level, warnings)
 
     def _many(self, points: list[tuple[dict[str, Any], Any]], level: float, strict: bool) -> Iterator[Prediction]:
+        from tailrace.progress import Bar
+
+        bar = Bar(len(points))
         for start in range(0, len(points), AT_ONCE):
+            bar.show(start)
             some = [x for x, _ in points[start : start + AT_ONCE]]
             texts = [of_x for _, of_x in points[start : start + AT_ONCE]]
             body: dict[str, Any] = {"xs": some, "level": level, **_if_strict(strict)}
@@ -171,6 +175,7 @@ class Predictor:
             for number, x in enumerate(some):
                 own = tuple(warnings[number])
                 yield self._made(x, answer["predictions"][number], intervals[number], answer, level, own)
+        bar.clear()
 
     def _made(
         self,

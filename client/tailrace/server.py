@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tailrace.answers import Answer
     from tailrace.http1 import Response
 
-__all__ = ["DEFAULT_URL", "Server", "observations_path"]
+__all__ = ["DEFAULT_URL", "Server", "address_of", "observations_path"]
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEADLINE = 5.0
@@ -33,6 +33,15 @@ def observations_path(stream: str) -> str:
     return f"/api/v1/streams/{stream}/observations/"
 
 
+def address_of(url: str | None = None) -> str:
+    """The address that a spooled observation is kept for: `Server.address`, or the text itself where it is none."""
+    try:
+        return Server(url, token="").address
+    except Unusable:
+        # Somebody may put it right; until then it stands for no other server. A password is nobody's business.
+        return _given(url).rpartition("@")[2]
+
+
 class Server:
     """Where a server is and what to show it.
 
@@ -46,6 +55,11 @@ class Server:
     ca_file
         Certificates of a site's own authority, in PEM. None: ``TAILRACE_CA_FILE``, or the system's.
 
+    Attributes
+    ----------
+    address
+        The URL in one spelling: two servers of one address are the same.
+
     Raises
     ------
     Unusable
@@ -53,7 +67,7 @@ class Server:
     """
 
     def __init__(self, url: str | None = None, token: str | None = None, ca_file: str | None = None) -> None:
-        self.url = (url or os.environ.get("TAILRACE_URL") or DEFAULT_URL).strip().rstrip("/")
+        self.url = _given(url)
         self.token = os.environ.get("TAILRACE_TOKEN", "") if token is None else token
         self.ca_file = ca_file or os.environ.get("TAILRACE_CA_FILE") or None
         found = ADDRESS.fullmatch(self.url)
@@ -74,6 +88,7 @@ class Server:
             self.host = _in_ascii(self.host)
         self.path: str = found[4] or ""
         self.authority: str = _authority(self.scheme, self.host, self.port)
+        self.address: str = f"{self.scheme}://{self.authority}{self.path}"
 
     def __repr__(self) -> str:
         return f"Server({self.url!r})"  # never its token
@@ -135,6 +150,10 @@ class Server:
         from tailrace.exchange import opened
 
         return opened(self, path, deadline=deadline, headers=headers or {})
+
+
+def _given(url: str | None) -> str:
+    return (url or os.environ.get("TAILRACE_URL") or DEFAULT_URL).strip().rstrip("/")
 
 
 def _authority(scheme: str, host: str, port: int) -> str:

@@ -16,7 +16,7 @@ from tailrace.pending import Pending, digest, sync
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
     from typing import Any
 
@@ -67,8 +67,13 @@ class Spool:
 
         return Path(self.place)
 
-    def put(self, stream: str, observation: Mapping[str, Any]) -> Path:
+    def put(self, stream: str, observation: Mapping[str, Any], server: Server | None = None) -> Path:
         """Keep one observation, which must have a ``key``; when this returns, it is on disk.
+
+        Parameters
+        ----------
+        server
+            The server that it is meant for, to which alone it is delivered. None: the one of the next flush.
 
         Raises
         ------
@@ -81,7 +86,7 @@ class Spool:
         """
         from pathlib import Path
 
-        return Path(Pending(self, stream, observation).keep())
+        return Path(Pending(self, stream, observation, None if server is None else server.address).keep())
 
     def waiting(self) -> list[Path]:
         """The files that wait, oldest first."""
@@ -100,16 +105,31 @@ class Spool:
                 error.errno or 0, f"the spool can't be read: {error.strerror or error}", self.place
             ) from None
 
-    def flush(self, server: Server, *, deadline: float = 5.0) -> Iterator[Delivery]:
+    def elsewhere(self, server: Server, moved: Collection[str] = ()) -> dict[str, int]:
+        """How many wait for other servers than this one and those moved, by address. Each file is read."""
+        from tailrace.flushing import elsewhere
+
+        return elsewhere(self, server, moved)
+
+    def refused(self) -> int:
+        """How many observations a server has refused for good; they are in ``refused/``, each with the reason."""
+        try:
+            return sum(name.endswith(".json") for name in os.listdir(os.path.join(self.place, "refused")))
+        except OSError:
+            return 0
+
+    def flush(self, server: Server, *, deadline: float = 5.0, moved: Collection[str] = ()) -> Iterator[Delivery]:
         """Deliver what waits, oldest first, many observations a request, until all is done or the deadline has passed.
 
-        Where the server refuses a request for good, it is taken apart, so that only what is wrong is set aside. Two
+        An observation that was kept for another server stays, unless that one's address is among those moved. Where the server refuses a request for good, it is taken apart, so that only what is wrong is set aside. Two
         flushes at once, here or on another node, deliver each observation once: its key sees to it.
 
         Parameters
         ----------
         deadline
             Seconds for all of it.
+        moved
+            Addresses of servers whose observations are delivered to this one, too.
 
         Yields
         ------
@@ -126,11 +146,11 @@ class Spool:
         """
         from tailrace.flushing import flush
 
-        return flush(self, server, time.monotonic() + deadline)
+        return flush(self, server, time.monotonic() + deadline, moved)
 
-    def refuse(self, stream: str, observation: Mapping[str, Any], reason: str) -> Path:
+    def refuse(self, stream: str, observation: Mapping[str, Any], reason: str, server: Server | None = None) -> Path:
         """Keep an observation that the server will never take, with the reason beside it. Raises as `put` does."""
-        return self.set_aside(self.put(stream, observation), reason)
+        return self.set_aside(self.put(stream, observation, server), reason)
 
     def refusal(self, stream: str, key: str) -> Path:
         """Where the reason is kept why an observation was refused, if it was."""

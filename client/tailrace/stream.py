@@ -46,6 +46,7 @@ class Stream:
             ("segment", data["segment"]),
             ("observations", counts["observations"]),
             ("retracted", counts["retracted"]),
+            ("expected", _expected(data.get("expected"))),
             ("models", [model["name"] for model in data["models"]]),
             ("made", made(data)),
         ]
@@ -159,6 +160,44 @@ class Stream:
         lines = [("observation", data["seq"]), ("reason", data["reason"]), ("rebuilt", data["models"])]
         return Facts(f"retracted from {self.name}", data, lines)
 
+    def expect(self, every: float | str | None, grace: float | str = 0) -> None:
+        """Say how often observations are expected: a stream that gets none for longer is silent, and whoever watches is told.
+
+        Parameters
+        ----------
+        every
+            Seconds, at least 60, or a text such as ``"1d"`` or ``"2h30m"``; None where none is expected.
+        grace
+            How much later is late, but not yet silent.
+
+        Raises
+        ------
+        Unusable
+            If a text is no length of time.
+        Refused
+            If the server has it otherwise; `Forbidden` if the stream is somebody else's.
+        """
+        wished = None if every is None else {"every": _seconds(every), "grace": _seconds(grace)}
+        self._client.send("PATCH", self._client.path("streams", self.name), {"expected": wished}, stream=self.name)
+
+    def delete(self, confirm: str | None = None) -> None:
+        """Delete the stream: one that was never used; or, confirmed, one with its log and all that depends on it, for good.
+
+        Parameters
+        ----------
+        confirm
+            The stream's name, once more: its observations, models, kept predictions, cells and databases go with it.
+
+        Raises
+        ------
+        Refused
+            If it was used and nothing confirms it (status 409), or `confirm` is another name.
+        Forbidden
+            If it, or a model or database that depends on it, is somebody else's.
+        """
+        query = {} if confirm is None else {"confirm": confirm}
+        self._client.send("DELETE", self._client.path("streams", self.name), query=query, stream=self.name)
+
     def plot(self, path: str | os.PathLike[str] | None = None) -> Picture:
         """Draw the errors of all its models in one picture, and save it if a path is given."""
         from tailrace.plots import draw_history
@@ -184,3 +223,21 @@ class Stream:
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+
+def _seconds(length: float | str) -> int:
+    from tailrace.durations import duration
+
+    return round(duration(length) if isinstance(length, str) else length)
+
+
+def _expected(expected: Mapping[str, Any] | None) -> str | None:
+    """How often observations are expected, and whether they come, in words."""
+    if expected is None:
+        return None
+    from tailrace.durations import written
+
+    grace = f", and {written(expected['grace'])} of grace" if expected["grace"] else ""
+    last = f"; the last came at {expected['last_at']}" if expected["last_at"] else ""
+    state = expected["state"].replace("_", " ")
+    return f"every {written(expected['every'])}{grace}: {state}{last}"

@@ -112,6 +112,11 @@ def _run(recipe: Recipe, jobs: Sequence[SweepJob], options: argparse.Namespace) 
         about = f"Loop time of LAMMPS runs ({plan.input})"
         stream.ensure(plan.features(jobs[0]), about, options.recipes)
     models = [] if plan.mode == "train" else stream.models(options.models)
+    if plan.mode == "predict" and not models:
+        raise NoSuchModel(
+            f"stream {plan.stream} has no regression model that could predict: make one, such as by tailrace create runtime "
+            f"--stream {plan.stream} --recipe runtime"
+        )
     directory.save(plan)
     recipe.input.put(directory.inputs)
     environment = os.environ | recipe.environment | {"PYTHONPATH": PYTHON_PATH}

@@ -97,6 +97,7 @@ class Execution:
         outcomes: dict[str, Outcome] = {}
         waiting: deque[SweepJob] = deque()
         active: list[SweepJob] = []
+        told: set[str] = set()
         for job in jobs:
             if self._begun(job) and self._runner.adopt(job):
                 active.append(job)
@@ -114,6 +115,10 @@ class Execution:
                 active.remove(job)
                 outcomes[job.name] = self._settle(job, fresh=True)
                 self._watcher.settled(outcomes[job.name])
+            for reason, line in self._runner.stuck(active).items():
+                if reason not in told:
+                    told.add(reason)
+                    self._watcher.notice(line)
             if active:
                 time.sleep(self._runner.rest)
         return [outcomes[job.name] for job in jobs]

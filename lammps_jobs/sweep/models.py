@@ -49,12 +49,13 @@ class Stream:
         Raises
         ------
         NoSuchModel
-            If the stream isn't there and there are no recipes: a stream without models is made on purpose only. If a
-            model can't be made because its names are taken.
+            If the stream isn't there and there are no recipes: a stream without models is made on purpose only. If its
+            target is in another unit than seconds. If a model can't be made because its names are taken.
         """
         recipes = list(recipes)
         path = f"/api/v1/streams/{quote(self._name, safe='')}/"
-        if self._get(path) is None:
+        there = self._get(path)
+        if there is None:
             if not recipes:
                 raise NoSuchModel(
                     f"there is no stream {self._name!r} at {self._server.url}: name --recipes to make it with models, such "
@@ -67,9 +68,11 @@ class Stream:
                 "description": description,
             }
             self._make(path, "/api/v1/streams/", body)
-        there = {model.recipe for model in self.models()} if recipes else set()
+        elif (unit := there["target"]["unit"]) not in ("", "s"):
+            raise NoSuchModel(f"stream {self._name} is in {unit}, and LAMMPS's times are in s: choose another --stream")
+        made = {model.recipe for model in self.models()} if recipes else set()
         for recipe in recipes:
-            if recipe not in there:
+            if recipe not in made:
                 self._make_model(recipe)
 
     def models(self, names: Iterable[str] = ()) -> list[ModelInfo]:

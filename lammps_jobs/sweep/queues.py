@@ -15,12 +15,19 @@ __all__ = ["QueueFailed", "found", "listed", "submit"]
 
 PATIENCE = 120
 LIST = {
-    # The job's own number, also for the tasks of an array.
-    "slurm": ["squeue", "--noheader", "--user", "{user}", "--format", "%A"],
+    # The job's own number, also for the tasks of an array; and why it waits.
+    "slurm": ["squeue", "--noheader", "--user", "{user}", "--format", "%A;%r"],
     "pbs": ["qselect", "-u", "{user}"],
     "lsf": ["bjobs", "-noheader", "-u", "{user}", "-o", "jobid"],
 }
 NUMBER = re.compile(r"(?:Job <)?(\d+[^\s>;]*)")  # "12", "12;cluster", "12.server", "Job <12> is submitted …"
+NEVER = re.compile(
+    r"PartitionConfig|PartitionNodeLimit|PartitionTimeLimit|PartitionDown|PartitionInactive|BadConstraints|MaxMemPerLimit"
+    r"|DependencyNeverSatisfied|InvalidAccount|InvalidQOS|AccountNotAllowed|QOSNotAllowed|AccountingPolicy|ReservationDeleted"
+    r"|JobHeld\w*|JobHoldMaxRequeue|launch_failed_requeued_held|QOSMin\w*|(?:Assoc|QOS|Max)\w*Per(?:Job|Node)\w*"
+)
+"""Slurm's reasons for which a job waits until somebody changes it or the cluster."""
+
 NONE = "No unfinished job found"  # LSF, which may call this a failure.
 
 
@@ -36,11 +43,15 @@ def submit(command: Sequence[str], directory: Path, environment: Mapping[str, st
     raise QueueFailed(f"{command[0]} took the job, but names no number: {said.strip()!r}")
 
 
-def listed(launcher: str) -> set[str]:
-    """The numbers of this user's jobs that wait or run. Raises QueueFailed."""
+def listed(launcher: str) -> dict[str, str]:
+    """This user's jobs that wait or run: number to the reason why it doesn't start as things are, or to "".
+
+    The reasons are Slurm's. Raises QueueFailed.
+    """
     command = [word.format(user=getpass.getuser()) for word in LIST[launcher]]
     said = _call(command, environment=for_asking(os.environ))
-    return set(_numbers(said))
+    jobs = ((number, line.strip().partition(";")[2]) for line in said.splitlines() for number in _numbers(line))
+    return {number: reason if NEVER.fullmatch(reason) else "" for number, reason in jobs}
 
 
 def found(launcher: str, name: str, directory: Path) -> list[str]:

@@ -47,6 +47,10 @@ class Runner(ABC):
     def ended(self, jobs: Iterable[SweepJob]) -> list[SweepJob]:
         """Those of the jobs that are no longer under way. Raises QueueFailed if that can't be told now."""
 
+    def stuck(self, jobs: Iterable[SweepJob]) -> dict[str, str]:
+        """Why jobs don't start as things are, by the batch system's reason: a sentence for each."""
+        return {}
+
     @abstractmethod
     def leave(self) -> str:
         """End what can't go on by itself, and say in words what becomes of the rest."""
@@ -106,7 +110,7 @@ class Queued(Runner):
 
     def __init__(self, recipe: Recipe, environment: Mapping[str, str]) -> None:
         super().__init__(recipe, environment)
-        self._seen: set[str] = set()
+        self._seen: dict[str, str] = {}
         self._seen_at = -math.inf
 
     def start(self, job: SweepJob) -> None:
@@ -154,10 +158,22 @@ class Queued(Runner):
         self.rest = type(self).rest if ended else min(self.longest_rest, 1.2 * self.rest)
         return ended
 
+    def stuck(self, jobs: Iterable[SweepJob]) -> dict[str, str]:
+        found: dict[str, list[str]] = {}
+        for job in jobs:
+            number = self._number(job)
+            if number is not None and (reason := self._seen.get(number)):
+                found.setdefault(reason, []).append(number)
+        return {
+            reason: f"Job {numbers[0]}{f' and {len(numbers) - 1} more' if len(numbers) > 1 else ''} will not start as things "
+            f"are: Slurm says {reason}. Change what it asks for (scontrol update), or cancel it (scancel {' '.join(numbers)})."
+            for reason, numbers in found.items()
+        }
+
     def leave(self) -> str:
         return "The jobs in the queue stay there, and report themselves."
 
-    def _listed(self) -> set[str]:
+    def _listed(self) -> dict[str, str]:
         if time.monotonic() - self._seen_at > type(self).rest / 2:
             self._seen = queues.listed(self.recipe.launcher.name)
             self._seen_at = time.monotonic()

@@ -9,6 +9,7 @@ from django.http.response import HttpResponseBase
 from server.accounts import uses
 from server.accounts.identity import Identity
 from server.api import auth
+from server.cells.models import Database
 from server.learning import asking, inspection, quarantine
 from server.learning import registry as models
 from server.learning.asking import Place
@@ -259,7 +260,7 @@ def download(request: HttpRequest, model: str, at: int | None = None) -> bytes:
     return data
 
 
-def check_owner(request: HttpRequest, thing: Stream | Model) -> None:
+def check_owner(request: HttpRequest, thing: Stream | Model | Database) -> None:
     """Refuse to change what somebody else made.
 
     Raises
@@ -272,12 +273,11 @@ def check_owner(request: HttpRequest, thing: Stream | Model) -> None:
     who = identity(request)
     if who is None or "change_any" in who.permissions or (thing.owner_id is not None and thing.owner_id == who.user_id):
         return
-    is_model = isinstance(thing, Model)
     if "read" not in who.permissions:
-        raise no_model(thing.name) if is_model else no_stream(thing.name)
+        raise no_model(thing.name) if isinstance(thing, Model) else no_stream(getattr(thing, "stream", thing).name)
     raise Forbidden(
-        f"{'model' if is_model else 'stream'} {thing.name} belongs to somebody else: {who.username} may change their "
-        "own; moderators, everybody's"
+        f"{type(thing).__name__.lower()} {thing.name} belongs to somebody else: {who.username} may change their own; "
+        "moderators, everybody's"
     )
 
 

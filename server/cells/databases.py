@@ -123,8 +123,7 @@ def create(
                     created_by=created_by,
                     owner_id=owner_id,
                 )
-                after = {**asked, "until": until, "fingerprint": fingerprint}
-                changes.tell("database.create", name, after=after)
+                changes.tell("database.create", name, after=told(made))
             return made, True
         except IntegrityError:  # another request was first
             found = Database.objects.select_related("stream").get(name=name)
@@ -135,6 +134,16 @@ def create(
             code="name_taken",
         )
     return found, False
+
+
+def told(database: Database) -> dict[str, Any]:
+    """What the audit trail says of a database."""
+    return {**loads(database.asked), "until": database.until, "fingerprint": database.fingerprint}
+
+
+def of_stream(stream: Stream) -> list[Database]:
+    """The databases that are selected from a stream, locked: they go with it."""
+    return list(Database.objects.select_for_update().select_related("stream").filter(stream=stream).order_by("pk"))
 
 
 def find(name: Any) -> Database:

@@ -23,8 +23,8 @@ def freed(cells: Iterable[Cell]) -> list[Freed]:
 
 
 def of_stream(stream: Stream) -> list[Freed]:
-    """What counts no longer once a stream goes with its cells: those without observations, whose calculations failed."""
-    return freed(Cell.objects.select_for_update().filter(stream=stream).order_by("pk"))
+    """What counts no longer once a stream goes with its cells."""
+    return freed(Cell.objects.select_for_update().filter(stream=stream).order_by("pk").iterator(chunk_size=100))
 
 
 def counted() -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Models by name: made, listed, looked at, deleted."""
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -192,6 +193,23 @@ def delete(name: Any) -> None:
         quota_usage.release(freed)
         changes.tell("model.delete", model.name, before=_told(model))
         Stream.objects.filter(pk=model.stream_id).update(epoch=F("epoch") + 1)
+
+
+def delete_all_of(stream: Stream, check: Callable[[Model], None]) -> streams.Going:
+    """Delete all models of a stream, in the transaction that deletes the stream.
+
+    Parameters
+    ----------
+    check
+        Asked of each model: may refuse.
+    """
+    freed, told = [], []
+    for model in Model.objects.select_for_update().select_related("stream").filter(stream=stream).order_by("pk"):
+        check(model)
+        freed += usage.of_deleted_model(model)
+        told.append(("model.delete", model.name, _told(model)))
+        model.delete()
+    return streams.Going(freed, told)
 
 
 def _told(model: Model) -> dict[str, Any]:

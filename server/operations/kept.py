@@ -13,9 +13,10 @@ from prometheus_client.samples import Sample
 from server.learning.models import Model
 from server.operations.health import EXAMINER
 from server.operations.readiness import GOES_ON
-from server.streams import quota_usage
+from server.streams import quota_usage, silence
 from server.streams.locks import give_up
 from server.streams.log import moment
+from server.streams.models import Stream
 
 STATUSES = (Model.READY, Model.BACKFILLING, Model.REBUILDING, Model.FAILED, Model.QUARANTINED)
 UP = "tailrace_database_up"
@@ -65,6 +66,25 @@ def _streams() -> Iterator[Metric]:
     heads.samples = [Sample("tailrace_stream_observations_total", {"stream": name}, float(head)) for name, head in rows]
     yield GaugeMetricFamily("tailrace_streams", "Streams that there are", value=total)
     yield heads
+    expected = GaugeMetricFamily(
+        "tailrace_stream_expected_seconds",
+        "Seconds, with the grace, within which another observation of a stream is expected",
+        labels=["stream"],
+    )
+    last = GaugeMetricFamily(
+        "tailrace_stream_last_observation_timestamp_seconds",
+        "Unix time of the last observation of a stream that is expected to grow",
+        labels=["stream"],
+    )
+    expecting = list(Stream.objects.filter(expected_every__isnull=False).order_by("pk")[: _most()])
+    heard = silence.heard(expecting)
+    for stream in expecting:
+        expected.add_metric([stream.name], (stream.expected_every or 0) + stream.grace)
+        one = heard.get(stream.pk)
+        if one is not None and one.last_at is not None:
+            last.add_metric([stream.name], one.last_at.timestamp())
+    yield expected
+    yield last
 
 
 def _models() -> Iterator[Metric]:

@@ -27,6 +27,12 @@ class Stream(models.Model):
         help_text="Observations up to this one aren't all there any more: no fold begins before it",
     )
     dropped = models.BigIntegerField(default=0, db_default=0, help_text="Observations up to this one are gone")
+    expected_every = models.IntegerField(
+        null=True, help_text="Seconds within which another observation is expected; null where none is"
+    )
+    grace = models.IntegerField(
+        default=0, db_default=0, help_text="Seconds after those before the stream counts as silent"
+    )
     epoch = models.BigIntegerField(default=0, help_text="Grows when the models or retractions change")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.CharField(max_length=150, default="", blank=True)

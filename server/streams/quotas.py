@@ -80,7 +80,7 @@ class Quota:
 QUOTAS = {
     quota.name: quota
     for quota in (
-        Quota(STREAMS, "quota_streams", "streams", "delete streams that were never used"),
+        Quota(STREAMS, "quota_streams", "streams", "delete streams"),
         Quota(MODELS, "quota_models", "models", "delete models"),
         Quota(ARTIFACT_BYTES, "quota_artifact_mb", "initial estimators", "delete models"),
         Quota(

@@ -1,14 +1,14 @@
 """Streams by name: made, found, retracted from."""
 
 import difflib
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import F
 
-from server.streams import changes, quota_usage, retention
+from server.streams import changes, quota_usage, retention, silence
 from server.streams.errors import Conflict, Invalid, NotFound
 from server.streams.locks import stream_transaction, transaction_for_writing
 from server.streams.models import Retraction, Stream
@@ -82,11 +82,12 @@ def create(
     *,
     target_name: Any = "y",
     target_unit: Any = "",
-    target_kind: Any = "any",
+    target_kind: Any = None,
     features: Any = None,
     segment: Any = None,
     descriptor: str | None = None,
     description: Any = "",
+    expected: Any = None,
     created_by: str = "",
     owner_id: int | None = None,
     owner: Owner | None = None,
@@ -98,7 +99,8 @@ def create(
     name
         Letters, digits, ``.``, ``_`` and ``-``.
     target_name, target_unit, target_kind
-        What is predicted, in which unit, and of which kind (number, boolean, category, any, none).
+        What is predicted, in which unit, and of which kind (number, boolean, category, any, none; None: number where
+        there is a unit, else any).
     features
         None, a list of names (numbers), or a mapping of name to kind (number, boolean, category).
     segment
@@ -106,6 +108,8 @@ def create(
     descriptor
         What every post has to name as the definition of its features; None where posts name none. That there is one
         of that name is the caller's to know.
+    expected
+        How often observations are expected: see :func:`server.streams.silence.wished`.
     owner
         Whose quota it counts for; None for nobody's.
 
@@ -114,7 +118,7 @@ def create(
     Invalid
         Naming the field and what was expected.
     Conflict
-        If there is such a stream already.
+        If there is such a stream already; its code is ``stream_differs`` where that one was declared otherwise.
     QuotaExceeded
         If the owner has as many as they may.
     """
@@ -122,11 +126,15 @@ def create(
     check_text(target_name, "target.name", 200)
     check_text(target_unit, "target.unit", 50)
     check_text(description, "description", LONGEST_DESCRIPTION)
+    given = {"target.name": target_name, "target.unit": target_unit, "target.kind": target_kind, "segment": segment}
+    if target_kind is None:
+        target_kind = "number" if target_unit else "any"
     if target_kind not in TARGET_KINDS:
         raise Invalid(
             f"target.kind is {shown(target_kind)}: expected one of {', '.join(TARGET_KINDS)}", field="target.kind"
         )
     declared = _features(features)
+    expected_every, grace = silence.wished(expected)
     if segment is not None:
         check_text(segment, "segment", 200)
         if declared is not None and segment not in declared:
@@ -145,6 +153,8 @@ def create(
                 features=declared,
                 segment=segment,
                 descriptor=descriptor,
+                expected_every=expected_every,
+                grace=grace,
                 created_by=created_by,
                 owner_id=owner_id,
                 token_id=None if owner is None else owner.token_id or None,
@@ -153,8 +163,25 @@ def create(
             changes.tell("stream.create", name, after=_told(stream))
             charged.tell()
     except IntegrityError as exc:
-        raise Conflict(f"there is a stream named {shown(name)} already", field="name", code="name_taken") from exc
+        raise _taken(name, {**given, "features": declared, "descriptor": descriptor}) from exc
     return stream
+
+
+def _taken(name: str, given: dict[str, Any]) -> Conflict:
+    """Why a stream can't be made, as there is one of its name: which may be what was asked for, or not."""
+    taken = f"there is a stream named {shown(name)} already"
+    there = Stream.objects.filter(name=name).first()
+    told = {} if there is None else _told(there)
+    told.update({f"target.{part}": value for part, value in told.pop("target", {}).items()})
+    for field, value in given.items():
+        if value not in (None, "") and told.get(field, value) != value:
+            differs = Conflict(
+                f"{taken}, and its {field} is {shown(told[field])}, not {shown(value)}: leave that out, or choose another name",
+                field=field, code="stream_differs",
+            )  # fmt: skip
+            differs.for_anyone = taken
+            return differs
+    return Conflict(taken, field="name", code="name_taken")
 
 
 def _features(features: Any) -> dict[str, str] | None:
@@ -185,53 +212,84 @@ def _features(features: Any) -> dict[str, str] | None:
     return features
 
 
-def describe(stream: Stream, description: Any) -> None:
-    """Change a stream's description.
+def change(stream: Stream, wishes: Mapping[str, Any]) -> None:
+    """Change a stream's ``description``, or how often observations are ``expected``.
 
     Raises
     ------
     Invalid
-        If it isn't a string, or is too long.
+        Naming the field and what was expected.
     """
-    check_text(description, "description", LONGEST_DESCRIPTION)
+    if "description" in wishes:
+        check_text(wishes["description"], "description", LONGEST_DESCRIPTION)
+    every, grace = silence.wished(wishes.get("expected"))
     with transaction_for_writing():
-        before, stream.description = stream.description, description
-        stream.save(update_fields=["description"])
-        changes.tell("stream.change", stream.name, {"description": before}, {"description": description})
+        told = _told(stream)
+        if "description" in wishes:
+            stream.description = wishes["description"]
+        if "expected" in wishes:
+            stream.expected_every, stream.grace = every, grace
+        stream.save(update_fields=["description", "expected_every", "grace"])
+        after = _told(stream)
+        changes.tell(
+            "stream.change", stream.name, {name: told[name] for name in wishes}, {name: after[name] for name in wishes}
+        )
 
 
-def _nothing(stream: Stream) -> Iterable[Freed]:
-    return ()
+class Going(NamedTuple):
+    """What is deleted with a stream.
+
+    Attributes
+    ----------
+    freed
+        What counts no longer for quotas.
+    told
+        What the audit trail is told of: action, target, and what it was.
+    """
+
+    freed: Sequence[Freed] = ()
+    told: Sequence[tuple[str, str, Any]] = ()
 
 
-def delete(stream: Stream, check: Callable[[Stream], Iterable[Freed]] = _nothing) -> None:
-    """Delete a stream whose log is empty.
+def _nothing(stream: Stream) -> Going:
+    return Going()
+
+
+def delete(stream: Stream, going: Callable[[Stream], Going] = _nothing, *, with_log: bool = False) -> None:
+    """Delete a stream, and what depends on it.
 
     Parameters
     ----------
-    check
-        Asked under the stream's lock: may refuse, and says what counts no longer for quotas as it goes with the stream.
+    going
+        Asked under the stream's lock: may refuse, and says what goes with the stream.
+    with_log
+        Whether its observations go, too; without, a stream that holds any is kept.
 
     Raises
     ------
     NotFound
         If another request deleted it first.
     Conflict
-        If it holds observations: a log is never deleted.
+        If it holds observations, and they were not to go.
     """
     with stream_transaction(stream.pk):
-        head = Stream.objects.values_list("head", flat=True).filter(pk=stream.pk).first()
+        # Locked, nobody makes anything more that depends on it.
+        head = Stream.objects.select_for_update().values_list("head", flat=True).filter(pk=stream.pk).first()
         if head is None:
             raise NotFound(f"no stream named {shown(stream.name)}", field="stream")
-        if head:
+        if head and not with_log:
             raise Conflict(
-                f"stream {stream.name} holds {head} observations, and a log is not deleted: retract what is wrong",
+                f"stream {stream.name} holds {head} observations: retract those that are wrong; or, to delete all of them "
+                "for good, confirm it with the stream's name",
+                field="confirm",
                 code="has_observations",
             )
-        freed = [Freed(stream.owner_id, stream.token_id, STREAMS, 1), *check(stream)]
+        freed, told = going(stream)
         Stream.objects.filter(pk=stream.pk).delete()
-        quota_usage.release(freed)
-        changes.tell("stream.delete", stream.name, before=_told(stream))
+        quota_usage.release([Freed(stream.owner_id, stream.token_id, STREAMS, 1), *freed])
+        for action, target, before in told:
+            changes.tell(action, target, before=before)
+        changes.tell("stream.delete", stream.name, before={**_told(stream), "observations": head})
 
 
 def retract(stream: Stream, seq: int, reason: Any, by: str = "") -> bool:
@@ -281,4 +339,11 @@ def _told(stream: Stream) -> dict[str, Any]:
         "segment": stream.segment,
         "descriptor": stream.descriptor,
         "description": stream.description,
+        "expected": expected_of(stream),
     }
+
+
+def expected_of(stream: Stream) -> dict[str, int] | None:
+    """How often observations of a stream are expected, in seconds; None where none are."""
+    every = stream.expected_every
+    return None if every is None else {"every": every, "grace": stream.grace}

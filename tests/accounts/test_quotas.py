@@ -77,8 +77,8 @@ def test_one_stream_too_many_is_refused_and_the_message_says_what_to_do(ada, quo
     assert [new_stream(api, number).status_code for number in range(2)] == [201, 201]
     error = refused(new_stream(api, 2), 403, code="quota_exceeded")
     assert error["message"] == (
-        "this would exceed the quota streams: user ada uses 2 of 2 (100 %) for streams, and this takes 1 more; delete streams "
-        "that were never used, or ask an admin to raise TAILRACE_QUOTA_STREAMS"
+        "this would exceed the quota streams: user ada uses 2 of 2 (100 %) for streams, and this takes 1 more; delete streams, "
+        "or ask an admin to raise TAILRACE_QUOTA_STREAMS"
     )
     assert sorted(Stream.objects.values_list("name", flat=True)) == ["s0", "s1"]
     assert new_stream(with_token(person("grace")), 3).status_code == 201, "somebody else has a quota of their own"

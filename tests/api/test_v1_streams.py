@@ -59,6 +59,26 @@ def test_a_target_with_a_unit_is_a_number_unless_it_says_otherwise(api, target, 
     assert made["target"]["kind"] == kind
 
 
+@pytest.mark.parametrize(
+    ("changes", "field", "words"),
+    [
+        ({"target": {"name": "time", "unit": "ms"}}, "target.unit", "its target.unit is 's', not 'ms'"),
+        ({"target": {"name": "loop_time", "unit": "s"}}, "target.name", "its target.name is 'time', not 'loop_time'"),
+        ({"target": {"name": "time", "kind": "any"}}, "target.kind", "its target.kind is 'number', not 'any'"),
+        ({"features": ["x"]}, "features", "its features is {'x': 'number', 'kind': 'category'}, not {'x': 'number'}"),
+        ({"segment": "x"}, "segment", "its segment is 'kind', not 'x'"),
+    ],
+)
+def test_a_stream_that_is_there_and_is_another_one_is_told_from_the_same(api, changes, field, words):
+    declared = {"features": {"x": "number", "kind": "category"}, "segment": "kind"}
+    api.stream("s", **declared)
+    same = {"name": "s", "target": {"name": "time", "unit": "s"}}
+    refused(api.post("/api/v1/streams/", {**same, **declared}), 409, "name", "name_taken")
+    refused(api.post("/api/v1/streams/", {**same, "target": {"name": "time"}}), 409, "name", "name_taken")
+    error = refused(api.post("/api/v1/streams/", {**same, **changes}), 409, field, "stream_differs")
+    assert words in error["message"].replace('"', "'")
+
+
 def test_a_stream_is_made_on_first_use(api):
     receipt = api.learn({"a": 1}, 2.5, stream="fresh")
     assert receipt.pop("new_stream")["name"] == "fresh"

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pickle
+import pty
 import subprocess
 import sys
 
@@ -30,9 +31,10 @@ def tailrace(served, tmp_path_factory):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
     environment |= {"PYTHONPATH": str(ROOT / "client"), "TAILRACE_URL": served.url}
 
-    def run(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, stdin: str | int | None = None) -> subprocess.CompletedProcess[str]:
+        given = {"stdin": stdin} if isinstance(stdin, int) else {"input": stdin}
         return subprocess.run(
-            [sys.executable, "-m", "tailrace", *arguments], cwd=directory, env=environment, input=stdin,
+            [sys.executable, "-m", "tailrace", *arguments], cwd=directory, env=environment, **given,
             capture_output=True, text=True, check=False, timeout=PATIENCE,
         )  # fmt: skip
 
@@ -164,6 +166,44 @@ def test_create_makes_a_model_and_where_it_is_asked_for_its_stream(tailrace, cli
     assert said(tailrace(*command, stdin=described))[0]["learned"] == POINTS
 
 
+def test_expect_says_how_often_a_stream_should_get_observations(tailrace, client):
+    client.post("beating", {"x": 8}, 1.5, strict=True)
+    told = printed(tailrace("expect", "beating", "--every", "1d", "--grace", "90m"))
+    assert "every 1-00:00:00, and 01:30:00 of grace: on time; the last came at 20" in told
+    assert client.stream("beating").info()["expected"]["every"] == 86400
+    assert "expected" not in printed(tailrace("expect", "beating", "--never"))
+    wrong = tailrace("expect", "beating", "--every", "30")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "'30' is no length of time (did you mean 30s or 30m?)" in wrong.stderr
+    short = tailrace("expect", "beating", "--every", "5s")
+    assert short.returncode == 1
+    assert "expected.every is 5: expected whole seconds from 60" in short.stderr
+
+
+def test_delete_asks_for_the_streams_name_and_deletes_it_with_all_that_depends_on_it(tailrace, client):
+    client.post("runtme", {"x": 8}, 1.5, strict=True)
+    client.create("on-runtme", "runtme", "mean")
+    unasked = tailrace("delete", "runtme", stdin="runtme\n")
+    assert (unasked.returncode, unasked.stdout) == (2, "")
+    assert "nobody is there to be asked: --confirm runtme" in unasked.stderr
+    wrong = tailrace("delete", "runtme", "--confirm", "runtime")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "'runtime' is not the stream's name, runtme: nothing was deleted" in wrong.stderr
+    for typed, code in (("runtime", 2), ("", 2), ("runtme", 0)):
+        assert client.stream("runtme").models == ["on-runtme"]
+        master, terminal = pty.openpty()
+        os.write(master, f"{typed}\n".encode())
+        done = tailrace("delete", "runtme", stdin=terminal)
+        os.close(terminal)
+        os.close(master)
+        assert done.returncode == code, done.stderr
+        assert "Type the stream's name" in done.stdout
+        assert "observations" in done.stdout
+    assert done.stdout.endswith("tailrace: stream runtme is deleted\n")
+    assert "runtme" not in client.streams
+    assert "on-runtme" not in client.models
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
@@ -176,6 +216,10 @@ def test_create_makes_a_model_and_where_it_is_asked_for_its_stream(tailrace, cli
         (["predict", "runtime", "x=8", "y=nan", "z=1"], 2, "y is nan: expected a finite number"),
         (["predict", "runtime", *POINT, "--level", "2"], 1, "level is 2"),
         (["predict", "runtime", *POINT, "--levl", "0.5"], 2, "did you mean '--level'?"),
+        (
+            ["create", "m", "--stream", STREAM, "--recipe", "mean", "--target", "loop_time", "--unit", "ms"],
+            1, "its target.unit is 's', not 'ms'",
+        ),
         (["label", "nobody", "--y", "3"], 1, "no prediction is kept for identifier 'nobody'"),
         (["label", "nobody"], 2, "--y"),
         (["metrics", "runtime", "--segment", "fcc"], 1, "no segment 'fcc' was seen"),

@@ -32,7 +32,7 @@ def test_it_tells_what_it_did(tmp_path):
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == f"tailrace: delivered 3, refused 0, 0 waiting in {tmp_path}\n"
         again = flush(tmp_path, listener.url, "--json")
-        assert json.loads(again.stdout) == {"delivered": 0, "refused": 0, "waiting": 0}
+        assert json.loads(again.stdout) == {"delivered": 0, "refused": 0, "waiting": 0, "elsewhere": {}}
         quiet = flush(tmp_path, listener.url, "--quiet")
         assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
@@ -51,6 +51,53 @@ def test_a_server_that_is_away_leaves_all_where_it_is(tmp_path):
     assert f"2 not delivered, kept in {tmp_path}" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert len(kept(tmp_path)) == 2
+
+
+def test_what_was_posted_to_another_server_goes_there_or_where_it_is_told_to(tmp_path):
+    post = ["post", "s", "a=1", "--y", "1", "--spool", str(tmp_path), "--url"]
+    with listening(replies(answer("404 Not Found"))) as production, listening(replies(receipt())) as test:
+        command(*post, f"{production.url}/")
+        command(*post, NOBODY)
+        done = flush(tmp_path, test.url)
+        assert done.returncode == 1
+        assert done.stdout == f"tailrace: delivered 0, refused 0, 0 waiting in {tmp_path}\n"
+        for address in (NOBODY, production.url):
+            told = f"1 of {address} left in {tmp_path}: --url {address} delivers there, --from {address} delivers here"
+            assert told in done.stderr
+        counts = json.loads(flush(tmp_path, test.url, "--json").stdout)
+        assert counts == {"delivered": 0, "refused": 0, "waiting": 0, "elsewhere": {NOBODY: 1, production.url: 1}}
+        assert test.requests == []
+        moved = flush(tmp_path, test.url, "--from", f"{NOBODY.upper()}/", "--quiet")
+        assert "delivered 1" in moved.stdout
+        assert (moved.returncode, len(test.requests), len(kept(tmp_path))) == (1, 1, 1)
+        assert len(production.requests) == 1
+
+
+def test_an_address_that_can_not_be_used_stands_for_no_other_server(tmp_path):
+    given = ["post", "s", "a=1", "--y", "1", "--spool", str(tmp_path), "--url", "http://ada:secret@tailrace:8080"]
+    assert command(*given).returncode == 0
+    with listening(replies(receipt())) as listener:
+        assert flush(tmp_path, listener.url).returncode == 1
+        assert listener.requests == []
+        assert "secret" not in next(tmp_path.glob("*.json")).read_text()
+        assert flush(tmp_path, listener.url, "--from", "tailrace:8080").returncode == 0
+        assert len(listener.requests) == 1
+
+
+def test_a_file_of_an_older_client_goes_to_the_server_of_the_flush(tmp_path):
+    old = {"stream": "s", "observation": {"x": {"a": 1}, "y": 1, "key": "k"}}
+    (tmp_path / "00000000000000000001-90-k.json").write_text(json.dumps(old))
+    with listening(replies(receipt())) as listener:
+        assert flush(tmp_path, listener.url).returncode == 0
+        assert len(listener.requests) == 1
+
+
+def test_what_was_refused_before_is_pointed_to(tmp_path):
+    Spool(tmp_path).refuse("s", {"x": {"a": 1}, "y": 1, "key": "k"}, "because")
+    done = flush(tmp_path, NOBODY)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"1 refused before, with the reasons in {tmp_path}/refused" in done.stdout
+    assert flush(tmp_path, NOBODY, "--quiet").stdout == ""
 
 
 def test_what_is_refused_for_good_is_told_with_its_place_and_the_rest_is_delivered(tmp_path):
@@ -123,7 +170,7 @@ def test_a_server_that_comes_back_gets_all_from_the_one_that_stays(tmp_path):
 @pytest.mark.parametrize("patience", [0.0, 3600.0], ids=["long", "short"])
 def test_a_terminal_is_shown_how_far_it_is_once_it_takes_a_while(tmp_path, patience):
     fill(tmp_path, 5)
-    main = f"import sys; from tailrace.cli import flush, main; flush.PATIENCE = {patience}; sys.exit(main())"
+    main = f"import sys; from tailrace import progress; from tailrace.cli import main; progress.PATIENCE = {patience}; sys.exit(main())"
     master, terminal = pty.openpty()
     with listening(replies(receipt())) as listener:
         given = ["flush", "--spool", str(tmp_path), "--url", listener.url]

@@ -57,7 +57,7 @@ def test_killed_at_any_instant_it_is_in_the_log_once_after_the_next_flush(served
         killed.append(subprocess.run(command, env=environment(), capture_output=True, timeout=60).returncode)
     assert killed[-1] == 0  # one instant more than there are: it ends by itself
     for n in range(len(killed)):
-        list(Spool(tmp_path / str(n)).flush(Server(served.url), deadline=60))
+        list(Spool(tmp_path / str(n)).flush(Server(served.url), deadline=60, moved=[NOBODY]))
         assert [path.name for path in tmp_path.glob(f"{n}/*")] == []
     keys = [one["key"] for one in logged(served)]
     counts = [keys.count(f"{away}-{n}") for n in range(len(killed))]
@@ -77,6 +77,6 @@ def test_killed_while_it_waits_for_the_answer_it_is_delivered_once(served, tmp_p
         body = json.loads(listener.requests[0].partition(b"\r\n\r\n")[2])
     # It had arrived, and the answer was lost on the way.
     assert served.post("/api/v1/streams/s/observations/", body)[0] == 201
-    assert len(list(Spool(tmp_path).flush(Server(served.url), deadline=60))) == 1
+    assert len(list(Spool(tmp_path).flush(Server(served.url), deadline=60, moved=[listener.url]))) == 1
     assert [one["key"] for one in logged(served)].count(body["key"]) == 1
     assert list(tmp_path.iterdir()) == []

@@ -5,38 +5,17 @@ import shutil
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import pytest
 
 from tests.client.listeners import listening, replies
 from tests.client.running import NOBODY, environment, kept, receipt
+from tests.pythons import PYTHONS, VERSIONS
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.one_database
 
-VERSIONS = [f"3.{minor}" for minor in range(9, 14)]
 NEED_LIBRARIES = ("tailrace.estimators",)
-
-
-def found(version):
-    """A Python of that version, on the PATH or of pyenv's; None if there is none."""
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    candidates = [
-        shutil.which(f"python{version}"),
-        *map(str, sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True)),
-    ]
-    for candidate in filter(None, candidates):
-        said = subprocess.run(
-            [candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        if said.stdout.strip() == version:
-            return candidate
-    return None
-
-
-PYTHONS = {version: python for version in VERSIONS if (python := found(version)) is not None}
 
 
 def run(python, *arguments, **environ):
@@ -91,7 +70,7 @@ def test_it_posts_keeps_and_flushes(version, tmp_path):
         away = run(python, COMMAND, *given, "--url", NOBODY, SLURM_JOB_ID="7")
         assert away.returncode == 0
         assert [one["y"] for one in kept(tmp_path / "spool")] == [-0.0015]
-        done = run(python, COMMAND, "flush", "--spool", spool, "--url", listener.url)
+        done = run(python, COMMAND, "flush", "--spool", spool, "--url", listener.url, "--from", NOBODY)
         assert (done.returncode, done.stderr) == (0, "")
         assert "delivered 1" in done.stdout
     done = run(python, COMMAND, "post", "--help")

@@ -302,7 +302,7 @@ def test_and_by_a_flush_and_from_python(spool):
     made = answer("201 Created", json.dumps(MADE).encode(), "Content-Type: application/json")
     command(*POINT, "--url", NOBODY, "--spool", str(spool))
     with listening(replies(made)) as listener:
-        done = command("flush", "--url", listener.url, "--spool", str(spool))
+        done = command("flush", "--url", listener.url, "--from", NOBODY, "--spool", str(spool))
     assert done.stderr == "tailrace: new stream s: no model learns from it; did you mean r?\n"
     with listening(replies(made)) as listener:
         posted = post("s", {"x": 1}, 2, server=Server(listener.url, ""), spool=spool)

@@ -37,7 +37,7 @@ class World:
         self.spool.put(self.stream, {"x": {"a": 1}, "y": y, "key": key})
 
     def flush(self) -> list[Any]:
-        return list(self.spool.flush(self.server, deadline=60))
+        return list(self.spool.flush(self.server, deadline=60, moved=[NOBODY]))
 
     @property
     def targets(self) -> list[float]:

@@ -56,7 +56,7 @@ def test_the_account_page_shows_each_state(signed_in, quota, used, shown, state,
     assert (None if message is None else message["class"]) == classes
     if state == "near":
         assert told(page) == [
-            "The quota “Streams” is nearly used up. 8 of 10. Delete streams that were never used. "
+            "The quota “Streams” is nearly used up. 8 of 10. Delete streams. "
             "An admin can raise TAILRACE_QUOTA_STREAMS ."
         ]
     if state == "reached":

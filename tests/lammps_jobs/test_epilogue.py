@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lammps_jobs import epilogue as epilogue_module
+from lammps_jobs import reporting
 from tests.lammps_jobs.peer import Peer, error
 
 pytestmark = pytest.mark.one_database
@@ -85,19 +85,31 @@ def test_it_spools_while_the_server_is_down_and_says_so_in_one_line(nobody, epil
     assert spooled(tmp_path) == ["job-1"]
 
 
-def test_the_next_epilogue_delivers_what_was_spooled(peer, nobody, epilogue, tmp_path):
-    epilogue(nobody, key="job-1")
-    epilogue(nobody, key="job-2")
+def test_the_next_epilogue_delivers_what_was_spooled(peer, epilogue, tmp_path):
+    peer.answers = [error(404, "no stream yet")] * 2
+    epilogue(peer.url, key="job-1")
+    epilogue(peer.url, key="job-2")
     epilogue(peer.url, key="job-3")
-    assert peer.keys == ["job-3", "job-1", "job-2"]
+    assert peer.keys == ["job-1", "job-2", "job-3", "job-1", "job-2"]
     assert spooled(tmp_path) == []
 
 
-def test_flush_delivers_the_spool_in_order(peer, nobody, epilogue, tmp_path):
-    for key in ("b", "a", "c"):
-        epilogue(nobody, key=key)
+def test_what_was_meant_for_another_server_stays(peer, nobody, epilogue, tmp_path):
+    epilogue(nobody, key="job-1")
+    assert epilogue(peer.url, key="job-2").stderr == ""
     done = epilogue(peer.url, "--flush")
-    assert peer.keys == ["b", "a", "c"]
+    assert done.stdout == "tailrace: delivered 0 from the spool, 0 waiting\n"
+    assert done.stderr.startswith("tailrace: 1 meant for other servers left in ")
+    assert peer.keys == ["job-2"]
+    assert spooled(tmp_path) == ["job-1"]
+
+
+def test_flush_delivers_the_spool_in_order(peer, epilogue, tmp_path):
+    peer.answers = [error(404, "no stream yet")] * 3
+    for key in ("b", "a", "c"):
+        epilogue(peer.url, key=key)
+    done = epilogue(peer.url, "--flush")
+    assert peer.keys == ["b", "a", "c"] * 2
     assert done.stdout == "tailrace: delivered 3 from the spool, 0 waiting\n"
     assert spooled(tmp_path) == []
 
@@ -232,13 +244,13 @@ def test_a_file_servers_clock_may_differ_from_the_machines(tmp_path, monkeypatch
     log = tmp_path / "log.lammps"
     log.touch()
     written, real = log.stat().st_mtime, time.time
-    monkeypatch.setattr(epilogue_module, "time", SimpleNamespace(time=lambda: real() - ahead))
-    assert written > epilogue_module._began(written - ahead - 1, tmp_path)
-    assert written < epilogue_module._began(written - ahead + 3, tmp_path)
+    monkeypatch.setattr(reporting, "time", SimpleNamespace(time=lambda: real() - ahead))
+    assert written > reporting._began(written - ahead - 1, tmp_path)
+    assert written < reporting._began(written - ahead + 3, tmp_path)
 
 
 def test_where_no_file_can_be_made_the_clocks_are_taken_for_one(tmp_path):
-    assert epilogue_module._began(7.0, tmp_path / "nowhere") == 7.0
+    assert reporting._began(7.0, tmp_path / "nowhere") == 7.0
 
 
 def test_copies_of_one_process_are_not_taken_for_a_job_of_many(peer, epilogue):

@@ -99,6 +99,20 @@ def test_predict_mode_asks_first_learns_nothing_and_reports_by_model_and_recipe(
     assert f"did you mean {name}?" in here.sweep("predict", "--models", "the-bets", "--directory", "p", code=2)
 
 
+def test_without_a_model_that_could_predict_no_job_is_run(here):
+    body = {"name": here.stream, "target": {"name": "loop_time", "unit": "s"}}
+    assert here.server.post("/api/v1/streams/", body)[0] == 201
+    said = here.sweep("predict", *TINY, "--sample", "lhs", "--iters", "1", code=2)
+    assert f"stream {here.stream} has no regression model that could predict" in said
+    assert not list(here.path.glob("sweep-predict/jobs/*"))
+
+
+def test_a_stream_in_another_unit_gets_no_times_in_seconds(here):
+    body = {"name": here.stream, "target": {"name": "loop_time", "unit": "ms"}}
+    assert here.server.post("/api/v1/streams/", body)[0] == 201
+    assert "is in ms" in here.sweep("train", *TINY, "--iters", "1", "--recipes", "runtime", code=2)
+
+
 def test_a_job_that_fails_is_no_label_and_is_tried_again(here):
     """An input of one's own, which stops with an error until a file is there."""
     made(here)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lammps_jobs.run import program
+from lammps_jobs.sweep import queues
 from tests.lammps_jobs.here import PATIENCE, TINY, Here, made
 from tests.slurm import until
 
@@ -115,6 +116,46 @@ def test_jobs_in_a_queue_are_found_again_and_not_submitted_twice(here, recorded,
     assert process.returncode == 0, said
     assert record.read_text().count("qsub") == 2
     assert len(here.observations()) == 2
+
+
+@pytest.mark.parametrize(
+    ("reason", "never"),
+    [("PartitionConfig", True), ("Priority", False)],
+)
+def test_a_job_that_will_not_start_is_told_of(here, recorded, tmp_path, reason, never):
+    """A recorded Slurm, in whose queue both jobs wait, for that reason, until the gate is opened."""
+    made(here)
+    gate = tmp_path / "gate"
+    record = recorded(
+        sbatch=SUBMIT.replace("ANSWER", "$number"), squeue=LIST.replace("ANSWER", f"$job;{reason}"),
+        held=f'#!/bin/sh\nuntil [ -e {gate} ]; do sleep 0.05; done\nexec "$@"\n',
+    )  # fmt: skip
+    here.environment["RUN"] = "held"
+    process = here.start("train", *TINY, "--launcher", "slurm", "--iters", "2")
+    until(lambda: record.exists() and record.read_text().count("squeue") >= 3, lambda: "")
+    gate.touch()
+    said, _ = process.communicate(timeout=PATIENCE)
+    told = f"Job 0 and 1 more will not start as things are: Slurm says {reason}."
+    assert said.count(told) == never
+    assert ("scancel 0 1" in said) is never
+
+
+def test_reasons_that_pass_by_themselves_are_told_from_those_that_do_not(tmp_path, monkeypatch):
+    never = [
+        "PartitionConfig",
+        "QOSMaxCpuPerJobLimit",
+        "AssocMaxWallDurationPerJobLimit",
+        "JobHeldUser",
+        "BadConstraints",
+    ]
+    passing = ["None", "Priority", "Resources", "Dependency", "QOSMaxJobsPerUserLimit", "AssocGrpCpuLimit", "BeginTime"]
+    lines = "".join(f"{number};{reason}\n" for number, reason in enumerate(never + passing))
+    (tmp_path / "squeue").write_text(f"#!/bin/sh\ncat <<END\n{lines}END\n")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    listed = queues.listed("slurm")
+    assert [reason for reason in listed.values() if reason] == never
+    assert len(listed) == len(never + passing)
 
 
 def test_a_batch_system_that_refuses_a_job_is_quoted(here, recorded):

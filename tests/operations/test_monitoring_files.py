@@ -135,7 +135,8 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
 def use(server: Server) -> None:
     made = server.manage("create_token", "ada", "--create-user")
     credential = {"Authorization": f"Bearer {made.stdout.strip()}"}
-    server.post("/api/v1/streams/", {"name": "runs", "target": {"name": "t"}}, **credential)
+    runs = {"name": "runs", "target": {"name": "t"}, "expected": {"every": 3600}}
+    assert server.post("/api/v1/streams/", runs, **credential)[0] == 201
     server.post("/api/v1/models/", {"name": "m", "stream": "runs", "recipe": "mean"}, **credential)
     for number in range(30):  # by both processes, so that each has to catch up with the other
         point = {"x": {"a": number}, "y": number, "key": f"k{number}"}

@@ -36,6 +36,8 @@ COMMANDS = {
     "streams": "list the streams",
     "recipes": "list the recipes that models are made from",
     "create": "make a model from a recipe",
+    "expect": "say how often a stream should get observations",
+    "delete": "delete a stream, with all that depends on it",
     "release": "let a model out of quarantine",
     "export": "save a stream's log as CSV or NDJSON",
     "download": "save a model's estimator",

@@ -82,8 +82,10 @@ def _make_stream(client: Client, options: argparse.Namespace) -> None:
         client.create_stream(
             options.stream, options.target, options.unit or "", features=features, segment=options.segment
         )
-    except Conflict:
-        pass  # it is there
+    except Conflict as error:
+        if error.code == "stream_differs":
+            raise
+        # It is there already, as it is to be.
 
 
 def _described(name: str) -> dict[str, Any]:

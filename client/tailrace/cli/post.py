@@ -8,10 +8,15 @@ what is posted: the same observation posted twice by the same run of a job count
 and a requeued run's is another one. --step takes the place of what is posted: the step of that name counts once, even if
 it is measured again. Outside of any job each call is an observation of its own.
 
+--file posts each row of a file: CSV with a line of names (the target's is y, or what --y says), or one JSON object a line,
+such as {"x": {"x": 8}, "y": 120.3}; what `tailrace export` wrote, too. Each row counts once: where it was interrupted, the same
+command goes on. Nothing is kept in the spool, and the exit codes are those of --strict.
+
 examples:
   tailrace post lammps-runtime x=8 y=8 z=16 --y 120.3
   tailrace post lammps-runtime x=8 y=8 z=16 --y 120.3 --step equilibration --source input=melt.in
   tailrace post bonds length=2.51 pair=Cu-Zr --y -0.87 --strict || echo "the server is away"
+  tailrace post lammps-runtime --file runs.csv --y loop_time
 
 Values are numbers, true, false, or else text. Where the stream declares text under a name, or has always had text there,
 commit=45e7 stays text. Leading zeros make a text anywhere: lot=007. For the rest, JSON follows :=, and a text stands in
@@ -42,13 +47,23 @@ if TYPE_CHECKING:
     from tailrace.posting import Posted
 
 LOST, REFUSED = 3, 4
+PER_REQUEST = 30.0
+"""Seconds that a request of --file may take at least."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stream", help="the stream, such as lammps-runtime")
     parser.add_argument("features", nargs="*", metavar="name=value", help="the features")
-    parser.add_argument("--y", required=True, metavar="VALUE", help="the target: what the job measured")
-    parser.add_argument("--key", metavar="KEY", help="names this observation for ever (default: made from the job)")
+    parser.add_argument(
+        "--y",
+        metavar="VALUE",
+        help="the target: what the job measured; with --file, the name of its column (default: y)",
+    )
+    parser.add_argument("--file", metavar="FILE", help="many observations: .csv, or JSON lines; - reads standard input")
+    parser.add_argument(
+        "--key", metavar="KEY",
+        help="names this observation for ever (default: made from the job); with --file, the name of a column of keys",
+    )  # fmt: skip
     parser.add_argument("--step", metavar="STEP", help="which observation of the job this is, where it posts several")
     parser.add_argument(
         "--source", action="append", default=[], metavar="name=value", help="where it came from; may be repeated"
@@ -64,8 +79,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from tailrace.keys import job_of
     from tailrace.posting import observation, post_made
-    from tailrace.server import Server
 
+    if options.file is not None:
+        return _post_file(options)
+    if options.y is None:
+        raise Unusable("the following arguments are required: --y")
     x = pairs(options.features)
     if not x:
         raise Unusable("there is no feature: expected name=value, such as x=8")
@@ -74,13 +92,49 @@ def run(options: argparse.Namespace) -> int:
         source = {"job": job, **source}
     y, y_text = value_and_text("--y", options.y)
     made = observation(x, y, options.key, source, options.step, y_text)
-    posted = post_made(
-        options.stream, made, server=lambda: Server(options.url), spool=options.spool, deadline=options.deadline
-    )
+    posted = post_made(options.stream, made, server=options.url, spool=options.spool, deadline=options.deadline)
     _tell(posted, made["y"], options.json)
     if posted.delivered or not options.strict:
         return OK
     return LOST if posted.kept is None else REFUSED if posted.refused else PROBLEM
+
+
+def _post_file(options: argparse.Namespace) -> int:
+    from tailrace.bulk import keyed, send
+    from tailrace.cli.rows import observations_in
+    from tailrace.errors import TailraceError
+    from tailrace.progress import Bar
+    from tailrace.server import Server
+
+    if options.features or options.step is not None or options.spool is not None:
+        raise Unusable("features, --step and --spool go with one observation, not with --file")
+    rows = keyed(observations_in(options.file, options.y or "y", options.key), source_pairs(options.source))
+    server, bar, trouble = Server(options.url), Bar(None), None
+    new = known = refused = 0
+    try:
+        for sent in send(server, options.stream, rows, max(options.deadline, PER_REQUEST)):
+            new, known, refused = new + sent.new, known + sent.known, refused + len(sent.refused)
+            if sent.warning:
+                bar.clear()
+                say(sent.warning)
+            for place, reason in sent.refused:
+                bar.clear()
+                say(f"refused for good: {place}: {reason}")
+            bar.show(new + known + refused)
+    except TailraceError as error:
+        trouble = error
+    bar.clear()
+    if options.json:
+        import json
+
+        _print(json.dumps({"posted": new, "known_before": known, "refused": refused}))
+    else:
+        _print(f"tailrace: {new} posted to {options.stream}, {known} known before, {refused} refused")
+    if trouble is not None:
+        fault = isinstance(trouble, Unusable)
+        say(f"not all was posted: {trouble}; {'put right, ' if fault else ''}the same command goes on from there")
+        return UNUSABLE if fault else PROBLEM
+    return REFUSED if refused else OK
 
 
 def failed(error: Exception, arguments: Sequence[str]) -> int:
@@ -89,7 +143,8 @@ def failed(error: Exception, arguments: Sequence[str]) -> int:
 
     what = str(error) if isinstance(error, Unusable) else f"{type(error).__name__}: {error}"
     say(f"nothing posted: {what} (see tailrace post --help); given: {' '.join(map(shlex.quote, arguments))}")
-    return UNUSABLE if "--strict" in arguments else OK
+    is_fatal = any(given == "--strict" or given.startswith("--file") for given in arguments)
+    return UNUSABLE if is_fatal else OK
 
 
 def _tell(posted: Posted, y: object, as_json: bool) -> None:

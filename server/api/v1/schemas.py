@@ -7,7 +7,7 @@ from django.conf import settings
 from server.api.v1.openapi import LARGEST_NUMBER, NOT_BLANK, STORABLE, Spec, ref, text
 from server.learning import recipes
 from server.learning.flavors import FLAVORS
-from server.streams import unfamiliar
+from server.streams import silence, unfamiliar
 from server.streams.registry import LONGEST_DESCRIPTION, LONGEST_REASON
 from server.streams.validation import FEATURE_KINDS, TARGET_KINDS
 
@@ -102,6 +102,13 @@ ERROR = record(
     }
 )
 
+_EVERY, _GRACE = ({"type": "integer", "minimum": least, "maximum": silence.LONGEST} for least in (silence.SHORTEST, 0))
+EXPECTED: Spec = {
+    "description": "Seconds within which another observation is expected, and after which more the stream counts as silent; "
+    "null: none is expected",
+    "anyOf": [record({"every": _EVERY}, {"grace": {**_GRACE, "default": 0}}, closed=True), {"type": "null"}],
+}
+
 NEW_STREAM = record(
     {
         "name": NAME,
@@ -141,6 +148,7 @@ NEW_STREAM = record(
         },
         "descriptor": DESCRIPTOR,
         "description": text(LONGEST_DESCRIPTION),
+        "expected": EXPECTED,
     },
     closed=True,
 )
@@ -153,6 +161,20 @@ STREAM = record(
         "features": {"type": ["object", "null"], "additionalProperties": TEXT},
         "segment": MAYBE_TEXT,
         "descriptor": MAYBE_TEXT,
+        "expected": {
+            "description": "How often observations are expected, and when the last one came; null where none is expected",
+            "anyOf": [
+                record(
+                    {
+                        "every": _EVERY,
+                        "grace": _GRACE,
+                        "last_at": {"anyOf": [TIME, {"type": "null"}]},
+                        "state": {"type": "string", "enum": list(silence.STATES)},
+                    }
+                ),
+                {"type": "null"},
+            ],
+        },
         "head": {**COUNT, "description": "Number of the last observation"},
         "retention": record(
             {
@@ -478,7 +500,8 @@ SCHEMAS: dict[str, Spec] = {
             "observations": {"type": "array", "items": ref("Observation")},
         }
     ),
-    "StreamChange": record({"description": text(LONGEST_DESCRIPTION)}, closed=True),
+    "StreamChange": record({}, {"description": text(LONGEST_DESCRIPTION), "expected": EXPECTED}, closed=True)
+    | {"minProperties": 1},
     "NewRetraction": record({"reason": text(LONGEST_REASON, 1, pattern=NOT_BLANK)}, closed=True),
     "Retraction": record(
         {"stream": TEXT, "seq": COUNT, "reason": TEXT, "at": TIME, "models": {"type": "array", "items": TEXT}}

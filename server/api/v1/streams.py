@@ -1,7 +1,8 @@
 """Streams of the native API: made, listed, looked at, retracted from."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -12,18 +13,22 @@ from rest_framework.response import Response
 from server.api import caller
 from server.api.codec import only
 from server.api.v1 import query
-from server.api.v1.openapi import documented, one_of_path, whole
+from server.api.v1.openapi import documented, in_query, one_of_path, whole
 from server.api.v1.view import View, created
 from server.cells import descriptors
 from server.cells import usage as cell_usage
+from server.cells.databases import of_stream as databases_of
+from server.cells.databases import told
+from server.cells.models import Database
 from server.learning.models import Model
-from server.streams import registry
+from server.learning.registry import delete_all_of
+from server.streams import registry, silence
 from server.streams.errors import Conflict, Invalid
 from server.streams.models import Retraction, Stream
-from server.streams.quota_usage import Freed
 from server.streams.validation import shown
 
-FIELDS = ("name", "target", "features", "segment", "descriptor", "description")
+FIELDS = ("name", "target", "features", "segment", "descriptor", "description", "expected")
+CHANGEABLE = ("description", "expected")
 TARGET = ("name", "unit", "kind")
 
 
@@ -45,17 +50,17 @@ class Streams(View):
         if isinstance(payload["name"], str):
             caller.check_new_stream(request._request, payload["name"])
         target = query.member(payload, "target", TARGET, ("name",))
-        unit = target.get("unit", "")
         descriptor = payload.get("descriptor")
         stream = registry.create(
             payload["name"],
             target_name=target["name"],
-            target_unit=unit,
-            target_kind=target.get("kind", "number" if unit else "any"),
+            target_unit=target.get("unit", ""),
+            target_kind=target.get("kind"),
             features=payload.get("features"),
             segment=payload.get("segment"),
             descriptor=None if descriptor is None else descriptors.find(descriptor).name,
             description=payload.get("description", ""),
+            expected=payload.get("expected"),
             **caller.made_by(request._request),
             owner=caller.owner(request._request),
         )
@@ -65,6 +70,8 @@ class Streams(View):
 class OneStream(View):
     """One stream."""
 
+    query = ("confirm",)
+
     @documented(
         "getStream",
         "Look at a stream: its head, counts and models",
@@ -73,11 +80,12 @@ class OneStream(View):
         errors=(404,),
     )
     def get(self, request: Request, name: str) -> Response:
+        query.only(request._request, ())
         return Response(described([caller.stream(request._request, name)])[0])
 
     @documented(
         "changeStream",
-        "Change a stream's description",
+        "Change a stream's description, or how often observations are expected",
         "What the log depends on (target, features, segment, descriptor) stays as it was declared.",
         parameters=[one_of_path("name", "The stream")],
         body="StreamChange",
@@ -85,33 +93,62 @@ class OneStream(View):
         errors=(404,),
     )
     def patch(self, request: Request, name: str) -> Response:
+        query.only(request._request, ())
         stream = caller.stream(request._request, name)
         caller.check_owner(request._request, stream)
         payload = self.payload(request)
-        only(payload, "description", required=("description",))
-        registry.describe(stream, payload["description"])
+        only(payload, *CHANGEABLE, required=() if "expected" in payload else ("description",))
+        registry.change(stream, payload)
         return Response(described([stream])[0])
 
     @documented(
         "deleteStream",
-        "Delete a stream that was never used",
-        "One with observations or models stays: a log is not deleted, its observations are retracted.",
-        parameters=[one_of_path("name", "The stream")],
+        "Delete a stream that was never used; or, confirmed, one with all that depends on it",
+        "A stream with observations or models is deleted only where `confirm` is its name, and with it, for good, its log, "
+        "models, kept predictions, cells and databases. Models and databases that somebody else made keep it, unless the "
+        "caller may change everybody's.",
+        parameters=[
+            one_of_path("name", "The stream"),
+            in_query("confirm", "The stream's name, once more: delete all that depends on it, too"),
+        ],
         answers={204: None},
         errors=(404, 409),
     )
     def delete(self, request: Request, name: str) -> Response:
         stream = caller.stream(request._request, name)
         caller.check_owner(request._request, stream)
-        registry.delete(stream, _check_deletable)
+        confirm = query.text(request._request, "confirm")
+        if confirm not in (None, stream.name):
+            raise Invalid(f"confirm is {shown(confirm)}: expected the stream's name, {stream.name}", field="confirm")
+        check = partial(caller.check_owner, request._request)
+        registry.delete(
+            stream, _unused if confirm is None else partial(_all, check=check), with_log=confirm is not None
+        )
         return Response(status=204)
 
 
-def _check_deletable(stream: Stream) -> list[Freed]:
-    """Refuse to delete a stream that has models; what counts no longer otherwise."""
+def _unused(stream: Stream) -> registry.Going:
+    """Refuse to delete a stream that has models; what goes with it otherwise."""
     if Model.objects.filter(stream=stream).exists():
-        raise Conflict(f"stream {stream.name} has models: delete them first", code="has_models")
-    return cell_usage.of_stream(stream)
+        raise Conflict(
+            f"stream {stream.name} has models: delete them first; or, to delete all of them with it, confirm it with the "
+            "stream's name",
+            field="confirm",
+            code="has_models",
+        )
+    return registry.Going(cell_usage.of_stream(stream))
+
+
+def _all(stream: Stream, check: Callable[[Model | Database], None]) -> registry.Going:
+    """All that depends on a stream; refused where something isn't the caller's."""
+    databases = databases_of(stream)
+    for database in databases:
+        check(database)
+    models = delete_all_of(stream, check)
+    return registry.Going(
+        [*models.freed, *cell_usage.of_stream(stream)],
+        [*models.told, *(("database.delete", one.name, told(one)) for one in databases)],
+    )
 
 
 class Retract(View):
@@ -144,8 +181,9 @@ class Retract(View):
 
 
 def described(streams: Sequence[Stream] | Any) -> list[dict[str, Any]]:
-    """Streams as the API shows them, in three queries however many there are."""
+    """Streams as the API shows them, in four queries however many there are."""
     streams = list(streams)
+    heard = silence.heard(streams)
     chosen = {"stream__in": streams} if len(streams) == 1 else {}
     models: dict[int, list[dict[str, Any]]] = defaultdict(list)
     columns = ("stream", "name", "flavor", "recipe", "status")
@@ -163,6 +201,7 @@ def described(streams: Sequence[Stream] | Any) -> list[dict[str, Any]]:
             "features": stream.features,
             "segment": stream.segment,
             "descriptor": stream.descriptor,
+            "expected": _expected(stream, heard),
             "head": stream.head,
             "retention": {"dropped": stream.dropped, "whole_after": stream.whole_after},
             "counts": {
@@ -176,3 +215,10 @@ def described(streams: Sequence[Stream] | Any) -> list[dict[str, Any]]:
         }
         for stream in streams
     ]
+
+
+def _expected(stream: Stream, heard: Mapping[int, silence.Heard]) -> dict[str, Any] | None:
+    expected = registry.expected_of(stream)
+    if expected is None or stream.pk not in heard:
+        return None
+    return {**expected, **heard[stream.pk]._asdict()}

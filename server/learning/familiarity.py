@@ -4,6 +4,7 @@ The points that this process learns, and those that its replicas catch up with, 
 once: from a summary that is stored now and then, off the request path, and from the log for the observations after that.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,8 @@ from server.streams.locks import transaction_for_writing
 from server.streams.models import Stream, StreamSummary
 from server.streams.summary import Point, Summary
 from server.streams.unfamiliar import Fault
+
+logger = logging.getLogger(__name__)
 
 READ_AT_ONCE = 5_000
 """Observations that a prediction waits for; where more have to be read first, it is answered unchecked."""
@@ -47,8 +50,7 @@ class Familiarity:
     def __init__(self, stream_id: int, *, ranged: bool) -> None:
         self.stream_id = stream_id
         self.ranged = ranged
-        row = StreamSummary.objects.filter(pk=stream_id).values_list("upto", "summary").first()
-        self.whole = Summary(ranged=ranged) if row is None else Summary.loaded(row[1], row[0], ranged=ranged)
+        self.whole = _stored(stream_id, ranged)
         self.recent: Summary | None = None
         self.stored = self.whole.upto
         self.stored_at = time.monotonic()
@@ -139,6 +141,17 @@ class Familiarity:
             self._take_in()
         self.stored, self.stored_at = self.whole.upto, time.monotonic()
         return self.whole.upto, self.whole.dumped()
+
+
+def _stored(stream_id: int, ranged: bool) -> Summary:
+    """What was stored of a stream, if anything that can be read."""
+    row = StreamSummary.objects.filter(pk=stream_id).values_list("upto", "summary").first()
+    if row is not None:
+        try:
+            return Summary.loaded(row[1], row[0], ranged=ranged)
+        except (ValueError, TypeError, KeyError, AttributeError) as exc:  # a short cut: the log remains
+            logger.warning("the summary of stream %d can't be read (%s): using the log", stream_id, exc)
+    return Summary(ranged=ranged)
 
 
 def whole(stream: Stream, upto: int) -> Summary | None:

@@ -80,6 +80,15 @@ def test_a_new_process_reads_only_what_came_after_the_stored_summary(stream, row
     assert SETS.of(stream).familiarity.whole.count == 4
 
 
+@pytest.mark.parametrize("stored", ["", "[]", "{}", '{"count": 1, "features": {"a": [1]}}'])
+def test_a_summary_that_can_not_be_read_is_made_anew(stream, stored):
+    learn(stream, 3, 5)
+    StreamSummary.objects.create(stream_id=stream, upto=2, summary=stored)
+    another_process()
+    learn(stream, 8)
+    assert seen() == ["seen: 3 to 8"]
+
+
 def test_a_process_follows_what_another_one_learns(stream, rows):
     learn(stream, 3)
     assert seen() == ["seen: 3"]

@@ -27,7 +27,7 @@ def test_a_person_sees_their_role_and_all_that_it_allows(ada):
         "auth": "required",
         "user": "ada",
         "role": "researcher",
-        "permissions": ["change_own", "create", "learn", "predict", "read"],
+        "permissions": ["change_own", "create", "create_by_posting", "learn", "predict", "read"],
         "token": None,
     }
 

@@ -33,7 +33,7 @@ SIGNATURES = """
 Client(url=None, token=None, *, deadline=30.0)
 Client.create(name, stream, recipe=None, *, parameters=None, estimator=None, flavor=None, backfill=True)
 Client.create_stream(name, target, unit='', *, kind=None, features=None, segment=None, description='')
-Client.label(identifier, y, source=None, *, model=None)
+Client.label(identifier, y, source=None, *, model=None, y_text=None)
 Client.model(name)
 Client.post(stream, x, y, *, key=None, source=None, deadline=5.0, strict=False)
 Client.post_frame(stream, frame, y='y', *, key=None, source=None)

@@ -85,8 +85,8 @@ def test_it_reads_every_log_as_the_one_in_python_does(report, monkeypatch, tmp_p
 LONG = "Schmelze ƒ – " * 30
 MORE = [
     *(environ for environ, _ in JOBS),
-    {**SLURM, "TAILRACE_STEP": "melt"}, {**SLURM, "TAILRACE_STEP": LONG}, {**SLURM, "TAILRACE_STEP": LONG[:191]},
-    {**SLURM, "TAILRACE_STEP": LONG[:192]}, {**SLURM, "TAILRACE_STEP": LONG[:193]}, {**SLURM, "TAILRACE_STEP": 'a"b\\c $x `y`'},
+    {**SLURM, "TAILRACE_STEP": "melt"}, {**SLURM, "TAILRACE_STEP": LONG}, {**SLURM, "TAILRACE_STEP": LONG[:189]},
+    {**SLURM, "TAILRACE_STEP": LONG[:190]}, {**SLURM, "TAILRACE_STEP": LONG[:191]}, {**SLURM, "TAILRACE_STEP": 'a"b\\c $x `y`'},
     {**SLURM, "FLUX_URI": "local:///tmp/flux-Ab12/local-0", "FLUX_JOB_ID": "ƒ2mAQ"},
     {"FLUX_JOB_ID": "f1", "FLUX_URI": "ssh://node1/scratch/ada lovelace/flux-é/local-0"},
     {"FLUX_JOB_ID": "f1", "FLUX_URI": "local://"}, {"FLUX_JOB_ID": "f1", "FLUX_URI": "local:///local-0"},
@@ -96,7 +96,7 @@ MORE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("environ", MORE, ids=str)
+@pytest.mark.parametrize("environ", MORE, ids=map(str, range(len(MORE))))
 def test_its_key_is_that_of_the_one_in_python(report, peer, monkeypatch, tmp_path, environ):
     report(peer.url, **environ)
     ((_, content),) = by_python(monkeypatch, tmp_path, **environ)

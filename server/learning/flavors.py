@@ -57,13 +57,13 @@ class Flavor:
 
     def predictor(self, estimator: Any) -> Callable[[dict[str, Any]], Any]:
         """The function that predicts one point: probabilities where the flavor has them and the estimator gives them."""
-        names = [name for name in self.predicts if _has(estimator, name)]
-        if not names:
-            raise self._lacks(estimator, " or ".join(self.predicts))
-        found = straight_predictor(estimator, names[0])
-        if names[0] != "predict_proba_one" or len(names) == 1:
-            return found
-        return _with_labels_instead(found, straight_predictor(estimator, names[1]))
+        for name in self.predicts:
+            if _has(estimator, name):
+                found = straight_predictor(estimator, name)
+                if name == "predict_proba_one" and _has(estimator, "predict_one"):
+                    return _with_labels_instead(found, straight_predictor(estimator, "predict_one"))
+                return found
+        raise self._lacks(estimator, " or ".join(self.predicts))
 
     def learner(self, estimator: Any) -> Callable[[dict[str, Any], Any], Any]:
         """The function that learns one point, given its features and its target (or None)."""
@@ -115,14 +115,7 @@ FLAVORS = {
     flavor.name: flavor
     for flavor in (
         Flavor("regression", ("predict_one",), "learn_one", "number", RegressionScores, RegressionScores.COLUMNS),
-        Flavor(
-            "binary",
-            ("predict_proba_one", "predict_one"),
-            "learn_one",
-            "boolean",
-            _binary,
-            LabelScores.COLUMNS,
-        ),
+        Flavor("binary", ("predict_proba_one",), "learn_one", "boolean", _binary, LabelScores.COLUMNS),
         Flavor(
             "multiclass",
             ("predict_one", "predict_proba_one"),

@@ -119,12 +119,13 @@ def _flush(options: argparse.Namespace, deadline: float, quiet: bool = False) ->
                 _say(f"refused for good: {delivery.refused}; kept as {delivery.path}")
     except (TailraceError, OSError) as error:
         trouble = error
+    if quiet and not delivered:
+        return
     others = sum(spool.elsewhere(server).values())
-    waiting = len(spool.waiting()) - others
+    waiting = max(0, len(spool.waiting()) - others)
     if others and not quiet:
         _say(f"{others} meant for other servers left in {spool.directory}: see `tailrace flush`")
-    if delivered or not quiet:
-        _write(1, f"delivered {delivered} from the spool, {waiting} waiting")
+    _write(1, f"delivered {delivered} from the spool, {waiting} waiting")
     if trouble is not None and not quiet:
         _say(f"{waiting} not delivered, kept in {spool.directory}: {trouble}")
 

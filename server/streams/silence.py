@@ -8,7 +8,7 @@ from django.db.models import OuterRef, Subquery
 
 from server.streams.errors import Invalid
 from server.streams.models import Batch, Stream
-from server.streams.validation import shown
+from server.streams.validation import as_whole, shown
 
 NEW, ON_TIME, LATE, SILENT = STATES = ("new", "on_time", "late", "silent")
 SHORTEST, LONGEST = 60, 365 * 24 * 3600
@@ -56,6 +56,7 @@ def wished(value: Any) -> tuple[int | None, int]:
 
 
 def _seconds(value: Any, part: str, least: int) -> int:
+    value = as_whole(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LONGEST:
         raise Invalid(
             f"expected.{part} is {shown(value)}: expected whole seconds from {least} to {LONGEST}",

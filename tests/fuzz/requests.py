@@ -95,6 +95,7 @@ SAID_BY_THE_ANSWER = {
     "label": "y|model",
     "createModel": r"estimator\b.*|flavor|parameters.*",
     "createStream": "segment",
+    "deleteStream": "confirm",  # the stream's name
     "addCell": r"structure|observations\b.*|composition|provenance|checksums",
     "createDatabase": r"types|until|None",
     "createDescriptor": "content",

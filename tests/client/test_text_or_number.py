@@ -122,7 +122,7 @@ def test_the_epilogue_and_what_is_flushed_later_do_the_same(served, tmp_path):
             timeout=60,
         )
     command("post", "jobs", "commit=0e1", "x=1", "processes=1", "--y", "1", "--url", NOBODY, "--spool", str(tmp_path))
-    run(served, "flush", "--spool", str(tmp_path))
+    run(served, "flush", "--from", NOBODY, "--spool", str(tmp_path))
     found = features_of(served, "jobs")
     assert [x["commit"] for x, _ in found] == ["45e7", "0e1"]
     assert all(isinstance(x["x"], str) for x, _ in found)

@@ -309,14 +309,14 @@ def test_a_script_that_is_killed_while_it_posts_leaves_the_observation_to_the_ne
     peer.slow = False
     whole = Peer()
     try:
-        flushed(whole.url, spool)
+        flushed(whole.url, spool, peer.url)
         assert whole.keys == ["k"]
     finally:
         whole.close()
 
 
-def flushed(url, spool):
-    command = [sys.executable, "-m", "tailrace", "flush", "--url", url, "--spool", str(spool)]
+def flushed(url, spool, kept_for):
+    command = [sys.executable, "-m", "tailrace", "flush", "--url", url, "--from", kept_for, "--spool", str(spool)]
     done = subprocess.run(
         command,
         env=os.environ | {"PYTHONPATH": str(ROOT / "client")},
@@ -345,7 +345,7 @@ def test_a_real_server_takes_it_once_whether_it_comes_from_a_shell_from_python_o
     done = report(sweep_server.url, *options, **job)
     assert done.stdout == f"tailrace: observation 1 of {stream}: 0.0158455\n"
     assert "known before" in report(sweep_server.url, *options, **job).stdout
-    assert "delivered 1" in flushed(sweep_server.url, spool)
+    assert "delivered 1" in flushed(sweep_server.url, spool, NOBODY)
     by_python(monkeypatch, tmp_path, *options, **job)
     python = Spool(tmp_path / "python")
     ((_, content),) = [(path, json.loads(path.read_bytes())) for path in python.waiting()]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tailrace.written import Given
+
 __all__ = ["features_of", "is_exported"]
 
 PREFIX = "x."
@@ -17,5 +19,10 @@ def is_exported(names: Iterable[Any]) -> bool:
 
 
 def features_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The features of such a row by their own names."""
+    """The features of such a row by their own names, with the texts that they were read from, if they were."""
+    own, texts = (_without_prefix(part) for part in (row, getattr(row, "written", {})))
+    return Given(own, texts)
+
+
+def _without_prefix(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name[len(PREFIX) :]: value for name, value in row.items() if name.startswith(PREFIX)}

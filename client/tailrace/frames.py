@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from tailrace.bulk import Cells
 from tailrace.errors import Unusable
 from tailrace.exported import features_of, is_exported
 from tailrace.extras import needs
+from tailrace.plain import plain_point
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from tailrace.metrics import History
     from tailrace.results import Prediction
 
-__all__ = ["is_frame", "of_history", "of_observations", "of_predictions", "points_of", "rows_of"]
+__all__ = ["batches_of", "is_frame", "of_history", "of_observations", "of_predictions", "point_at", "rows_of"]
 
 
 def is_frame(value: Any) -> bool:
@@ -27,12 +29,41 @@ def is_frame(value: Any) -> bool:
     )
 
 
-def points_of(frame: Any) -> Iterator[dict[str, Any]]:
-    """The rows as points, a feature a column (of a log, its features); what is missing in a row is left out of its point."""
-    of_log = is_exported(frame.columns)
-    for row in frame.to_dict("records"):
-        present = {str(name): value for name, value in row.items() if not _missing(value)}
-        yield features_of(present) if of_log else present
+def batches_of(frame: Any, most: int) -> Iterator[list[dict[str, Any]]]:
+    """The rows as points, so many at a time: a feature a column (of a log, its features); what is missing in a row is left out.
+
+    Raises
+    ------
+    Unusable
+        If a row holds what can't be sent; the message names the row and the feature.
+    """
+    for start in range(0, len(frame), most):
+        part = frame.iloc[start : start + most]
+        yield _plain(part) or [_point(row, f"points[{start + n}]") for n, row in enumerate(part.to_dict("records"))]
+
+
+def point_at(frame: Any, number: int) -> dict[str, Any]:
+    """One row as a point."""
+    return _point(frame.iloc[number : number + 1].to_dict("records")[0], f"points[{number}]")
+
+
+def _plain(frame: Any) -> list[dict[str, Any]] | None:
+    """The rows as they are, where every column holds finite numbers or booleans under a name of its own; else None."""
+    names = list(frame.columns)
+    if is_exported(names) or len(set(names)) < len(names) or not all(type(name) is str for name in names):
+        return None
+    if not all(getattr(kind, "kind", "O") in "biuf" and hasattr(kind, "itemsize") for kind in frame.dtypes):
+        return None
+    columns = [frame.iloc[:, place].to_numpy() for place in range(len(names))]
+    if not all(column.dtype.kind in "biu" or bool((abs(column) < math.inf).all()) for column in columns):
+        return None
+    rows = zip(*(column.tolist() for column in columns))  # noqa: B905 - Python 3.9
+    return [dict(zip(names, row)) for row in rows]  # noqa: B905
+
+
+def _point(row: Mapping[Any, Any], called: str) -> dict[str, Any]:
+    present = {str(name): value for name, value in row.items() if not _missing(value)}
+    return plain_point(features_of(present) if is_exported(row) else present, called)
 
 
 def rows_of(frame: Any, target: str, key: str | None) -> Iterator[Cells]:
@@ -62,20 +93,31 @@ def rows_of(frame: Any, target: str, key: str | None) -> Iterator[Cells]:
         yield Cells(f"row {label}", x, present[target], None if key is None else present.get(key))
 
 
-def of_predictions(predictions: Sequence[Prediction], index: Any) -> DataFrame:
-    """A row a prediction: its features, ``prediction``, and ``low``, ``high`` and ``warnings`` where there are any."""
+def of_predictions(predictions: Sequence[Prediction], index: Any, frame: Any = None) -> DataFrame:
+    """A row a prediction: its features, ``prediction``, and ``low``, ``high`` and ``warnings`` where there are any.
+
+    Parameters
+    ----------
+    frame
+        The frame that was asked about: its columns are taken as they are.
+    """
     pandas = needs("pandas")
-    warned = any(one.warnings for one in predictions)
-    bounded = any(one.low is not None or one.high is not None for one in predictions)
-    rows = []
-    for one in predictions:
-        row = {**one.x, "prediction": one.value}
-        if bounded:
-            row |= {"low": one.low, "high": one.high}
-        if warned:
-            row["warnings"] = "; ".join(map(str, one.warnings))
-        rows.append(row)
-    return pandas.DataFrame(rows, index=index)
+    if frame is not None and not is_exported(frame.columns):
+        made = frame.copy(deep=False)
+    else:
+        made = pandas.DataFrame([dict(one.x) for one in predictions], index=index)
+    values, lows, highs = (getattr(predictions, name, None) for name in ("values", "lows", "highs"))
+    made["prediction"] = [one.value for one in predictions] if values is None else values
+    lows = [one.low for one in predictions] if lows is None else lows
+    highs = [one.high for one in predictions] if highs is None else highs
+    if any(one is not None for one in chain(lows, highs)):
+        made["low"], made["high"] = lows, highs
+    warned = getattr(predictions, "warnings", None)
+    if warned is None:
+        warned = {number: one.warnings for number, one in enumerate(predictions) if one.warnings}
+    if warned:
+        made["warnings"] = ["; ".join(map(str, warned.get(number, ()))) for number in range(len(predictions))]
+    return made
 
 
 def of_history(history: History) -> DataFrame:

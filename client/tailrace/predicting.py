@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from tailrace.errors import PredictionWarning, TailraceError, Unusable
-from tailrace.frames import is_frame, points_of
+from tailrace.frames import batches_of, is_frame, point_at
 from tailrace.plain import is_series, plain_point
 from tailrace.results import PointWarning, Prediction, Predictions
 from tailrace.written import written
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame, Series
 
+    from tailrace.gathered import Gathered
     from tailrace.model import Model
+
+    _Batch = tuple[list[dict[str, Any]], Sequence[Any]]
+    """Points of one request, and the texts that they were read from."""
 
 __all__ = ["Predictor"]
 
@@ -124,12 +128,18 @@ class Predictor:
             raise TypeError(f"{given} goes with one point: many points bring their own features, and none is kept")
         if isinstance(points, (str, bytes)) or not isinstance(points, Iterable):
             raise Unusable(f"{points!r} is no point: expected features by name, a list of such, or a DataFrame")
-        index = getattr(points, "index", None) if is_frame(points) else None
-        every = points_of(points) if is_frame(points) else points
-        plain = [(plain_point(x, f"points[{number}]"), written(x).get("x")) for number, x in enumerate(every)]
-        many = Predictions(list(self._many(plain, level, strict)), index)
-        self._warn(many.warnings)
-        return many
+        if is_frame(points):
+            frame: Any = points
+            batches: Iterable[_Batch] = ((batch, ()) for batch in batches_of(frame, AT_ONCE))
+            many = self._many(batches, len(frame), lambda number: point_at(frame, number), level, strict)
+            found = Predictions(many, frame.index, frame)
+        else:
+            plain = [(plain_point(x, f"points[{number}]"), written(x).get("x")) for number, x in enumerate(points)]
+            some = (plain[start : start + AT_ONCE] for start in range(0, len(plain), AT_ONCE))
+            batches = (([x for x, _ in part], [texts for _, texts in part]) for part in some)
+            found = Predictions(self._many(batches, len(plain), lambda number: plain[number][0], level, strict))
+        self._warn(found.warnings)
+        return found
 
     def _warn(self, found: Sequence[PointWarning]) -> None:
         """One warning for a call, without values: so Python shows it once where the same is asked in a loop."""
@@ -155,27 +165,26 @@ class Predictor:
         warnings = tuple(map(_warning, answer.get("warnings", ())))
         return self._made(x, answer["prediction"], answer.get("interval"), answer, level, warnings)
 
-    def _many(self, points: list[tuple[dict[str, Any], Any]], level: float, strict: bool) -> Iterator[Prediction]:
+    def _many(
+        self,
+        batches: Iterable[_Batch],
+        total: int,
+        features: Callable[[int], Mapping[str, Any]],
+        level: float,
+        strict: bool,
+    ) -> Gathered:
+        from tailrace.gathered import Gathered
         from tailrace.progress import Bar
 
-        bar = Bar(len(points))
-        for start in range(0, len(points), AT_ONCE):
-            bar.show(start)
-            some = [x for x, _ in points[start : start + AT_ONCE]]
-            texts = [of_x for _, of_x in points[start : start + AT_ONCE]]
+        many, bar = Gathered(self._model.name, self._model.unit, level, features), Bar(total)
+        for some, texts in batches:
+            bar.show(len(many))
             body: dict[str, Any] = {"xs": some, "level": level, **_if_strict(strict)}
             if any(texts):
                 body["written"] = {"xs": texts}
-            answer = self._model._send("POST", "predict/", body)
-            warnings: list[list[PointWarning]] = [[] for _ in some]
-            for one in answer.get("warnings", ()):
-                for number in one.get("points", range(len(some))):
-                    warnings[number].append(_warning(one))
-            intervals = answer.get("intervals") or [None] * len(some)
-            for number, x in enumerate(some):
-                own = tuple(warnings[number])
-                yield self._made(x, answer["predictions"][number], intervals[number], answer, level, own)
+            many.add(self._model._send("POST", "predict/", body), len(some))
         bar.clear()
+        return many
 
     def _made(
         self,

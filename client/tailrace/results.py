@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
+from tailrace.exported import is_exported
 from tailrace.tables import Column, Table, escaped, panel, shown
 
 if TYPE_CHECKING:
@@ -144,9 +145,10 @@ class Prediction:
 class Predictions(Sequence[Prediction]):
     """Answers to many points, in their order."""
 
-    def __init__(self, predictions: Sequence[Prediction], index: Any = None) -> None:
-        self._all = list(predictions)
+    def __init__(self, predictions: Sequence[Prediction], index: Any = None, frame: Any = None) -> None:
+        self._all = predictions
         self._index = index
+        self._frame = frame
 
     @overload
     def __getitem__(self, index: int) -> Prediction: ...
@@ -163,17 +165,21 @@ class Predictions(Sequence[Prediction]):
     @property
     def values(self) -> list[Any]:
         """The predictions alone."""
-        return [one.value for one in self._all]
+        found = getattr(self._all, "values", None)
+        return [one.value for one in self._all] if found is None else list(found)
 
     @property
     def intervals(self) -> list[tuple[float | None, float | None] | None]:
         """``(low, high)`` of each, or None where the model gives none."""
-        return [None if one.low is None and one.high is None else (one.low, one.high) for one in self._all]
+        lows, highs = getattr(self._all, "lows", None), getattr(self._all, "highs", None)
+        if lows is None or highs is None:
+            lows, highs = [one.low for one in self._all], [one.high for one in self._all]
+        return [None if low is None and high is None else (low, high) for low, high in zip(lows, highs)]  # noqa: B905
 
     @property
     def warnings(self) -> tuple[PointWarning, ...]:
         """Those of all points, each once."""
-        return tuple(dict.fromkeys(warning for one in self._all for warning in one.warnings))
+        return tuple(self._counted())
 
     def to_frame(self) -> DataFrame:
         """A pandas DataFrame: a column a feature, ``prediction``, and ``low``, ``high`` and ``warnings`` where there are any.
@@ -182,22 +188,27 @@ class Predictions(Sequence[Prediction]):
         """
         from tailrace.frames import of_predictions
 
-        return of_predictions(self._all, self._index)
+        return of_predictions(self._all, self._index, self._frame)
 
     @property
     def table(self) -> Table:
         """As it is shown."""
-        names = list(dict.fromkeys(name for one in self._all for name in one.x))
-        unit = self._all[0].unit if self._all else ""
+        names, unit, bounded = self._names(), self._all[0].unit if self._all else "", self._is_bounded()
         columns = [Column(name) for name in names] + [Column("prediction", unit)]
-        bounded = any(one.low is not None or one.high is not None for one in self._all)
         if bounded:
             columns += [Column("low", unit), Column("high", unit)]
-        rows = [
-            [*(one.x.get(name) for name in names), one.value, *((one.low, one.high) if bounded else ())]
-            for one in self._all
-        ]
-        return Table(columns, rows, self._caption(bounded))
+        return Table(columns, _Rows(self._all, names, bounded), self._caption(bounded))
+
+    def _names(self) -> list[str]:
+        """Of the features that any of the points has."""
+        if self._frame is not None and not is_exported(self._frame.columns):
+            return [str(name) for name in self._frame.columns]
+        return list(dict.fromkeys(name for one in self._all for name in one.x))
+
+    def _is_bounded(self) -> bool:
+        """Whether any of them has an interval."""
+        found = getattr(self._all, "is_bounded", None)
+        return any(one.low is not None or one.high is not None for one in self._all) if found is None else bool(found)
 
     def _caption(self, bounded: bool) -> str:
         if not self._all:
@@ -208,14 +219,37 @@ class Predictions(Sequence[Prediction]):
 
     def counted_warnings(self) -> list[str]:
         """The warnings in words, each with the number of points that it concerns."""
-        counts = Counter(warning for one in self._all for warning in one.warnings)
-        return [f"{warning} [{count:,} of {len(self):,} points]" for warning, count in counts.items()]
+        return [f"{warning} [{count:,} of {len(self):,} points]" for warning, count in self._counted().items()]
+
+    def _counted(self) -> Counter[PointWarning]:
+        """The warnings of all points, and how many points have each."""
+        found = getattr(self._all, "warnings", None)
+        each = (one.warnings for one in self._all) if found is None else (found[number] for number in sorted(found))
+        return Counter(warning for warnings in each for warning in warnings)
 
     def __repr__(self) -> str:
         return "\n".join([self.table.text(), *_warned(self.counted_warnings())])
 
     def _repr_html_(self) -> str:
         return self.table.html() + "".join(f"<div>warning: {escaped(one)}</div>" for one in self.counted_warnings())
+
+
+class _Rows(Sequence[Sequence[Any]]):
+    """The rows of a table, made when they are shown: of many, few are."""
+
+    def __init__(self, predictions: Sequence[Prediction], names: Sequence[str], bounded: bool) -> None:
+        self._all, self._names, self._bounded = predictions, names, bounded
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self._row(one) for one in self._all[index]]
+        return self._row(self._all[index])
+
+    def _row(self, one: Prediction) -> list[Any]:
+        return [*(one.x.get(name) for name in self._names), one.value, *((one.low, one.high) if self._bounded else ())]
 
 
 def _warned(warnings: Iterable[object]) -> list[str]:

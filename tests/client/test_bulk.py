@@ -40,7 +40,8 @@ def test_each_row_of_a_csv_counts_once_and_a_file_that_has_grown_goes_on(served,
     file = tmp_path / "runs.csv"
     file.write_text(ROWS)
     done = post(served, stream, file, "--y", "loop_time", "--source", "cluster=c1")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert f"new stream {stream}: no model learns from it" in done.stderr
     assert done.stdout == f"tailrace: 4 posted to {stream}, 0 known before, 0 refused\n"
     assert points(served, stream) == LOGGED
     assert logged(served, stream)[0]["source"] == {"cluster": "c1"}
@@ -69,6 +70,27 @@ def test_an_exported_log_is_predicted_and_posted_as_it_is(served, stream, tmp_pa
     assert [(one["x"], one["y"], one["key"]) for one in copied] == [
         ({"T": n, "pair": "Cu-Zr"}, y, f"k{n}") for n, y in ((1, 2.5), (2, 5.0))
     ]
+
+
+def test_what_a_csv_says_as_text_stays_text_where_the_stream_has_text(served, stream, tmp_path):
+    Client(served.url, "").create_stream(
+        stream, target="kind", kind="category", features={"lot": "category", "x": "number"}
+    )
+    file = tmp_path / "runs.csv"
+    file.write_text("lot,x,kind,name\n45e7,1e1,a,1e6\n007,2,007,0x\n")
+    assert post(served, stream, file, "--y", "kind", "--key", "name").returncode == 0
+    assert [(one["x"], one["y"], one["key"]) for one in logged(served, stream)] == [
+        ({"lot": "45e7", "x": 10}, "a", "1e6"), ({"lot": "007", "x": 2}, "007", "0x"),
+    ]  # fmt: skip
+    exported = Client(served.url, "").stream(stream).export(tmp_path / "log.csv")
+    copy = f"{stream}-copy"
+    Client(served.url, "").create_stream(
+        copy, target="kind", kind="category", features={"lot": "category", "x": "number"}
+    )
+    assert post(served, copy, exported).returncode == 0
+    assert [(one["x"], one["y"], one["key"]) for one in logged(served, copy)] == [
+        ({"lot": "45e7", "x": 10}, "a", "1e6"), ({"lot": "007", "x": 2}, "007", "0x"),
+    ]  # fmt: skip
 
 
 def test_a_frame_is_posted_by_its_columns(served, stream):

@@ -30,20 +30,17 @@ def observations_in(name: str, target: str, key: str | None) -> Iterator[Cells]:
         If the file can't be read, or a line has no target; the message names the line.
     """
     for number, row in rows_in(name):
-        place, y_text = f"{name}, line {number}", None
+        place = f"{name}, line {number}"
         texts: Mapping[str, str] = getattr(row, "written", {})
-        if is_exported(row):
-            x, y, own = features_of(row), row.get("y"), row.get("key")
-        elif isinstance(row.get("x"), dict):
-            x, y, own = row["x"], row.get("y"), row.get("key")
+        if is_exported(row) or isinstance(row.get("x"), dict):
+            x, of_y, of_key = features_of(row) if is_exported(row) else row["x"], "y", "key"
         else:
             x = Given({feature: value for feature, value in row.items() if feature not in (target, key)})
             x.written = {feature: text for feature, text in texts.items() if feature in x}
-            y, own = row.get(target), None if key is None else row.get(key)
-            y_text = texts.get(target)
-            own = texts.get(key, own) if key is not None else None
+            of_y, of_key = target, key or ""
+        y, own = row.get(of_y), texts.get(of_key, row.get(of_key))
         if row.get("retracted") and (is_exported(row) or isinstance(row.get("x"), dict)):
             continue
         if y is None:
             raise Unusable(f"{place}: it has no {target!r}, which is the target: name its column by --y")
-        yield Cells(place, x, y, own, y_text)
+        yield Cells(place, x, y, own, texts.get(of_y))

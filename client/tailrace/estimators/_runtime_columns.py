@@ -5,6 +5,7 @@ What NumPy computes with other instructions than Python does (logarithms, powers
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -136,7 +137,8 @@ def _ratio(xs: Sequence[Mapping[str, Any]], name: str, reference: float) -> np.n
 
 
 def _logs(values: np.ndarray) -> np.ndarray:
-    return np.array([terms._log(value) for value in values.tolist()])
+    within = np.clip(values, terms._LOG_FLOOR, terms._LOG_CEILING)
+    return np.array(list(map(math.log, within.tolist())))
 
 
 def _two_thirds(values: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from bench import (
     rows_long,
     rows_many_points,
     rows_memory,
+    rows_pinning,
     rows_predict_bonds,
     rows_requests,
     rows_slow_disk,
@@ -81,6 +82,7 @@ GROUPS = (
     Group(("post", "post-bare", "post-refused"), rows_client.posting, lambda c, n: 1),
     Group(("flush",), rows_client.flushing, lambda c, n: min(3, c.rounds)),
     Group(("log", "log-memory"), rows_log.log, lambda c, n: c.rounds),
+    Group(("pinning-learn", "pinning-predict"), rows_pinning.pinning, lambda c, n: 2 * c.rounds),
     Group(
         ("bonds-deformations", "bonds-coverage", "bonds-split", "bonds-split-paper", "bonds-cell"),
         rows_bonds.accuracy,

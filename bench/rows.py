@@ -161,6 +161,14 @@ SPECS = {
             100,
             "less",
         ),
+        Spec(
+            "pinning-learn",
+            "bond-gpr, learn_many of 600 bonds with the pinned kernel, by the CPU's own",
+            "×",
+            1.5,
+            "less",
+        ),
+        Spec("pinning-predict", "there, predict of the bonds of 10,000 atoms", "×", 1.5, "less"),
         Spec("bonds-learn-one", "bond-gpr, learn_one at 384 features", "µs", 250, "less"),
         Spec("bonds-learn-many", "bond-gpr, learn_many of a cell's bonds, by one after the other", "×", 3),
         Spec(

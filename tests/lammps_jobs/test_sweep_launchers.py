@@ -97,9 +97,8 @@ def test_jobs_in_a_queue_are_found_again_and_not_submitted_twice(here, recorded,
     gate = tmp_path / "gate"
     record = recorded(
         qsub=SUBMIT.replace("ANSWER", "$number.pbs1"), qselect=LIST.replace("ANSWER", "$job.pbs1"),
-        held=f"#!/bin/sh\nread go < {gate}\nexec \"$@\"\n",
+        held=f'#!/bin/sh\nuntil [ -e {gate} ]; do sleep 0.05; done\nexec "$@"\n',
     )  # fmt: skip
-    os.mkfifo(gate)
     here.environment["RUN"] = "held"
     options = ("train", *TINY, "--launcher", "pbs", "--iters", "2")
     process = here.start(*options)
@@ -110,8 +109,7 @@ def test_jobs_in_a_queue_are_found_again_and_not_submitted_twice(here, recorded,
     assert process.returncode == 130
     process = here.start(*options)
     until(lambda: record.read_text().count("qselect") >= 3, record.read_text)
-    for _ in range(2):
-        gate.write_text("go\n")
+    gate.touch()
     said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
     assert record.read_text().count("qsub") == 2

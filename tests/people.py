@@ -25,8 +25,9 @@ def secret_of(user: User, scopes: Sequence[str] = tuple(roles.SCOPES), streams: 
 def made_on(server: Server, **people: str) -> dict[str, tuple[int, str]]:
     """Users of a real server by name and role, and the number and secret of a token of each: one command makes them all."""
     code = (
-        "import json; from server.accounts import tokens, users\n"
-        f"made = {{name: tokens.create(users.create(name, role), 'test') for name, role in {people!r}.items()}}\n"
+        "import json; from server.accounts import roles, tokens, users\n"
+        "made = {name: tokens.create(users.create(name, role), 'test', scopes=tuple(roles.SCOPES))"
+        f" for name, role in {people!r}.items()}}\n"
         "print(json.dumps({name: (token.pk, secret) for name, (token, secret) in made.items()}))"
     )
     done = server.manage("shell", "-v", "0", "-c", code)

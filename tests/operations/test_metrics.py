@@ -135,7 +135,8 @@ def test_the_client_says_what_it_had_to_keep(shared, tmp_path):
     for kept in tmp_path.rglob("*"):
         if kept.is_file():
             os.utime(kept, (time.time() - 4000,) * 2)
-    assert [one.refused for one in spool.flush(Client(shared.url))] == [None] * 3
+    moved = spool.flush(Client(shared.url), moved=["http://127.0.0.1:9"])
+    assert [one.refused for one in moved] == [None] * 3
     found = scrape(shared)
     assert found.value("tailrace_spooled_observations_total") == before + 3
     assert found.value("tailrace_spool_delay_seconds_sum") >= 4000

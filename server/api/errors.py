@@ -4,7 +4,7 @@ import logging
 from typing import Any
 from urllib.parse import quote
 
-from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.core.exceptions import BadRequest, ObjectDoesNotExist, SuspiciousOperation
 from django.db import DatabaseError, InterfaceError
 from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions as rest
@@ -43,6 +43,9 @@ def translated(exc: BaseException, request: HttpRequest) -> TailraceError:
     if isinstance(exc, (DatabaseError, InterfaceError)):
         logger.warning("database: %s (request %s)", exc, request_id(request))
         return give_up(exc)
+    if isinstance(exc, ObjectDoesNotExist):
+        logger.warning("request %s %s: %s", request_id(request), quote(request.path), exc)
+        return NotFound(f"what {request.path} is about was deleted meanwhile")
     if isinstance(exc, Http404):
         return NotFound(f"nothing is at {request.path}: GET /api/v1/docs/ lists what there is", code="no_such_address")
     if isinstance(exc, rest.MethodNotAllowed):

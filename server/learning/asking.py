@@ -18,7 +18,7 @@ from server.learning.replica import FATAL, Replica, reason
 from server.learning.replicaset import SETS, ReplicaSet
 from server.learning.time_limit import TimeLimit
 from server.learning.turn import MOST_PREDICTED
-from server.learning.waiters import room_for
+from server.learning.waiters import NoRoom, room_for
 from server.streams import locks, log, quota_usage, unfamiliar
 from server.streams.codec import exact, loads
 from server.streams.errors import Conflict, Gone, Invalid, NotFound, TailraceError, TooLarge, Unavailable
@@ -37,7 +37,9 @@ _find = OneRow(
 
 
 AT_ONCE = 500
-"""Points of one call of an estimator that predicts many at once."""
+"""Points of one call of an estimator that predicts many at once, which has the budget of one call ..."""
+FEATURES_AT_ONCE = 20_000
+"""... and their features."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,8 @@ def current(replicas: ReplicaSet, place: Place) -> Replica:
         replicas.drop()
         quarantine.stop(exc)
         raise Unavailable("a model of the stream is being taken out of service; try again") from exc
+    except NoRoom:
+        raise
     except BaseException:
         replicas.drop()
         raise
@@ -300,8 +304,9 @@ def _predict_many(
     bound: _Bound,
 ) -> int:
     """Predict points some at a time; how many: all, or up to those among which is one that the estimator refuses."""
-    for low in range(0, len(xs), AT_ONCE):
-        some = xs[low : low + AT_ONCE]
+    size = max(1, min(AT_ONCE, FEATURES_AT_ONCE // max(map(len, xs))))
+    for low in range(0, len(xs), size):
+        some = xs[low : low + size]
         try:
             found, bands = replica.predict_many(some, level)
         except FATAL:

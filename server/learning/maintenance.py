@@ -41,8 +41,8 @@ GROWTH = 256 * 2**20
 IN_MEMORY = 3
 """A state takes about so many times as much memory as it does stored."""
 
-NAME_BYTES = 500
-"""What the name of a feature takes in memory, about, where it is long and in no ASCII."""
+NAME_BYTES = 1_000
+"""What is known of a feature takes in memory, about: a long name in no ASCII, and what the stream has seen of it."""
 
 
 class Maintenance(threading.Thread):

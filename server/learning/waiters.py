@@ -63,18 +63,22 @@ def _room_for_many() -> Iterator[None]:
         _long.discard(thread)
 
 
+class NoRoom(Unavailable):
+    """Nothing was begun: what is in memory is as it was."""
+
+
 @contextmanager
 def room_to_load() -> Iterator[None]:
     """Be among those who load models or have them catch up, which may take long, and leaves a quarter of the threads to others.
 
     Raises
     ------
-    Unavailable
+    NoRoom
         If there are as many as may be, for longer than :data:`LOADING_PATIENCE`.
     """
     room = _loading()
     if not room.acquire(timeout=LOADING_PATIENCE):
-        raise Unavailable("the models of many streams are being loaded; try again")
+        raise NoRoom("the models of many streams are being loaded; try again")
     try:
         yield
     finally:

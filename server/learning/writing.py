@@ -20,7 +20,7 @@ from server.learning.replay import Unstorable
 from server.learning.replica import FATAL, reason
 from server.learning.replicaset import SETS, ReplicaSet
 from server.learning.turn import Again, Submission, Turn
-from server.learning.waiters import room_for
+from server.learning.waiters import NoRoom, room_for
 from server.streams import locks, log, trips
 from server.streams.codec import text
 from server.streams.errors import Invalid
@@ -123,7 +123,8 @@ def _learn_turns(replicas: ReplicaSet, group: list[Submission]) -> list[Submissi
                 turn.answer()
                 return turn.left
             except BaseException as exc:
-                replicas.drop()
+                if not isinstance(exc, NoRoom):
+                    replicas.drop()
                 if isinstance(exc, Unstorable):
                     quarantine.stop(exc)
                 again = isinstance(exc, (Again, Unstorable)) and _settled(turn)

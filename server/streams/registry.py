@@ -11,7 +11,7 @@ from django.db.models import F
 from server.streams import changes, quota_usage, retention, silence
 from server.streams.errors import Conflict, Invalid, NotFound
 from server.streams.locks import stream_transaction, transaction_for_writing
-from server.streams.models import Retraction, Stream
+from server.streams.models import Batch, Key, Retraction, Stream
 from server.streams.quota_usage import Freed
 from server.streams.quotas import STREAMS, Owner
 from server.streams.reading import OneRow
@@ -219,6 +219,8 @@ def change(stream: Stream, wishes: Mapping[str, Any]) -> None:
     ------
     Invalid
         Naming the field and what was expected.
+    NotFound
+        If it was deleted meanwhile.
     """
     if "description" in wishes:
         check_text(wishes["description"], "description", LONGEST_DESCRIPTION)
@@ -229,7 +231,9 @@ def change(stream: Stream, wishes: Mapping[str, Any]) -> None:
             stream.description = wishes["description"]
         if "expected" in wishes:
             stream.expected_every, stream.grace = every, grace
-        stream.save(update_fields=["description", "expected_every", "grace"])
+        changed = {name: getattr(stream, name) for name in ("description", "expected_every", "grace")}
+        if not Stream.objects.filter(pk=stream.pk).update(**changed):
+            raise _gone(stream)
         after = _told(stream)
         changes.tell(
             "stream.change", stream.name, {name: told[name] for name in wishes}, {name: after[name] for name in wishes}
@@ -255,7 +259,34 @@ def _nothing(stream: Stream) -> Going:
     return Going()
 
 
-def delete(stream: Stream, going: Callable[[Stream], Going] = _nothing, *, with_log: bool = False) -> None:
+MOST_DELETED = 50_000
+"""Rows of one kind that a request deletes with a stream: on SQLite nobody else writes meanwhile, for half a second or so."""
+
+
+def check_length(stream: Stream, rows: int) -> None:
+    """Refuse to delete so many rows with a stream.
+
+    Raises
+    ------
+    Conflict
+        If they are too many.
+    """
+    if rows > MOST_DELETED:
+        raise Conflict(
+            f"stream {stream.name} has {rows:,} rows in the database, and to delete more than {MOST_DELETED:,} keeps others from writing "
+            f"for too long: have the operator run `manage.py delete_stream {stream.name}`",
+            field="confirm",
+            code="too_long",
+        )
+
+
+def delete(
+    stream: Stream,
+    going: Callable[[Stream], Going] = _nothing,
+    *,
+    with_log: bool = False,
+    any_length: bool = False,
+) -> None:
     """Delete a stream, and what depends on it.
 
     Parameters
@@ -264,19 +295,21 @@ def delete(stream: Stream, going: Callable[[Stream], Going] = _nothing, *, with_
         Asked under the stream's lock: may refuse, and says what goes with the stream.
     with_log
         Whether its observations go, too; without, a stream that holds any is kept.
+    any_length
+        Whether it may go however long its log is.
 
     Raises
     ------
     NotFound
         If another request deleted it first.
     Conflict
-        If it holds observations, and they were not to go.
+        If it holds observations, and they were not to go, or are too many.
     """
     with stream_transaction(stream.pk):
         # Locked, nobody makes anything more that depends on it.
         head = Stream.objects.select_for_update().values_list("head", flat=True).filter(pk=stream.pk).first()
         if head is None:
-            raise NotFound(f"no stream named {shown(stream.name)}", field="stream")
+            raise _gone(stream)
         if head and not with_log:
             raise Conflict(
                 f"stream {stream.name} holds {head} observations: retract those that are wrong; or, to delete all of them "
@@ -284,12 +317,19 @@ def delete(stream: Stream, going: Callable[[Stream], Going] = _nothing, *, with_
                 field="confirm",
                 code="has_observations",
             )
+        if with_log and not any_length:
+            check_length(stream, sum(table.objects.filter(stream=stream).count() for table in (Batch, Key)))
         freed, told = going(stream)
         Stream.objects.filter(pk=stream.pk).delete()
         quota_usage.release([Freed(stream.owner_id, stream.token_id, STREAMS, 1), *freed])
         for action, target, before in told:
             changes.tell(action, target, before=before)
         changes.tell("stream.delete", stream.name, before={**_told(stream), "observations": head})
+
+
+def _gone(stream: Stream) -> NotFound:
+    """That another request deleted it."""
+    return NotFound(f"no stream named {shown(stream.name)}", field="stream")
 
 
 def retract(stream: Stream, seq: int, reason: Any, by: str = "") -> bool:
@@ -313,7 +353,10 @@ def retract(stream: Stream, seq: int, reason: Any, by: str = "") -> bool:
     if not reason.strip():
         raise Invalid("reason is empty: expected why the observation is wrong", field="reason")
     with stream_transaction(stream.pk):
-        head, whole_after = Stream.objects.values_list("head", "whole_after").get(pk=stream.pk)
+        found = Stream.objects.values_list("head", "whole_after").filter(pk=stream.pk).first()
+        if found is None:
+            raise _gone(stream)
+        head, whole_after = found
         if not 1 <= seq <= head:
             raise NotFound(f"stream {stream.name} has no observation {seq}: its last is {head}", field="seq")
         if seq <= whole_after and not Retraction.objects.filter(stream=stream, seq=seq).exists():

@@ -32,8 +32,14 @@ USUAL = 0.95
 FEW = 8
 """Points below which looking at columns costs more than looking at points."""
 
+MOST_STRINGS = 5_000
+"""Strings of all features together that are kept; a feature whose strings have no more room is text, too."""
+
 MOST_SHAPES = 64
 """Sets of features that are remembered as known."""
+
+MOST_NAMES = 20_000
+"""Names in all of these together."""
 
 _NUMBERS = {int, float}
 
@@ -61,8 +67,12 @@ class Summary:
         """Features that (nearly) every observation has."""
         self._shapes: dict[tuple[str, ...], _Shape] = {}
         """Emptied whenever a range, a kind or what is usual changes."""
-        self._asked: set[tuple[str, ...]] = set()
-        """Sets of features that were asked about: one that comes again is worth a shape, a text's words never do."""
+        self._names = 0
+        """In all shapes."""
+        self._strings = 0
+        """Of all features."""
+        self._asked: set[int] = set()
+        """Hashes of sets of features that were asked about: one that comes again is worth a shape, a text's words never do."""
 
     def add(self, xs: Sequence[Point | None], upto: int) -> None:
         """Take in the observations that end with number ``upto``; None stands for one that isn't kept."""
@@ -148,10 +158,14 @@ class Summary:
         if one[VALUES] is None:
             return
         together = one[VALUES] if values is None else one[VALUES] | values
-        if values is None or len(together) > MOST_VALUES or any(len(value) > LONGEST_VALUE for value in values):
+        new = len(together) - len(one[VALUES])
+        is_text = values is None or len(together) > MOST_VALUES or any(len(value) > LONGEST_VALUE for value in values)
+        if is_text or (new and self._strings + new > MOST_STRINGS):
+            self._strings -= len(one[VALUES])
             one[VALUES] = None
             self._shapes.clear()
         else:
+            self._strings += new
             one[VALUES] = together
 
     def _weigh(self, names: Iterable[str]) -> None:
@@ -169,15 +183,21 @@ class Summary:
         names = tuple(x)
         shape = self._shapes.get(names)
         if shape is None:
-            if names not in self._asked:
+            if hash(names) not in self._asked:
                 if len(self._asked) >= MOST_SHAPES:
                     self._asked.clear()
-                self._asked.add(names)
+                self._asked.add(hash(names))
                 return self._is_like(x)
             if not (self.features.keys() >= x.keys() >= self.usual):
                 return False
-            if len(self._shapes) >= MOST_SHAPES:
+            if len(names) > MOST_NAMES // 2:
+                return self._is_like(x)
+            if not self._shapes:
+                self._names = 0
+            self._names += len(names)
+            if len(self._shapes) >= MOST_SHAPES or self._names > MOST_NAMES:
                 self._shapes.clear()
+                self._names = len(names)
             shape = self._shapes[names] = _Shape({name: self.features[name] for name in names})
         return shape.fits(x)
 
@@ -250,6 +270,7 @@ class Summary:
             if low is None:
                 low, high = (-inf, inf) if kind & NUMBER else (inf, -inf)
             found.features[name] = [count, low, high, kind, None if values is None else set(values)]
+            found._strings += len(values or ())
         found._weigh(found.features)
         return found
 

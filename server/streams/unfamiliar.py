@@ -1,6 +1,8 @@
 """In which ways a point differs from those that a stream has seen, in words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from itertools import islice
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -18,6 +20,12 @@ MOST_OF_A_CODE = 5
 
 LONGEST_NAME = 200
 """Characters of a feature's name that are told."""
+
+MOST_LISTED = 50
+"""Faults of one code that are put into words; a refusal lists fewer. The others are counted."""
+
+MOST_LOOKED_AT = 200_000
+"""Features, of all points together, that are held against what was seen; how the points after these differ isn't told."""
 
 MOST_NAMED = 5
 """Names and values that one message lists."""
@@ -45,6 +53,8 @@ class Fault(NamedTuple):
         The feature's.
     points
         Indexes of the points that it concerns.
+    ways
+        How many ways of differing it stands for.
     """
 
     code: str
@@ -54,6 +64,7 @@ class Fault(NamedTuple):
     value: str = ""
     name: str = ""
     points: Sequence[int] = ()
+    ways: int = 1
 
     def of_point(self, *, may_read: bool) -> str:
         """What is said of the first point."""
@@ -77,12 +88,28 @@ def faults(summary: Summary, xs: Sequence[Point], indexes: Iterable[int], fields
         What each point is called, such as ``xs[3]``.
     """
     found: dict[tuple[str, str], list[int]] = {}
+    left: list[int] = []
+    looked = 0
     if summary.count:  # a stream that has seen nothing yet expects nothing
         for index in indexes:
+            looked += len(xs[index]) + len(summary.features)
+            if looked > MOST_LOOKED_AT and found:
+                left.append(index)
+                continue
             for key in _ways(summary, xs[index]):
                 found.setdefault(key, []).append(index)
-    in_order = sorted(found.items(), key=lambda one: CODES.index(one[0][0]))
-    return [_fault(summary, *key, xs[points[0]], fields[points[0]], points) for key, points in in_order]
+    named, told, others = cache(lambda: _names(summary)), [], 0
+    for code in CODES:
+        keys = [key for key in found if key[0] == code]
+        others += max(0, len(keys) - MOST_LISTED)
+        for key in keys[:MOST_LISTED]:
+            points = found[key]
+            told.append(_fault(summary, *key, xs[points[0]], fields[points[0]], points, named))
+        left += [index for key in keys[MOST_LISTED:] for index in found[key]]
+    if left:
+        points = sorted(set(left))
+        told.append(Fault(MORE, f"and {others or len(points):,} more", points=points, ways=others or len(points)))
+    return told
 
 
 def unchecked(upto: int, head: int) -> Fault:
@@ -102,20 +129,22 @@ def shortened(found: Sequence[Fault]) -> list[Fault]:
         return kept
     left = [fault for fault in found if fault not in kept]
     points = sorted({index for fault in left for index in fault.points})
-    return [*kept, Fault(MORE, f"and {len(left):,} more", points=points)]
+    ways = sum(fault.ways for fault in left)
+    return [*kept, Fault(MORE, f"and {ways:,} more", points=points, ways=ways)]
 
 
 def refusal(found: Sequence[Fault], *, may_read: bool) -> Invalid:
     """The error in place of warnings, which names every fault for which there is room."""
     texts, length = [], 0
-    for fault in found:
+    listed = [fault for fault in found if fault.code != MORE]
+    for fault in listed:
         others = len(fault.points) - 1
         likewise = f"; {others:,} more of the points likewise" if others > 0 else ""
         texts.append(fault.of_point(may_read=may_read) + likewise)
         length += len(texts[-1])
         if length > LONGEST_REFUSAL:
             break
-    left = len(found) - len(texts)
+    left = sum(fault.ways for fault in found) - len(texts)
     if left:
         texts.append(f"and {left:,} more")
     message = f"the stream has seen no such point, and strict was asked for: {'; '.join(texts)}"
@@ -146,10 +175,12 @@ def _ways(summary: Summary, x: Point) -> Iterable[tuple[str, str]]:
                 yield MISSING, name
 
 
-def _fault(summary: Summary, code: str, name: str, x: Point, point: str, points: list[int]) -> Fault:
+def _fault(
+    summary: Summary, code: str, name: str, x: Point, point: str, points: list[int], named: Callable[[], str]
+) -> Fault:
     one = summary.features.get(name)
     if one is None:
-        statement, seen = "no observation has such a feature", _names(summary)
+        statement, seen = "no observation has such a feature", named()
     elif code == MISSING:
         statement = f"{'every' if one[COUNT] == summary.count else 'nearly every'} observation has it"
         seen = f"{one[COUNT]:,} of {summary.count:,}, {_seen(one)}"
@@ -164,7 +195,8 @@ def _fault(summary: Summary, code: str, name: str, x: Point, point: str, points:
 
 
 def _names(summary: Summary) -> str:
-    names = [name for name in summary.features if name in summary.usual] or list(summary.features)
+    usual = (name for name in summary.features if name in summary.usual)
+    names = list(islice(usual if summary.usual else iter(summary.features), MOST_NAMED))
     return f"they have {_list([encodable(name, 40) for name in names], len(summary.features))}"
 
 

@@ -14,6 +14,7 @@ FEATURE_KINDS = {"number": (int, float), "boolean": (bool,), "category": (str,)}
 TARGET_KINDS = ("number", "boolean", "category", "any", "none")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z")
 LARGEST_SHAPE_CACHE = 1024
+MOST_NAMES_IN_SHAPES = 50_000
 _NUMBERS = {int, float}
 _NUMBERS_AND_BOOLEANS = {int, float, bool}
 
@@ -77,6 +78,7 @@ class Checker:
         self.longest_name = limits.max_name_length
         self.longest_string = limits.max_string_length
         self._shapes: set[tuple[str, ...]] = set()
+        self._names = 0
 
     def x(self, x: Any, field: str = "x") -> None:
         """Check one point's features.
@@ -94,8 +96,10 @@ class Checker:
         shape = tuple(x)
         if shape not in self._shapes:
             self._check_shape(x, field)
-            if len(self._shapes) >= LARGEST_SHAPE_CACHE:
+            self._names += len(shape)
+            if len(self._shapes) >= LARGEST_SHAPE_CACHE or self._names > MOST_NAMES_IN_SHAPES:
                 self._shapes.clear()
+                self._names = len(shape)
             self._shapes.add(shape)
         for name, value in x.items():
             kind = type(value)

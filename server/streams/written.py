@@ -19,7 +19,8 @@ MOST_DIGITS = 4000
 """Python reads no whole number of many more."""
 
 LONGEST = 60.0
-"""Seconds after which the latest observations are looked at again."""
+"""Seconds after which the latest observations are looked at again, and for a feature that none of them had:"""
+SHORTEST = 1.0
 
 KINDS: dict[type, str] = {bool: "boolean", int: "number", float: "number", str: "category"}
 _Y = ""
@@ -36,7 +37,8 @@ class Seen:
 
     def kind(self, name: str) -> str | None:
         """``number``, ``category`` or ``boolean``; None where no late observation has the feature, or not all are of one kind."""
-        if name not in self._kinds or monotonic() - self._looked > LONGEST:
+        age = monotonic() - self._looked
+        if age > LONGEST or (name not in self._kinds and age > SHORTEST):
             self._kinds, self._looked = self._look(), monotonic()
         return self._kinds.get(name) or None
 

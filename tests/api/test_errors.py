@@ -164,7 +164,7 @@ def test_a_body_over_the_limit_is_refused(world, settings):
         ({"name": "new", "target": {"name": "y"}, "segment": 7}, 400, "segment"),
         ({"name": "new", "target": {"name": "y"}, "description": None}, 400, "description"),
         ({"name": "new", "target": {"name": "y"}, "description": "\ud800"}, 400, None),
-        ({"name": "s", "target": {"name": "y"}}, 409, "name"),
+        ({"name": "s", "target": {"name": "y"}}, 409, "target.name"),
     ],
 )
 def test_a_bad_stream_is_refused_by_name(world, body, status, field):

@@ -7,6 +7,7 @@ from river import dummy, stats
 
 from server.learning import registry, writing
 from server.learning.models import Prediction
+from server.streams import unfamiliar
 from server.streams.log import Point
 from tests.api.conftest import Api, refused
 from tests.people import bearer, person, secret_of
@@ -171,3 +172,21 @@ def test_values_of_any_kind_and_length_are_told_shortly(open_stream):
     answer = open_stream.ok(PREDICT, {"x": x})
     assert [one["code"] for one in answer["warnings"]] == ["unknown_feature", *["outside"] * 3]
     assert len(json.dumps(answer)) < 2_000
+
+
+def test_of_very_many_ways_few_are_put_into_words_and_the_others_are_counted(api, monkeypatch):
+    monkeypatch.setattr(unfamiliar, "MOST_LOOKED_AT", 3_000)
+    said = []
+    names = unfamiliar._names
+    monkeypatch.setattr(unfamiliar, "_names", lambda summary: said.append(1) or names(summary))
+    api.stream("wide", target={"name": "t"})
+    api.model("m", "wide", "mean")
+    api.ok("/api/v1/streams/wide/observations/", {"x": {f"f{n}": n for n in range(1000)}, "y": 1.0}, 201)
+    xs = [{f"g{n}": n for n in range(1000)} for _ in range(4)]
+    warnings = api.ok("/api/v1/models/m/predict/", {"xs": xs})["warnings"]
+    assert len(said) == 1
+    assert [one["code"] for one in warnings] == ["unknown_feature"] * 5 + ["missing_feature"] * 5 + ["more"]
+    assert warnings[-1]["message"] == "and 1,990 more"
+    assert warnings[-1]["points"] == [0, 1, 2, 3]
+    error = refused(api.post("/api/v1/models/m/predict/", {"xs": xs, "strict": True}), 400, code="unfamiliar")
+    assert "more" in error["message"] and len(error["message"]) < 5_000

@@ -1,15 +1,21 @@
 """A stream goes with all that depends on it where its name confirms that, and nothing else ever goes."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from server.accounts import audit
 from server.accounts.models import AuditEntry
+from server.learning.models import Prediction
 from server.operations.recount import recount
+from server.streams import registry
+from server.streams.errors import NotFound
+from server.streams.models import Stream
 from tests.api.conftest import Api
 from tests.cells.conftest import Bonds, bond, new_cell, refused
 from tests.people import bearer, person, secret_of
@@ -145,3 +151,40 @@ def test_its_name_is_free_again_and_begins_anew():
     receipt = ada.learn({"a": 1}, 2.0, stream="bonds", key="k")
     assert (receipt["first"], receipt["duplicates"]) == (1, 0)
     ada.model("tree", "bonds", "mean")
+
+
+@pytest.mark.parametrize("table", ["observations", "predictions"])
+def test_a_long_one_is_left_to_the_operator(table, monkeypatch, capsys):
+    ada = of("ada")
+    filled(ada)
+    monkeypatch.setattr(registry, "MOST_DELETED", 0 if table == "observations" else 10**6)
+    if table == "predictions":
+        monkeypatch.setattr(Prediction.objects, "filter", lambda **chosen: SimpleNamespace(count=lambda: 10**6 + 1))
+    before = rows()
+    error = refused(ada.delete(f"{STREAM}?confirm=bonds"), 409, "confirm", "too_long")
+    assert "manage.py delete_stream bonds" in error["message"]
+    assert rows() == before
+    monkeypatch.undo()
+    call_command("delete_stream", "bonds")
+    assert rows() == before
+    assert "models: other, tree" in capsys.readouterr().out
+    call_command("delete_stream", "bonds", "--yes")
+    refused(ada.get(STREAM), 404)
+    assert not {key for key, row in rows().items() if row.get("stream_id")}
+    with pytest.raises(CommandError, match="no stream named 'bonds'"):
+        call_command("delete_stream", "bonds")
+
+
+def test_what_was_deleted_meanwhile_is_not_there(monkeypatch):
+    """A request has found the stream, and another deletes it before it has its lock."""
+    ada = of("ada")
+    filled(ada)
+    stream = Stream.objects.get(name="bonds")
+    assert ada.delete(f"{STREAM}?confirm=bonds").status_code == 204
+    for late in (
+        lambda: registry.retract(stream, 1, "wrong"),
+        lambda: registry.change(stream, {"description": "new"}),
+        lambda: registry.delete(stream),
+    ):
+        with pytest.raises(NotFound, match="no stream named 'bonds'"):
+            late()

@@ -8,6 +8,7 @@ import pytest
 from tailrace.cli.arguments import pairs, source_pairs
 from tailrace.errors import Unusable
 
+from server.streams.written import Seen
 from tests.client.listeners import answer, listening, replies
 from tests.client.running import NOBODY, body_of, command, environment
 from tests.serving import ROOT
@@ -168,3 +169,11 @@ def test_whatever_asks_a_model_sends_the_text_along(asking):
         command(asking, "m", "lot=007", "x=8", 'name="9"', "--url", listener.url)
         sent = body_of(listener.requests[0])
     assert (sent["x"], sent["written"]) == ({"lot": "007", "x": 8, "name": "9"}, {"x": {"lot": "007", "x": "8"}})
+
+
+def test_features_that_no_observation_has_are_looked_for_once(monkeypatch):
+    looks = []
+    monkeypatch.setattr("server.streams.log.latest", lambda stream_id: looks.append(1) or [([{"a": "x"}], [1.0])])
+    seen = Seen(1)
+    assert [seen.kind(name) for name in ("a", *(f"new-{n}" for n in range(1000)))] == ["category"] + [None] * 1000
+    assert len(looks) == 1

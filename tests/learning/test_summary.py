@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from server.streams import unfamiliar
+from server.streams import summary, unfamiliar
 from server.streams.summary import LONGEST_VALUE, MOST_VALUES, Summary
 from server.streams.unfamiliar import MORE, MOST_OF_A_CODE
 from server.streams.validation import Checker
@@ -187,3 +187,28 @@ def test_a_point_that_passes_unchecked_is_one_that_the_checker_passes():
     unranged.add([{"a": 1}], 1)
     assert unranged.knows({"a": 5}) and unranged.knows({"a": 5})
     assert not unranged.passes([{"a": float("inf")}])
+
+
+def test_strings_of_all_features_together_are_bounded(monkeypatch):
+    monkeypatch.setattr(summary, "MOST_STRINGS", 3)
+    seen = Summary()
+    seen.add([{"a": "x", "b": "y"}], 1)
+    seen.add([{"a": "z", "c": "w"}], 2)
+    assert [seen.features[name][summary.VALUES] for name in "abc"] == [{"x", "z"}, {"y"}, None]
+    again = Summary.loaded(seen.dumped(), 2, ranged=True)
+    again.add([{"b": "v"}], 3)
+    again.add([{"b": "u"}], 4)
+    assert again.features["b"][summary.VALUES] is None
+    again.add([{"a": "t"}], 5)
+    assert again.features["a"][summary.VALUES] == {"x", "z", "t"}
+
+
+def test_what_was_asked_is_not_kept(monkeypatch):
+    monkeypatch.setattr(summary, "MOST_NAMES", 8)
+    seen = Summary()
+    seen.add([dict.fromkeys("abcdef", 1)], 1)
+    for names in ("abc", "abcd", "abcde", "abcdef", "xyz"):
+        for _ in range(3):
+            seen.knows(dict.fromkeys(names, 1))
+        assert sum(map(len, seen._shapes)) <= 8
+        assert all(type(one) is int for one in seen._asked)

@@ -80,7 +80,8 @@ class _Columns:
             elif kind == terms._FACE:
                 rows.append(rate * volume / extents[a])
             elif kind == terms._TOGETHER:
-                rows.append(np.where([set(b) == labels for labels in self.labels], work, 0.0))
+                together = set(b)
+                rows.append(np.where([labels == together for labels in self.labels], work, 0.0))
             elif kind == terms._LABEL_WORK:
                 rows.append(np.where(self._with(b), work, 0.0))
             else:

@@ -15,12 +15,10 @@ from server.api.codec import only
 from server.api.v1 import query
 from server.api.v1.openapi import documented, in_query, one_of_path, whole
 from server.api.v1.view import View, created
-from server.cells import descriptors
+from server.cells import databases, descriptors
 from server.cells import usage as cell_usage
-from server.cells.databases import of_stream as databases_of
-from server.cells.databases import told
 from server.cells.models import Database
-from server.learning.models import Model
+from server.learning.models import Model, Prediction
 from server.learning.registry import delete_all_of
 from server.streams import registry, silence
 from server.streams.errors import Conflict, Invalid
@@ -140,15 +138,9 @@ def _unused(stream: Stream) -> registry.Going:
 
 
 def _all(stream: Stream, check: Callable[[Model | Database], None]) -> registry.Going:
-    """All that depends on a stream; refused where something isn't the caller's."""
-    databases = databases_of(stream)
-    for database in databases:
-        check(database)
-    models = delete_all_of(stream, check)
-    return registry.Going(
-        [*models.freed, *cell_usage.of_stream(stream)],
-        [*models.told, *(("database.delete", one.name, told(one)) for one in databases)],
-    )
+    """All that depends on a stream; refused where something isn't the caller's, or takes too long."""
+    registry.check_length(stream, Prediction.objects.filter(stream=stream).count())
+    return databases.going(stream, delete_all_of(stream, check), check)
 
 
 class Retract(View):

@@ -51,7 +51,7 @@ def test_a_shell_completes_the_features_of_a_model(complete):
 def test_the_signature_names_the_features_and_survives_a_server_that_is_gone(client):
     assert list(inspect.signature(client.model("runtime").predict).parameters)[:4] == ["points", "x", "y", "z"]
     gone = Client("http://127.0.0.1:9", "", deadline=0.2).model("runtime")
-    assert list(inspect.signature(gone.predict).parameters) == ["points", "level", "identifier", "track"]
+    assert list(inspect.signature(gone.predict).parameters) == ["points", "level", "identifier", "track", "strict"]
     assert list(inspect.signature(type(gone.predict)).parameters) == ["model"]
 
 

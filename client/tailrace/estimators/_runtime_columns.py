@@ -16,7 +16,7 @@ from ._runtime_terms import MULTIPLIERS, SIZES, WORKERS, RuntimeTerms
 
 __all__ = ["columns"]
 
-_PLAIN = {int, float}
+_PLAIN = frozenset((int, float))
 
 
 def columns(own: RuntimeTerms, xs: Sequence[Mapping[Any, Any]]) -> tuple[np.ndarray, np.ndarray]:

@@ -102,8 +102,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 30,
-        # FULL: a commit is on disk before it is acknowledged. A large cache and mmap keep reads off the disk.
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-65536;",
+        # FULL: a commit is on disk before it is acknowledged. A large cache and mmap keep reads off the disk. FAST: what is deleted isn't
+        # overwritten where that takes more than it takes anyway; where it is on, deleting holds the only writer seven times as long.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=FAST; PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-65536;",
     }
 elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     # Neither side waits for ever for the other where the network or a machine between them is gone, as their kernels would

@@ -1,5 +1,6 @@
 """The read path: predictions that reflect everything acknowledged, and labels that come late."""
 
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -35,6 +36,11 @@ _find = OneRow(
     " FROM learning_model m JOIN streams_stream s ON s.id = m.stream_id WHERE m.name = %s"
 )
 
+
+PURGED_AT_ONCE = 2_000
+"""Kept predictions that one transaction deletes: on SQLite nobody else writes meanwhile."""
+PAUSE = 0.05
+"""Seconds between two."""
 
 AT_ONCE = 500
 """Points of one call of an estimator that predicts many at once, which has the budget of one call ..."""
@@ -313,8 +319,6 @@ def _predict_many(
             raise
         except BaseException:  # whatever an estimator may raise; which point it was is found out one by one
             return low
-        if len(found) != len(some):
-            return low
         predictions += found
         if bands is not None:
             intervals += bands
@@ -459,10 +463,16 @@ def label(
 def purge(now: datetime) -> int:
     """Delete kept predictions a full term after they expired (so that a late label still hears why it's refused)."""
     term = timedelta(days=settings.TAILRACE.identifier_days)
-    with locks.transaction_for_writing():
-        deleted, freed = usage.delete_predictions("expires_at < %s", (_stored(now - term),))
-        quota_usage.release(freed)
-    return deleted
+    some = "id IN (SELECT id FROM learning_prediction WHERE expires_at < %s ORDER BY expires_at, id LIMIT %s)"
+    total = 0
+    while True:
+        with locks.transaction_for_writing():
+            deleted, freed = usage.delete_predictions(some, (_stored(now - term), PURGED_AT_ONCE))
+            quota_usage.release(freed)
+        total += deleted
+        if deleted < PURGED_AT_ONCE:
+            return total
+        time.sleep(PAUSE)
 
 
 def _stored(moment: datetime) -> Any:

@@ -141,7 +141,12 @@ class Replica:
             if self.changes_when_asked:
                 method = copy.deepcopy(self.estimator).predict_interval_one
             found = method(x.copy(), level)
-            return None if found is None else (plain(found[0]), plain(found[1]))
+            if found is None:
+                return None
+            low, high = plain(found[0]), plain(found[1])
+            if not (isinstance(low, (int, float)) and isinstance(high, (int, float))):
+                raise ValueError("its interval is no pair of numbers")
+            return low, high
 
     @property
     def predicts_many(self) -> bool:
@@ -151,10 +156,21 @@ class Replica:
     def predict_many(
         self, xs: Sequence[dict[str, Any]], level: float | None
     ) -> tuple[list[float], list[tuple[float, float]] | None]:
-        """What :meth:`predict` and :meth:`interval` give for each point, where :attr:`predicts_many`."""
+        """What :meth:`predict` and :meth:`interval` give for each point, where :attr:`predicts_many`.
+
+        Raises
+        ------
+        ValueError
+            If these are no numbers, one a point: an upload may hold anything.
+        """
         assert self._predict_points is not None
         with marks.inside(self.model_id, marks.PREDICT):
-            return self._predict_points(xs, level)
+            found, bands = self._predict_points(xs, level)
+        sides = [] if bands is None else [side for band in bands for side in band]
+        is_whole = len(found) == len(xs) and (bands is None or len(bands) == len(xs) == len(sides) / 2)
+        if not is_whole or set(map(type, found)) | set(map(type, sides)) != {float}:
+            raise ValueError("its predictions are no numbers, one a point")
+        return found, bands
 
     # Learning
 

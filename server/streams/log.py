@@ -25,7 +25,14 @@ _READ = (
     "SELECT last, count, at, xs, ys, notes, predictions, skipped FROM streams_batch"
     " WHERE stream_id = %s AND last > %s ORDER BY last LIMIT %s"
 )
-_LATEST = "SELECT xs, ys FROM streams_batch WHERE stream_id = %s ORDER BY last DESC LIMIT %s"
+MOST_OF_LATEST = 200_000
+"""Bytes of a batch that is looked at as one of the latest: a larger one takes too long to read."""
+
+_LATEST = {
+    vendor: "SELECT xs, ys FROM (SELECT xs, ys, last FROM streams_batch WHERE stream_id = %s ORDER BY last DESC LIMIT %s) AS latest"
+    f" WHERE {size} <= %s ORDER BY last DESC"
+    for vendor, size in (("sqlite", "LENGTH(CAST(xs AS BLOB))"), ("postgresql", "octet_length(xs)"))
+}
 
 _READ_FEATURES = "SELECT last, count, xs FROM streams_batch WHERE stream_id = %s AND last > %s ORDER BY last LIMIT %s"
 
@@ -269,9 +276,9 @@ def cut(span: Span, after: int, upto: int | None) -> Span:
 
 
 def latest(stream_id: int) -> Iterator[tuple[list[dict[str, Any] | None], list[Any]]]:
-    """Features and targets of the latest observations: those of a few batches, the last first."""
+    """Features and targets of the latest observations: those of a few batches, the last first, without large ones."""
     with connection.cursor() as cursor:
-        cursor.execute(_LATEST, (stream_id, FIRST_ROWS))
+        cursor.execute(_LATEST[connection.vendor], (stream_id, FIRST_ROWS, MOST_OF_LATEST))
         for xs, ys in cursor.fetchall():
             yield loads(xs), loads(ys)
 

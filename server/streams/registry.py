@@ -262,6 +262,9 @@ def _nothing(stream: Stream) -> Going:
 MOST_DELETED = 50_000
 """Rows of one kind that a request deletes with a stream: on SQLite nobody else writes meanwhile, for half a second or so."""
 
+OBSERVATIONS_A_ROW = 4
+"""So many observations take as long to delete as a row."""
+
 
 def check_length(stream: Stream, rows: int) -> None:
     """Refuse to delete so many rows with a stream.
@@ -273,8 +276,8 @@ def check_length(stream: Stream, rows: int) -> None:
     """
     if rows > MOST_DELETED:
         raise Conflict(
-            f"stream {stream.name} has {rows:,} rows in the database, and to delete more than {MOST_DELETED:,} keeps others from writing "
-            f"for too long: have the operator run `manage.py delete_stream {stream.name}`",
+            f"stream {stream.name} takes {rows:,} rows in the database, or observations as large as these; to delete more than "
+            f"{MOST_DELETED:,} keeps others from writing for too long: have the operator run `manage.py delete_stream {stream.name}`",
             field="confirm",
             code="too_long",
         )
@@ -319,6 +322,7 @@ def delete(
             )
         if with_log and not any_length:
             check_length(stream, sum(table.objects.filter(stream=stream).count() for table in (Batch, Key)))
+            check_length(stream, head // OBSERVATIONS_A_ROW)
         freed, told = going(stream)
         Stream.objects.filter(pk=stream.pk).delete()
         quota_usage.release([Freed(stream.owner_id, stream.token_id, STREAMS, 1), *freed])

@@ -6,6 +6,7 @@ stream declares under that name decides, or else what its latest observations ho
 
 import math
 import re
+import threading
 from time import monotonic
 from typing import Any
 
@@ -17,6 +18,9 @@ NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 WHOLE = re.compile(r"[+-]?[0-9]+")
 MOST_DIGITS = 4000
 """Python reads no whole number of many more."""
+
+LEAST, GREATEST = -(2**63), 2**64 - 1
+"""Whole numbers that can be stored."""
 
 LONGEST = 60.0
 """Seconds after which the latest observations are looked at again, and for a feature that none of them had:"""
@@ -34,12 +38,18 @@ class Seen:
         self._stream_id = stream_id
         self._kinds: dict[str, str] = {}
         self._looked = -math.inf
+        self._looking = threading.Lock()
 
     def kind(self, name: str) -> str | None:
         """``number``, ``category`` or ``boolean``; None where no late observation has the feature, or not all are of one kind."""
         age = monotonic() - self._looked
-        if age > LONGEST or (name not in self._kinds and age > SHORTEST):
-            self._kinds, self._looked = self._look(), monotonic()
+        wanted = age > LONGEST or (name not in self._kinds and age > SHORTEST)
+        if wanted and self._looking.acquire(blocking=False):  # meanwhile others take what was known
+            try:
+                self._kinds = self._look()
+            finally:
+                self._looked = monotonic()
+                self._looking.release()
         return self._kinds.get(name) or None
 
     def kind_of_target(self) -> str | None:
@@ -112,5 +122,7 @@ def _decided(value: Any, text: str, kind: str | None) -> Any:
         return text
     if kind == "number" and type(value) is str and len(text) < MOST_DIGITS and NUMBER.fullmatch(text):
         number = int(text) if WHOLE.fullmatch(text) else float(text)
+        if type(number) is int and not LEAST <= number <= GREATEST:
+            return value
         return number if math.isfinite(number) else value
     return value

@@ -1,9 +1,11 @@
 """Many points in one predict, where the estimator predicts them at once."""
 
+import numpy as np
 import pytest
 from tailrace.estimators import RuntimeRegressor
 
-from server.learning import asking
+from server.learning import asking, flavors
+from server.learning.replica import Replica
 from server.learning.replicaset import SETS
 from tests.api.conftest import refused
 
@@ -47,3 +49,20 @@ def test_the_one_that_is_refused_is_named(runtime, monkeypatch):
     assert error["field"] == "xs[4]" and "ArithmeticError: no" in error["message"]
     xs[4]["bad"] = False
     assert runtime.ok("/api/v1/models/m/predict/", {"xs": xs})["predictions"] == [1.0] * 8
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        [np.ones((500, 1, 2, 1))] * 3, [np.ones((500, 1))] * 3, [1j, 0.0, 0.0], [np.ones(7)] * 3,
+    ],
+)  # fmt: skip
+def test_what_are_no_numbers_one_a_point_are_asked_for_one_by_one(runtime, weights):
+    """As :meth:`Replica.predict` checks them: an upload may hold anything in its state."""
+    model = RuntimeRegressor()
+    for n in range(1, 30):
+        model.learn_one({"x": n, "y": 2}, 3.0 + n)
+    model._weights = weights
+    odd = Replica(1, "odd", 1, flavors.get("regression"), model, n=0, window=10)
+    with pytest.raises((TypeError, ValueError)):
+        odd.predict_many([{"x": 2, "y": 2}] * 500, 0.9)

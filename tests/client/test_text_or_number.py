@@ -1,14 +1,19 @@
 """On a command line `commit=45e7` may be a number or a name: the stream decides, leading zeros and quotes do, and nothing is lost."""
 
 import json
+import math
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 from tailrace.cli.arguments import pairs, source_pairs
 from tailrace.errors import Unusable
 
-from server.streams.written import Seen
+from server.streams import log, registry
+from server.streams.log import Points
+from server.streams.validation import Checker
+from server.streams.written import Seen, take
 from tests.client.listeners import answer, listening, replies
 from tests.client.running import NOBODY, body_of, command, environment
 from tests.serving import ROOT
@@ -177,3 +182,21 @@ def test_features_that_no_observation_has_are_looked_for_once(monkeypatch):
     seen = Seen(1)
     assert [seen.kind(name) for name in ("a", *(f"new-{n}" for n in range(1000)))] == ["category"] + [None] * 1000
     assert len(looks) == 1
+
+
+def test_a_large_batch_is_not_read_for_the_kinds_of_features(monkeypatch, db):
+    stream = registry.create("wide")
+    points = Points([{f"f{n}": "x" * 100 for n in range(3000)}], [1.0], {})
+    log.append(stream.pk, 0, log.encoded(points.xs, points.ys), {}, datetime.now(UTC), {}, {})
+    points = Points([{"a": "x"}], [2.0], {})
+    log.append(stream.pk, 1, log.encoded(points.xs, points.ys), {}, datetime.now(UTC), {}, {})
+    assert [xs for xs, _ in log.latest(stream.pk)] == [[{"a": "x"}]]
+
+
+@pytest.mark.parametrize("text", ["1" + 400 * "0", str(2**64), str(-(2**63) - 1)])
+def test_a_whole_number_that_can_not_be_stored_stays_what_it_was_sent_as(text):
+    point = {"x": {"a": text}, "y": text}
+    seen = Seen(1)
+    seen._kinds, seen._looked = {"a": "number"}, math.inf
+    take(point, {"x": {"a": text}, "y": text}, Checker(None, "number"), seen)
+    assert point == {"x": {"a": text}, "y": text}

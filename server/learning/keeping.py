@@ -169,7 +169,7 @@ def _keep_together(group: list[Kept]) -> list[Kept]:
     try:
         with locks.transaction_for_writing():
             _insert(some)
-            for kept in some:
+            for kept in sorted(some, key=_whose):  # usage is locked in this order everywhere
                 kept.charge()
     except BaseException as exc:
         if len(some) > 1 and not isinstance(exc, FATAL):
@@ -184,6 +184,10 @@ def _keep_together(group: list[Kept]) -> list[Kept]:
         for kept in some:
             kept.done = True
     return [kept for kept in group if not kept.done]
+
+
+def _whose(kept: Kept) -> tuple[int, int]:
+    return (0, 0) if kept.owner is None else (kept.owner.user_id, kept.owner.token_id or 0)
 
 
 def _insert(group: Sequence[Kept]) -> None:

@@ -1,6 +1,5 @@
 """The read path: predictions that reflect everything acknowledged, and labels that come late."""
 
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,7 @@ from server.learning.replicaset import SETS, ReplicaSet
 from server.learning.time_limit import TimeLimit
 from server.learning.turn import MOST_PREDICTED
 from server.learning.waiters import NoRoom, room_for
-from server.streams import locks, log, quota_usage, unfamiliar
+from server.streams import locks, log, unfamiliar
 from server.streams.codec import exact, loads
 from server.streams.errors import Conflict, Gone, Invalid, NotFound, TailraceError, TooLarge, Unavailable
 from server.streams.log import Note, Point
@@ -36,11 +35,6 @@ _find = OneRow(
     " FROM learning_model m JOIN streams_stream s ON s.id = m.stream_id WHERE m.name = %s"
 )
 
-
-PURGED_AT_ONCE = 2_000
-"""Kept predictions that one transaction deletes: on SQLite nobody else writes meanwhile."""
-PAUSE = 0.05
-"""Seconds between two."""
 
 AT_ONCE = 500
 """Points of one call of an estimator that predicts many at once, which has the budget of one call ..."""
@@ -462,17 +456,8 @@ def label(
 
 def purge(now: datetime) -> int:
     """Delete kept predictions a full term after they expired (so that a late label still hears why it's refused)."""
-    term = timedelta(days=settings.TAILRACE.identifier_days)
-    some = "id IN (SELECT id FROM learning_prediction WHERE expires_at < %s ORDER BY expires_at, id LIMIT %s)"
-    total = 0
-    while True:
-        with locks.transaction_for_writing():
-            deleted, freed = usage.delete_predictions(some, (_stored(now - term), PURGED_AT_ONCE))
-            quota_usage.release(freed)
-        total += deleted
-        if deleted < PURGED_AT_ONCE:
-            return total
-        time.sleep(PAUSE)
+    last = now - timedelta(days=settings.TAILRACE.identifier_days)
+    return usage.delete_in_turns("expires_at < %s ORDER BY expires_at, id", _stored(last))
 
 
 def _stored(moment: datetime) -> Any:

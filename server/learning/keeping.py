@@ -46,6 +46,8 @@ class Kept:
     turn: Any = field(default_factory=held)
     _is_paid: bool = False
     """Whether its bytes are of what the process has in reserve."""
+    _charges: bool = False
+    """Whether the quota was asked for them."""
     _left: int = 0
     """Of a block that was charged for it."""
 
@@ -72,7 +74,13 @@ class Kept:
         QuotaExceeded
             If its owner's kept predictions take as much as they may.
         """
-        if self.is_new and not self._is_paid and self.owner is not None:
+        self._left = 0  # a commit that failed charged nothing
+        if not self.is_new or self._is_paid or self.owner is None:
+            return
+        # Of a block that another request charged while this one waited; what is taken once stays taken in another try.
+        self._is_paid = usage.PREDICTIONS.take(self.owner, self.bytes)
+        if not self._is_paid:
+            self._charges = True
             charged, self._left = usage.PREDICTIONS.charge(self.owner, self.bytes)
             charged.tell()
 
@@ -91,7 +99,7 @@ class Kept:
             back = self.bytes if self._is_paid and not self.is_new else self._left
         else:
             back = self.bytes if self._is_paid and isinstance(self.error, IntegrityError) else 0
-        if back or not self._is_paid:
+        if back or self._charges:
             usage.PREDICTIONS.put_back(self.owner, back)
 
 

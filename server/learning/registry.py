@@ -177,12 +177,15 @@ def _free_name() -> str:
 def delete(name: Any) -> None:
     """Delete a model with its snapshots and kept predictions; its stream's log stays.
 
+    Many kept predictions go first, in several transactions. What ends it among those is made good by the same again.
+
     Raises
     ------
     NotFound
         If there is no such model.
     """
     model = find(name)
+    usage.delete_in_turns("model_id = %s ORDER BY id", model.pk)
     with stream_transaction(model.stream_id):
         # Locked, it gets no more predictions, and nobody else deletes it.
         held = Model.objects.select_for_update().filter(pk=model.pk).first()

@@ -1,18 +1,26 @@
 """What models and kept predictions count for in their owners' quotas."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection
 
 from server.learning.models import Model
-from server.streams.locks import is_sqlite
+from server.streams import quota_usage
+from server.streams.locks import is_sqlite, transaction_for_writing
 from server.streams.quota_reserves import Reserves
 from server.streams.quota_usage import Freed
 from server.streams.quotas import ARTIFACT_BYTES, MODELS, PREDICTION_BYTES
 
 PREDICTION_ROW_BYTES = 256
 """What a kept prediction takes beside its identifier, its features and itself: other columns and five indexes, about."""
+
+DELETED_AT_ONCE = 2_000
+"""Kept predictions that one transaction deletes: on SQLite nobody else writes meanwhile."""
+
+PAUSE = 0.05
+"""Seconds between two such transactions, in which others write."""
 
 PREDICTIONS = Reserves(PREDICTION_BYTES)
 
@@ -39,6 +47,38 @@ def of_deleted_model(model: Model) -> list[Freed]:
     """What counts no longer once a model is deleted; its kept predictions are deleted here. The caller has locked the model."""
     own = [Freed(model.owner_id, model.token_id, *count) for count in of_model(bytes(model.initial)).items()]
     return [*own, *delete_predictions("model_id = %s", (model.pk,))[1]]
+
+
+def delete_in_turns(where: str, *parameters: Any) -> int:
+    """Delete kept predictions in several transactions, so that others write in between.
+
+    Parameters
+    ----------
+    where
+        Which; it may end in an order.
+    parameters
+        The values in it.
+
+    Returns
+    -------
+    int
+        How many.
+
+    Raises
+    ------
+    Unavailable
+        If the database can't be reached or can't store: some may be deleted, and the same again deletes the rest.
+    """
+    some = f"id IN (SELECT id FROM learning_prediction WHERE {where} LIMIT %s)"
+    total = 0
+    while True:
+        with transaction_for_writing():
+            deleted, freed = delete_predictions(some, (*parameters, DELETED_AT_ONCE))
+            quota_usage.release(freed)
+        total += deleted
+        if deleted < DELETED_AT_ONCE:
+            return total
+        time.sleep(PAUSE)
 
 
 def delete_predictions(where: str, parameters: Sequence[Any]) -> tuple[int, list[Freed]]:

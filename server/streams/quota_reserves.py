@@ -89,8 +89,6 @@ class Reserves:
         QuotaExceeded
             If there is no room for ``amount``.
         """
-        if self.take(owner, amount):  # of a block that another request charged while this one waited
-            return Charged(), 0
         key = (owner.user_id, owner.token_id)
         with self._lock:
             is_first = key not in self._charging

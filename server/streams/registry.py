@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import F
+from django.db.models.functions import Coalesce, Length
 
 from server.streams import changes, quota_usage, retention, silence
 from server.streams.errors import Conflict, Invalid, NotFound
@@ -265,6 +266,9 @@ MOST_DELETED = 50_000
 OBSERVATIONS_A_ROW = 4
 """So many observations take as long to delete as a row."""
 
+MOST_DELETED_BYTES = 2 * 1024**3
+"""Of a log that a request deletes."""
+
 
 def check_length(stream: Stream, rows: int) -> None:
     """Refuse to delete so many rows with a stream.
@@ -275,12 +279,26 @@ def check_length(stream: Stream, rows: int) -> None:
         If they are too many.
     """
     if rows > MOST_DELETED:
-        raise Conflict(
-            f"stream {stream.name} takes {rows:,} rows in the database, or observations as large as these; to delete more than "
-            f"{MOST_DELETED:,} keeps others from writing for too long: have the operator run `manage.py delete_stream {stream.name}`",
-            field="confirm",
-            code="too_long",
-        )
+        raise _too_long(stream, f"takes {rows:,} rows in the database, or observations as large as these", MOST_DELETED)
+
+
+def _check_size(stream: Stream) -> None:
+    """Refuse to delete so large a log; reads no more of it than may be deleted."""
+    lengths = [Coalesce(Length(column), 0) for column in ("xs", "ys", "notes", "predictions", "skipped")]
+    total = 0
+    for row in Batch.objects.filter(stream=stream).values_list(*lengths).iterator():
+        total += sum(row)
+        if total > MOST_DELETED_BYTES:
+            raise _too_long(stream, f"takes more than {total:,} bytes in the database", MOST_DELETED_BYTES)
+
+
+def _too_long(stream: Stream, takes: str, most: int) -> Conflict:
+    return Conflict(
+        f"stream {stream.name} {takes}; to delete more than {most:,} keeps others from writing for too long: have the operator "
+        f"run `manage.py delete_stream {stream.name}`",
+        field="confirm",
+        code="too_long",
+    )
 
 
 def delete(
@@ -306,8 +324,10 @@ def delete(
     NotFound
         If another request deleted it first.
     Conflict
-        If it holds observations, and they were not to go, or are too many.
+        If it holds observations, and they were not to go, or are too many or too large.
     """
+    if with_log and not any_length:
+        _check_size(stream)
     with stream_transaction(stream.pk):
         # Locked, nobody makes anything more that depends on it.
         head = Stream.objects.select_for_update().values_list("head", flat=True).filter(pk=stream.pk).first()

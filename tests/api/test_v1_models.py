@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from river import linear_model, preprocessing
 
-from server.learning import recipes
+from server.learning import recipes, usage
+from server.learning.models import Prediction
 from tests.api.conftest import Api
 from tests.people import person, secret_of
 
@@ -176,6 +177,19 @@ def test_a_deleted_model_is_gone_and_the_log_stays(fed):
     assert fed.ok("/api/v1/streams/s/")["head"] == 10
     assert "predictions" not in fed.ok("/api/v1/streams/s/observations/")["observations"][0]
     fed.learn({"a": 1, "k": "odd"}, 7.0)
+
+
+def test_many_kept_predictions_are_deleted_in_turns_and_none_is_left(fed, monkeypatch):
+    """Others write between two turns; who asks again after an end among them has the rest deleted."""
+    monkeypatch.setattr(usage, "DELETED_AT_ONCE", 2)
+    path = "/api/v1/models/avg/"
+    for number in range(7):
+        fed.ok(f"{path}predict/", {"x": {"a": 1, "k": "odd"}, "identifier": f"p{number}"})
+    turns = []
+    monkeypatch.setattr(usage.time, "sleep", lambda seconds: turns.append(Prediction.objects.count()))
+    assert fed.delete(path).status_code == 204
+    assert turns == [5, 3, 1]
+    assert (Prediction.objects.count(), fed.get(path).status_code) == (0, 404)
 
 
 def test_who_made_it_is_kept(api, required):

@@ -153,11 +153,13 @@ def test_its_name_is_free_again_and_begins_anew():
     ada.model("tree", "bonds", "mean")
 
 
-@pytest.mark.parametrize("table", ["observations", "predictions"])
+@pytest.mark.parametrize("table", ["observations", "predictions", "bytes"])
 def test_a_long_one_is_left_to_the_operator(table, monkeypatch, capsys):
     ada = of("ada")
     filled(ada)
     monkeypatch.setattr(registry, "MOST_DELETED", 0 if table == "observations" else 10**6)
+    if table == "bytes":
+        monkeypatch.setattr(registry, "MOST_DELETED_BYTES", 100)
     if table == "predictions":
         monkeypatch.setattr(Prediction.objects, "filter", lambda **chosen: SimpleNamespace(count=lambda: 10**6 + 1))
     before = rows()

@@ -7,9 +7,13 @@ from river import linear_model
 
 from server.learning import asking, commits, keeping, registry
 from server.learning.models import Prediction
-from server.streams import locks
+from server.learning.usage import PREDICTIONS
+from server.operations.recount import recount
+from server.streams import locks, quota_usage
 from server.streams import registry as streams
 from server.streams.errors import Conflict, NotFound
+from server.streams.quotas import PREDICTION_BYTES, Owner
+from tests.people import person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,7 +29,7 @@ def models():
     return [registry.create(name, stream.name, "regression", linear_model.LinearRegression()) for name in ("a", "b")]
 
 
-def keep_together(combiner, asked, monkeypatch, meanwhile=lambda: None):
+def keep_together(combiner, asked, monkeypatch, meanwhile=lambda: None, owner=None):
     """Keep a prediction for each (model, identifier, x) from a thread of its own, all waiting for one commit.
 
     Returns what became of each, and how many transactions there were.
@@ -39,7 +43,7 @@ def keep_together(combiner, asked, monkeypatch, meanwhile=lambda: None):
 
     def keep(number, name, identifier, x):
         try:
-            outcomes[number] = asking.predict(name, [x], identifier=identifier, keep=True)
+            outcomes[number] = asking.predict(name, [x], identifier=identifier, keep=True, owner=owner)
         except Exception as exc:
             outcomes[number] = exc
         finally:
@@ -94,3 +98,24 @@ def test_one_whose_model_is_deleted_meanwhile_keeps_no_other_from_being_stored(c
     assert [answer.identifier for answer in outcomes[1:]] == ["second", "third"]
     assert transactions == 4
     assert set(Prediction.objects.values_list("identifier", "model__name")) == {("second", "b"), ("third", "b")}
+
+
+def test_a_commit_that_fails_takes_nothing_of_the_quota(combiner, models, monkeypatch):
+    ada = person("ada")
+    owner = Owner(ada.pk, ada.username)
+
+    def meanwhile():
+        registry.delete("a")  # so that the shared commit fails
+        block = 10_000  # that another request charged and has not spent
+        with locks.transaction_for_writing():
+            quota_usage.charge(owner, {PREDICTION_BYTES: block})
+        PREDICTIONS.put_back(owner, block)
+
+    asked = [("b", "first", {"n": 0}), ("b", "second", {"n": 0}), ("a", "third", {"n": 0})]
+    outcomes, _ = keep_together(combiner, asked, monkeypatch, meanwhile, owner)
+    assert isinstance(outcomes[2], NotFound)
+    assert Prediction.objects.count() == 2
+    PREDICTIONS.give_back(idle=0)
+    assert recount() == []
+    asking.predict("b", [{"n": 1}], identifier="next", keep=True, owner=owner)
+    assert PREDICTIONS._left, "a block is charged again"

@@ -5,18 +5,20 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "server.settings")
 
+import django
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.cache import close_caches
+from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
-from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections, reset_queries
 from whitenoise import WhiteNoise
 
-django_application = get_wsgi_application()
+django.setup(set_prefix=False)
 
 from server import process  # noqa: E402
 from server.accounts import uses  # noqa: E402 - the models need a configured Django
+from server.handler import Handler  # noqa: E402
 from server.learning import call_marks, maintenance, quarantine, standings  # noqa: E402
 from server.learning.usage import PREDICTIONS  # noqa: E402
 from server.operations import health, levels, liveness  # noqa: E402
@@ -32,7 +34,7 @@ class Application(WhiteNoise):  # type: ignore[misc]
         return super().__call__(environ, start_response)
 
 
-application = Application(django_application, prefix=settings.STATIC_URL)
+application = Application(Handler(), prefix=settings.STATIC_URL)
 for finder in get_finders():
     for path, storage in finder.list(None):
         prefix = getattr(storage, "prefix", None) or ""
@@ -41,11 +43,12 @@ for finder in get_finders():
 
 # Connections last as long as their threads; one that PostgreSQL ended is noticed as a request begins, and whoever sees
 # one fail gives it up (server.streams.locks). Django's own look at them before and after every request costs as much
-# as a prediction; caches that hold no connection need no closing either.
+# as a prediction; caches that hold no connection need no closing either, and a URL configuration that no thread has no reset.
 for signal in (request_started, request_finished):
     signal.disconnect(close_old_connections)
 request_started.disconnect(reset_queries)
 request_finished.disconnect(close_caches)
+request_finished.disconnect(reset_urlconf)
 
 call_marks.begin(quarantine.directory())
 process.drop_dead_clients(settings.TAILRACE.request_seconds)

@@ -24,7 +24,7 @@ _COLUMNS = "identifier, model_id, stream_id, of_model, x, prediction, at, made_a
 _ONE = "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {})"
 _INSERT = f"INSERT INTO learning_prediction ({_COLUMNS}) VALUES {{}} ON CONFLICT DO NOTHING"
 # The transaction's number orders events; on SQLite, which has one writer, the last batch before it does.
-_ON_SQLITE = _INSERT.format(_ONE.format("(SELECT COALESCE(MAX(id), 0) FROM streams_batch)"))
+_ON_SQLITE = _INSERT.format(_ONE.format("(SELECT COALESCE(MAX(id), 0) FROM streams_batch)")).replace("%s", "?")
 _ON_POSTGRESQL = _ONE.format("pg_current_xact_id()::text::bigint")
 
 
@@ -61,9 +61,8 @@ class Kept:
 
     def store(self, *, last: bool) -> None:
         """Store it on SQLite."""
-        with connection.cursor() as cursor:
-            cursor.execute(_ON_SQLITE, self.row)
-            self.is_new = bool(cursor.rowcount)
+        with connection.wrap_database_errors:  # Django's cursor costs as much as what it does
+            self.is_new = bool(connection.connection.execute(_ON_SQLITE, self.row).rowcount)
         self.charge()
 
     def charge(self) -> None:
@@ -150,8 +149,7 @@ def keep(
         raise Invalid(f"the model's prediction can't be kept: {exc}", field="identifier", code="refused") from exc
     now = datetime.now(UTC)
     row = (
-        own, model_id, stream_id, of_model, x_text, prediction_text, at, now,
-        now + timedelta(days=settings.TAILRACE.identifier_days),
+        own, model_id, stream_id, of_model, x_text, prediction_text, at, *_stored(now),
         *((None, None) if owner is None else (owner.user_id, owner.token_id or None)),
     )  # fmt: skip
     kept = Kept(row, owner, 0 if owner is None else usage.prediction_bytes(own, x_text, prediction_text))
@@ -168,6 +166,12 @@ def keep(
     finally:
         kept.settle()
     return own, kept.is_new
+
+
+def _stored(now: datetime) -> tuple[Any, Any]:
+    """When a prediction is made and when it expires, as the database takes them."""
+    expires = now + timedelta(days=settings.TAILRACE.identifier_days)
+    return (now.isoformat(" "), expires.isoformat(" ")) if locks.is_sqlite() else (now, expires)
 
 
 def _keep_together(group: list[Kept]) -> list[Kept]:

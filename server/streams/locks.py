@@ -9,6 +9,7 @@ own busy handler sleeps and polls.
 
 import contextlib
 import fcntl
+import functools
 import os
 import select
 import struct
@@ -16,10 +17,18 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from django.conf import settings
-from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    DatabaseError,
+    IntegrityError,
+    InterfaceError,
+    connection,
+    connections,
+    transaction,
+)
 
 from server.streams import instruments
 from server.streams.errors import Unavailable
@@ -30,6 +39,7 @@ _FLOCK = struct.Struct("hhqqi0q")
 """``struct flock``: type, whence, start, length, process."""
 
 
+@functools.cache
 def is_sqlite() -> bool:
     return connection.vendor == "sqlite"
 
@@ -149,12 +159,12 @@ def stream_lock(stream_id: int, *, patient: bool = True) -> Iterator[None]:
     Unavailable
         If many wait for locks already, and the caller is not ``patient``.
     """
-    name = _shared_file()
-    if name is None or getattr(_local, "stream", None) == stream_id:
+    paths = _lock_paths()
+    if paths is None or getattr(_local, "stream", None) == stream_id:
         yield
         return
     assert getattr(_local, "stream", None) is None, "a thread holds the lock of one stream at a time"
-    file = _lock_file(Path(name).with_suffix(".streams.lock"), "streams")
+    file = _lock_file(paths.streams, "streams")
     # Of the open file, not of the process: it is this thread's alone.
     wanted = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, stream_id, 1, 0)
     if patient:
@@ -175,11 +185,11 @@ def stream_lock(stream_id: int, *, patient: bool = True) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _file_lock() -> Iterator[None]:
-    name = _shared_file()
-    if name is None:
+    paths = _lock_paths()
+    if paths is None:
         yield
         return
-    file = _lock_file(Path(name).with_suffix(".lock"))
+    file = _lock_file(paths.writer)
     fcntl.flock(file, fcntl.LOCK_EX)
     try:
         yield
@@ -187,18 +197,29 @@ def _file_lock() -> Iterator[None]:
         fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def _shared_file() -> str | None:
-    """SQLite's file, where other processes may write to it and this thread isn't writing already; else None."""
-    name = str(connection.settings_dict["NAME"])
-    if not is_sqlite() or connection.in_atomic_block or ":memory:" in name or "mode=memory" in name:
+class _Paths(NamedTuple):
+    writer: str
+    streams: str
+
+
+def _lock_paths() -> _Paths | None:
+    """The files whose locks writers take, where other processes may write to SQLite's and this thread isn't writing already."""
+    if not is_sqlite() or connections[DEFAULT_DB_ALIAS].in_atomic_block:
         return None
-    return name
+    return _beside(str(connections[DEFAULT_DB_ALIAS].settings_dict["NAME"]))
 
 
-def _lock_file(path: Path, use: str = "writer") -> BinaryIO:
+@functools.cache
+def _beside(name: str) -> _Paths | None:
+    if ":memory:" in name or "mode=memory" in name:
+        return None
+    return _Paths(str(Path(name).with_suffix(".lock")), str(Path(name).with_suffix(".streams.lock")))
+
+
+def _lock_file(path: str, use: str = "writer") -> BinaryIO:
     """This thread's own open file (locks belong to these), renewed after a fork and closed when the thread ends."""
     owner = (os.getpid(), path)
-    held: dict[str, tuple[tuple[int, Path], BinaryIO]] = _local.__dict__.setdefault("files", {})
+    held: dict[str, tuple[tuple[int, str], BinaryIO]] = _local.__dict__.setdefault("files", {})
     found = held.get(use)
     if found is None or found[0] != owner:
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)

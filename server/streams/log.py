@@ -352,19 +352,19 @@ def append(
         with it.
     """
     size = sum(piece.size for piece in pieces)
-    rows = _rows(stream_id, head, pieces, notes, at, predictions, skipped)
+    when = at.isoformat(" ") if is_sqlite() else at
+    rows = _rows(stream_id, head, pieces, notes, when, predictions, skipped)
     keys = [(once, head + n + 1) for n, note in notes.items() if (once := note.once) is not None]
     if is_sqlite():
-        with connection.cursor() as cursor:
+        held = connection.connection  # Django's cursor costs as much as what it does
+        with connection.wrap_database_errors:
             for row in rows:
-                cursor.execute(_INSERT, row)
+                held.execute(_INSERT, row)
             if keys:
-                cursor.executemany(_INSERT_KEY, [(stream_id, once, seq) for once, seq in keys])
-            cursor.execute(
-                "UPDATE streams_stream SET head = %s WHERE id = %s AND head = %s", (head + size, stream_id, head)
-            )
-            if cursor.rowcount != 1:  # somebody wrote to it without its lock
-                raise Unavailable("the stream's log was changed meanwhile; try again")
+                held.executemany(_INSERT_KEY, [(stream_id, once, seq) for once, seq in keys])
+            moved = held.execute(_MOVE_HEAD, (head + size, stream_id, head)).rowcount
+        if moved != 1:  # somebody wrote to it without its lock
+            raise Unavailable("the stream's log was changed meanwhile; try again")
         return
     said: list[Said] = []
     for row in rows:
@@ -381,7 +381,7 @@ def _rows(
     head: int,
     pieces: Sequence[Piece],
     notes: dict[int, Note],
-    at: datetime,
+    at: datetime | str,
     predictions: dict[int, list[Any]],
     skipped: dict[int, dict[int, str]],
 ) -> Iterator[tuple[Any, ...]]:
@@ -412,9 +412,10 @@ def _rows(
 
 _INSERT = (
     "INSERT INTO streams_batch (stream_id, last, count, at, xs, ys, checksum, notes, predictions, skipped)"
-    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_INSERT_KEY = "INSERT INTO streams_key (stream_id, key, seq) VALUES (%s, %s, %s)"
+_INSERT_KEY = "INSERT INTO streams_key (stream_id, key, seq) VALUES (?, ?, ?)"
+_MOVE_HEAD = "UPDATE streams_stream SET head = ? WHERE id = ? AND head = ?"
 _position = OneRow("SELECT head, epoch FROM streams_stream WHERE id = %s")
 
 

@@ -9,12 +9,12 @@ import pytest
 import schemathesis
 from django.conf import settings as django_settings
 from django.contrib.staticfiles import finders
-from django.core.wsgi import get_wsgi_application
 from hypothesis import HealthCheck, Phase, settings
 
 from server.api import events
 from server.api.v1 import urls
 from server.api.v1.openapi import ERRORS
+from server.handler import Handler
 from tests.api.conftest import Api
 from tests.fuzz import requests
 
@@ -161,7 +161,7 @@ def world(api: Api, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     requests.populate(api)
 
 
-schema = schemathesis.openapi.from_wsgi("/api/v1/schema/", get_wsgi_application())
+schema = schemathesis.openapi.from_wsgi("/api/v1/schema/", Handler())
 
 
 @pytest.mark.usefixtures("world")

@@ -37,7 +37,8 @@ def _run(options: argparse.Namespace) -> int:
     django.setup()
     from django.conf import settings
     from django.core.management import call_command
-    from django.core.wsgi import get_wsgi_application
+
+    from server.handler import Handler
 
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     call_command("migrate", verbosity=0)
@@ -52,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
     ended.set()
     events.STOPPING = ended  # an event stream ends at once
     requests.populate(Api(Client(SERVER_NAME="127.0.0.1")))
-    schema = schemathesis.openapi.from_wsgi("/api/v1/schema/", get_wsgi_application())
+    schema = schemathesis.openapi.from_wsgi("/api/v1/schema/", Handler())
     operations = [found.ok() for found in schema.get_all_operations()]
     chosen = [one for one in operations if options.only is None or one.definition.raw["operationId"] in options.only]
     if not chosen:

@@ -26,11 +26,10 @@ test-containers: setup image  ## what is promised of the images, on real contain
 
 setup: $(STAMP)  ## a .venv with everything, safe to repeat
 
-$(STAMP): requirements/dev.txt client/pyproject.toml pyproject.toml
+$(STAMP): requirements/dev.txt requirements/install.py client/pyproject.toml pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Setting up $(VENV) (a minute the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable client
+	@echo "Setting up $(VENV) (half a minute the first time) ..."
+	@$(BIN)/python requirements/install.py requirements/dev.txt client
 	@touch $(STAMP)
 
 serve: setup  ## the server on 127.0.0.1:8080, open to this machine unless TAILRACE_AUTH says otherwise

@@ -113,6 +113,30 @@ def test_many_at_once_are_the_same_as_one_after_the_other():
     assert list(many.predict_many(asked).index) == list(range(500, 600))
 
 
+@pytest.mark.parametrize("parameters", [{}, {"components": 0}, {"zeta": 2, "decay": None}])
+def test_many_points_are_predicted_as_one_by_one_to_nine_digits(parameters):
+    model = _taught(**parameters)
+    asked = _dicts(*_bonds(700, seed=1)[:2])
+    found, bands = model.predict_points(asked, 0.9)
+    one_by_one = [model.predict_one(x) for x in asked]
+    near = {"rtol": 1e-9, "atol": 1e-9 * max(map(abs, one_by_one))}
+    assert np.allclose(found, one_by_one, **near)
+    assert np.allclose(bands, [model.predict_interval_one(x, 0.9) for x in asked], **near)
+    assert {type(value) for value in found} == {type(side) for band in bands for side in band} == {float}
+    assert model.predict_points(asked) == (found, None)
+    assert model.predict_points([]) == ([], None)
+
+
+def test_many_points_before_the_first_bond_and_bad_ones_among_them():
+    asked = _dicts(*_bonds(3)[:2])
+    fresh = BondGPR()
+    assert fresh.predict_points(asked, 0.9) == ([0.0] * 3, [fresh.predict_interval_one(x, 0.9) for x in asked])
+    with pytest.raises(ValueError, match="level is a probability"):
+        _taught(20).predict_points(asked, 1.0)
+    with pytest.raises(ValueError, match="s1 is a finite number"):
+        _taught(20).predict_points([asked[0], {**asked[1], "s1": "x"}])
+
+
 def test_it_may_learn_one_after_many():
     distance, soap, strength = _bonds(400)
     mixed, plain = BondGPR(), BondGPR()

@@ -175,6 +175,18 @@ def test_a_forests_features_keep_their_order_and_must_be_there():
         bond_features.BondFeatures(-1)
 
 
+def test_many_points_are_predicted_as_each_types_estimator_does():
+    model = _taught()
+    asked = [x for x, _ in _points(100, seed=1)] + [{**_points(1)[0][0], "bond": "never seen"}]
+    found, bands = model.predict_points(asked, 0.9)
+    assert np.allclose(found, [model.predict_one(x) for x in asked], rtol=1e-9, atol=1e-9)
+    assert np.allclose(bands, [model.predict_interval_one(x, 0.9) for x in asked], rtol=1e-9, atol=1e-9)
+    plain = _taught(ByBondType(linear_model.LinearRegression()))
+    assert plain.predict_points(asked, 0.9) == ([plain.predict_one(x) for x in asked], None)
+    with pytest.raises(ValueError, match="type of bond"):
+        model.predict_points([{"distance": 2.0}])
+
+
 def test_it_has_intervals_only_where_its_estimators_have():
     model = ByBondType(linear_model.LinearRegression())
     assert getattr(model, "predict_interval_one", None) is None

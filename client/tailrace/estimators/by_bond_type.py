@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,6 +121,38 @@ class ByBondType(base.Regressor):
             table.teach(learner, rows)
             self._learners[kind] = learner
 
+    def predict_points(
+        self, xs: Sequence[dict[Any, Any]], level: float | None = None
+    ) -> tuple[list[Any], list[tuple[float, float]] | None]:
+        """Predict many bonds at once, as the estimators of their types do.
+
+        Parameters
+        ----------
+        xs
+            The features of each bond.
+        level
+            Of the intervals; None for none.
+
+        Returns
+        -------
+        tuple
+            The expected strengths in eV, and the intervals; None in their place where the default prototype has none.
+        """
+        has_bands = level is not None and hasattr(self._prototype(None), "predict_interval_one")
+        groups: dict[str, list[int]] = {}
+        rests = []
+        for row, x in enumerate(xs):
+            kind, rest = self._split(x)
+            groups.setdefault(kind, []).append(row)
+            rests.append(rest)
+        found: list[Any] = [None] * len(xs)
+        bands: list[Any] = [None] * len(xs)
+        for kind, rows in groups.items():
+            own, own_bands = _points(self._ask(kind), [rests[row] for row in rows], level if has_bands else None)
+            for row, value, band in zip(rows, own, own_bands or bands):
+                found[row], bands[row] = value, band
+        return found, bands if has_bands else None
+
     def predict_many(self, X: pd.DataFrame) -> pd.Series:
         """Return the expected strength of one bond a row, eV."""
         return self._series(X, "predict_many")
@@ -210,6 +242,15 @@ class ByBondType(base.Regressor):
         for kind, rows in groups.items():
             values[rows] = getattr(self._ask(kind), method)(rest.iloc[rows]).to_numpy()
         return pd.Series(values, index=X.index)
+
+
+def _points(learner: Any, xs: list[dict[Any, Any]], level: float | None) -> tuple[list[Any], list[Any] | None]:
+    """What an estimator predicts for many points, together where it can."""
+    if hasattr(learner, "predict_points"):
+        found: tuple[list[Any], list[Any] | None] = learner.predict_points(xs, level)
+        return found
+    bands = None if level is None else [learner.predict_interval_one(x, level) for x in xs]
+    return [learner.predict_one(x) for x in xs], bands
 
 
 class _Table:

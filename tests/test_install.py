@@ -21,7 +21,14 @@ def told(tmp_path, monkeypatch):
             monkeypatch.setenv(name, value)
         return install["environment"](install["settings"]())
 
-    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_INDEX", "UV_DEFAULT_INDEX", "UV_FIND_LINKS"):
+    for name in (
+        "PIP_INDEX_URL",
+        "PIP_EXTRA_INDEX_URL",
+        "PIP_FIND_LINKS",
+        "UV_INDEX",
+        "UV_DEFAULT_INDEX",
+        "UV_FIND_LINKS",
+    ):
         monkeypatch.delenv(name, raising=False)
     return tell
 

@@ -212,7 +212,7 @@ class BondGPR(base.Regressor):
         mean, spread = self._predict(distance, soap, with_spread=width is not None)
         if width is None:
             return mean.tolist(), None
-        return mean.tolist(), list(zip((mean - width * spread).tolist(), (mean + width * spread).tolist()))
+        return mean.tolist(), list(zip((mean - width * spread).tolist(), (mean + width * spread).tolist()))  # noqa: B905 - Python 3.9
 
     def learn_many(self, X: pd.DataFrame, y: pd.Series) -> None:
         """Learn one bond a row; the same as one by one, but for rounding errors."""

@@ -149,7 +149,7 @@ class ByBondType(base.Regressor):
         bands: list[Any] = [None] * len(xs)
         for kind, rows in groups.items():
             own, own_bands = _points(self._ask(kind), [rests[row] for row in rows], level if has_bands else None)
-            for row, value, band in zip(rows, own, own_bands or bands):
+            for row, value, band in zip(rows, own, own_bands or bands):  # noqa: B905 - Python 3.9
                 found[row], bands[row] = value, band
         return found, bands if has_bands else None
 

@@ -127,7 +127,7 @@ def test_a_body_that_came_whole_and_nobody_read_leaves_the_connection_as_it_is(s
 
 
 def test_a_large_body_that_stops_gives_up_its_thread_when_others_wait(serve: Serve):
-    server = serve(server="gunicorn", workers=1, threads=1, request_seconds=300)
+    server = serve(server="gunicorn", workers=1, threads=1, request_seconds=60)
     with connect(server) as large:
         large.sendall(request(b"Content-Length: 1000000", body=b"a" * 300_000))
         while not select.select([large], [], [], 0)[0]:  # the first may come before the large one has the thread

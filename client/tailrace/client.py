@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -63,6 +64,10 @@ class Client:
     def __init__(self, url: str | None = None, token: str | None = None, *, deadline: float = DEADLINE) -> None:
         self.server = Server(url, token)
         self.deadline = deadline
+        if "IPython" in sys.modules:
+            from tailrace.ipython import complete_names
+
+            complete_names()
         at = self.server.url
         self.streams: Catalog[Stream] = Catalog(
             "stream", lambda within: self._listed("streams", within), lambda one: self.stream(one["name"]),

@@ -5,6 +5,8 @@
 >>> c.post("lammps-runtime", {"x": 8, "y": 8, "z": 16}, 120.3)  # doctest: +SKIP
 >>> c.model("runtime").predict(x=8, y=16, z=8)  # doctest: +SKIP
 
+`AsyncClient` does the same for programs that use asyncio.
+
 Importing this package is cheap: what it names is imported on first use. The estimators, which need river, are in
 `tailrace.estimators`.
 """
@@ -15,6 +17,8 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from tailrace.async_client import AsyncClient
+    from tailrace.async_handles import AsyncModel, AsyncStream
     from tailrace.client import Client
     from tailrace.errors import (
         Conflict,
@@ -41,6 +45,9 @@ if TYPE_CHECKING:
     from tailrace.stream import Stream
 
 __all__ = [
+    "AsyncClient",
+    "AsyncModel",
+    "AsyncStream",
     "Client",
     "Conflict",
     "Forbidden",
@@ -70,6 +77,8 @@ __all__ = [
 ]
 
 _PLACES = {
+    "async_client": ("AsyncClient",),
+    "async_handles": ("AsyncModel", "AsyncStream"),
     "client": ("Client",),
     "errors": (
         "Conflict",

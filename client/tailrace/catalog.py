@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
+from tailrace.errors import TailraceError
 from tailrace.names import UnknownName, did_you_mean, listed
 from tailrace.tables import Table
 
 __all__ = ["Catalog"]
 
 Thing = TypeVar("Thing")
+
+PATIENCE = 0.7
+"""Seconds that somebody who presses Tab waits for names, at most."""
 
 
 class Catalog(Mapping[str, Thing], Generic[Thing]):
@@ -23,7 +27,7 @@ class Catalog(Mapping[str, Thing], Generic[Thing]):
     kind
         What the things are, in the singular.
     fetch
-        Asks for the list.
+        Asks for the list, within so many seconds; None: the client's deadline.
     make
         Makes the thing from its place in the list.
     table
@@ -33,7 +37,7 @@ class Catalog(Mapping[str, Thing], Generic[Thing]):
     def __init__(
         self,
         kind: str,
-        fetch: Callable[[], list[Mapping[str, Any]]],
+        fetch: Callable[[float | None], list[Mapping[str, Any]]],
         make: Callable[[Mapping[str, Any]], Thing],
         table: Callable[[list[Mapping[str, Any]]], Table],
     ) -> None:
@@ -43,43 +47,47 @@ class Catalog(Mapping[str, Thing], Generic[Thing]):
         self.table = table
 
     def __getitem__(self, name: str) -> Thing:
-        every = self._fetch()
+        every = self._fetch(None)
         for one in every:
             if one["name"] == name:
                 return self._make(one)
         raise UnknownName(self._missing(name, [one["name"] for one in every]))
 
     def __iter__(self) -> Iterator[str]:
-        return iter([one["name"] for one in self._fetch()])
+        return iter([one["name"] for one in self._fetch(None)])
 
     def __len__(self) -> int:
-        return len(self._fetch())
+        return len(self._fetch(None))
 
     def __getattr__(self, name: str) -> Thing:
         if name.startswith("_"):
             raise AttributeError(name)
-        every = self._fetch()
+        every = self._fetch(None)
         for one in every:
             if one["name"] == name:
                 return self._make(one)
         raise AttributeError(self._missing(name, [one["name"] for one in every]))
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *(name for name in self if name.isidentifier())]
+        return [*super().__dir__(), *(name for name in self._ipython_key_completions_() if name.isidentifier())]
 
     def _ipython_key_completions_(self) -> list[str]:
-        return list(self)
+        # A shell asks this while one types: where the server doesn't answer, nothing is offered, and soon.
+        try:
+            return [one["name"] for one in self._fetch(PATIENCE)]
+        except (TailraceError, KeyError, TypeError):
+            return []
 
     @property
     def data(self) -> list[Mapping[str, Any]]:
         """The server's list."""
-        return self._fetch()
+        return self._fetch(None)
 
     def _missing(self, name: str, known: list[str]) -> str:
         return f"no {self._kind} named {name!r}{did_you_mean(name, known)}: there are {listed(known)}"
 
     def __repr__(self) -> str:
-        return self.table(self._fetch()).text()
+        return self.table(self._fetch(None)).text()
 
     def _repr_html_(self) -> str:
-        return self.table(self._fetch()).html()
+        return self.table(self._fetch(None)).html()

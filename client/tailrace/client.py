@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -63,18 +64,23 @@ class Client:
     def __init__(self, url: str | None = None, token: str | None = None, *, deadline: float = DEADLINE) -> None:
         self.server = Server(url, token)
         self.deadline = deadline
+        if "IPython" in sys.modules:
+            from tailrace.ipython import complete_names
+
+            complete_names()
         at = self.server.url
         self.streams: Catalog[Stream] = Catalog(
-            "stream", lambda: self._listed("streams"), lambda one: self.stream(one["name"]),
+            "stream", lambda within: self._listed("streams", within), lambda one: self.stream(one["name"]),
             lambda some: stream_table(some, f"streams on {at}"),
         )  # fmt: skip
         self.models: Catalog[Model] = Catalog(
-            "model", lambda: self._listed("models"), lambda one: self.model(one["name"]),
+            "model", lambda within: self._listed("models", within), lambda one: self.model(one["name"]),
             lambda some: model_table(some, f"models on {at}"),
         )  # fmt: skip
         self.recipes: Catalog[Facts] = Catalog(
-            "recipe", lambda: self._listed("recipes"), recipe_facts, lambda some: recipe_table(some, f"recipes of {at}")
-        )
+            "recipe", lambda within: self._listed("recipes", within), recipe_facts,
+            lambda some: recipe_table(some, f"recipes of {at}"),
+        )  # fmt: skip
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _remade, (self.server, self.deadline)
@@ -334,12 +340,15 @@ class Client:
         *,
         query: Mapping[str, Any] | None = None,
         stream: str | None = None,
+        deadline: float | None = None,
     ) -> Any:
-        """One request with JSON in and out; an error that names something unknown says what was probably meant."""
+        """One request with JSON in and out; an error that names something unknown says what was probably meant.
+
+        `deadline` is the client's own where it is None.
+        """
+        seconds = self.deadline if deadline is None else deadline
         try:
-            return self.server.request(
-                method, _with(path, query), body, deadline=self.deadline, headers=_affinity(stream)
-            )
+            return self.server.request(method, _with(path, query), body, deadline=seconds, headers=_affinity(stream))
         except Refused as error:
             raise self._explained(error, path, body) from None
 
@@ -379,8 +388,8 @@ class Client:
         error.args = (f"{error}{hint(self, error, path, body)}",)
         return error
 
-    def _listed(self, kind: str) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = self.send("GET", self.path(kind))[kind]
+    def _listed(self, kind: str, deadline: float | None = None) -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = self.send("GET", self.path(kind), deadline=deadline)[kind]
         return found
 
     def shown(self, look: Callable[[], Any], what: str) -> str:

@@ -131,6 +131,7 @@ class _Request:
         """The answer, its body still to be read; raises what sockets do."""
         connection = connect(self.server, self._proxy, ends)
         try:
+            self.server.connected(connection)
             connection.settimeout(left(ends))
             trouble = send(connection, self._method, self._target, self._headers, self._payload)
             try:
@@ -149,7 +150,7 @@ def _try(request: _Request, ends: float) -> Answer:
         with request.sent(ends, lambda: left(ends)) as response:
             if 200 <= response.status < 300:
                 if HEADER in response.headers:
-                    near(server.url, response.headers[HEADER])
+                    near(server, response.headers[HEADER])
                 return Answer(server.url, response.status, response.headers, response.read())
             body = beginning(response)
     except OSError as error:

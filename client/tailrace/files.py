@@ -27,7 +27,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     whole = Path(path)
     # The ending stays the last, as it says what is written.
-    part = whole.with_name(f".{whole.stem}.{os.getpid()}.part{whole.suffix}")
+    part = whole.with_name(f".{whole.stem}.{os.getpid()}.{os.urandom(4).hex()}.part{whole.suffix}")
     try:
         yield part
         with open(part, "rb") as file:

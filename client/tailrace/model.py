@@ -5,7 +5,8 @@ from __future__ import annotations
 import operator
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,29 +170,34 @@ class Model:
         StillLearning
             If it still learns: a TimeoutError, too.
         """
+        with closing(self._pauses(timeout)) as pauses:
+            for pause in pauses:
+                time.sleep(pause)
+        return self
+
+    def _pauses(self, timeout: float | None) -> Generator[float, None, None]:
+        """Seconds to wait before each further look; ends once it serves. Raises as `wait` does."""
         ends = None if timeout is None else time.monotonic() + timeout
         pause = FIRST_PAUSE
         bar = Bar(None)
         try:
-            return self._waited(ends, pause, bar)
+            while True:
+                data = self._send("GET", "")
+                bar.total = data["head"]
+                bar.show(data["progress"])
+                if data["status"] == "failed":
+                    raise ModelFailed(f"model {self.name} could not learn the stream's history: {data.get('error')}")
+                if data["status"] == "quarantined":
+                    raise ModelFailed(f"model {self.name} is in quarantine: {data.get('error')}")
+                if data["status"] != "backfilling":
+                    return
+                if ends is not None and time.monotonic() + pause > ends:
+                    learned = f"{data['progress']} of {data['head']} observations"
+                    raise StillLearning(f"model {self.name} has learned {learned}")
+                yield pause
+                pause = min(2 * pause, LONGEST_PAUSE)
         finally:
             bar.clear()
-
-    def _waited(self, ends: float | None, pause: float, bar: Bar) -> Model:
-        while True:
-            data = self._send("GET", "")
-            bar.total = data["head"]
-            bar.show(data["progress"])
-            if data["status"] == "failed":
-                raise ModelFailed(f"model {self.name} could not learn the stream's history: {data.get('error')}")
-            if data["status"] == "quarantined":
-                raise ModelFailed(f"model {self.name} is in quarantine: {data.get('error')}")
-            if data["status"] != "backfilling":
-                return self
-            if ends is not None and time.monotonic() + pause > ends:
-                raise StillLearning(f"model {self.name} has learned {data['progress']} of {data['head']} observations")
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
 
     def release(self) -> Model:
         """Let the model out of quarantine, after the server has tried it in a process of its own.

@@ -144,13 +144,11 @@ class Predictor:
     def _warn(self, found: Sequence[PointWarning]) -> None:
         """One warning for a call, without values: so Python shows it once where the same is asked in a loop."""
         if found:
-            import warnings
-
             said = ", ".join(dict.fromkeys(_BRIEFLY.get(one.code, one.message).format(one.feature) for one in found))
             message = (
                 f"model {self._model.name} was asked about what its stream has not seen: {said} (.warnings says more)"
             )
-            warnings.warn(message, PredictionWarning, stacklevel=_level_of_caller())
+            self._model._client.server.warn(message, PredictionWarning)
 
     def _one(self, features: Any, level: float, identifier: str | None, track: bool, strict: bool) -> Prediction:
         x = plain_point(features)
@@ -232,13 +230,3 @@ def _warning(told: Mapping[str, Any]) -> PointWarning:
 def _if_strict(strict: bool) -> dict[str, bool]:
     # A server of an older version knows no such field.
     return {"strict": True} if strict else {}
-
-
-def _level_of_caller() -> int:
-    """How far up whoever called into this package is, as :func:`warnings.warn` counts for the function that asks this."""
-    import sys
-
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "tailrace":
-        level, frame = level + 1, frame.f_back
-    return level

@@ -6,6 +6,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tailrace.server import Server
+
 __all__ = ["HEADER", "near"]
 
 HEADER = "x-tailrace-quota"
@@ -17,17 +19,15 @@ class _Shown:
     by: Callable[[str], None] | None = None
 
 
-def near(url: str, said: str) -> None:
+def near(server: Server, said: str) -> None:
     """Warn that a quota is nearly used up, or is now."""
-    message = f"{url}: a quota is used up, or nearly: {said}"
+    message = f"{server.url}: a quota is used up, or nearly: {said}"
     if _Shown.by is not None:
         _Shown.by(message)
         return
-    import warnings
-
     from tailrace.errors import QuotaWarning
 
-    warnings.warn(message, QuotaWarning, stacklevel=2)
+    server.warn(message, QuotaWarning)
 
 
 def show_by(say: Callable[[str], None]) -> None:

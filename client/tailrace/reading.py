@@ -13,7 +13,7 @@ from tailrace.tables import Column, Table
 if TYPE_CHECKING:
     from tailrace.client import Client
 
-__all__ = ["ENDINGS", "export", "observation_table", "observations", "pairs"]
+__all__ = ["ENDINGS", "export", "observation_table", "observations", "pages", "pairs"]
 
 PAGE = 2000
 CSV, NDJSON = "text/csv", "application/x-ndjson"
@@ -23,13 +23,19 @@ ENDINGS = {".csv": CSV, ".ndjson": NDJSON, ".jsonl": NDJSON}
 
 def observations(client: Client, stream: str, after: int = 0, limit: int | None = None) -> Iterator[dict[str, Any]]:
     """Observations ``after + 1 …`` in order, at most `limit`, each as the server shows it."""
+    for page in pages(client, stream, after, limit):
+        yield from page
+
+
+def pages(client: Client, stream: str, after: int = 0, limit: int | None = None) -> Iterator[list[dict[str, Any]]]:
+    """The same, a request's worth at a time."""
     path = client.path("streams", stream, "observations")
     left = limit
     while left is None or left > 0:
         size = PAGE if left is None else min(PAGE, left)
         page = client.send("GET", path, query={"after": after, "limit": size}, stream=stream)
         found = page["observations"]
-        yield from found
+        yield found
         if page["next"] is None or not found:
             return
         after = page["next"]

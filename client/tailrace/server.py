@@ -9,6 +9,7 @@ from tailrace.errors import Unusable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping
     from typing import Any
 
@@ -150,6 +151,15 @@ class Server:
         from tailrace.exchange import opened
 
         return opened(self, path, deadline=deadline, headers=headers or {})
+
+    def connected(self, connection: socket.socket) -> None:
+        """Called with each connection before a request is sent over it; an `AsyncClient` closes those of cancelled calls."""
+
+    def warn(self, message: str, category: type[Warning]) -> None:
+        """Issue a warning, by :mod:`warnings`, at the line that called this package."""
+        from tailrace.warned import warn
+
+        warn(message, category)
 
 
 def _given(url: str | None) -> str:

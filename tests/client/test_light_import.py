@@ -87,7 +87,19 @@ def test_everything_stays_inside_the_standard_library(tmp_path):
     assert tops(names) - sys.stdlib_module_names - {"tailrace"} == set()
 
 
-@pytest.mark.parametrize("module", ["tailrace", "tailrace.client"])
+@pytest.mark.parametrize("names", ["tailrace", "tailrace.client, tailrace.model, tailrace.cli.predict"])
+def test_only_who_asks_asynchronously_imports_what_that_needs(names):
+    program = f"import sys, {names}; print(*sys.modules); tailrace.AsyncClient; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], env=environment(), capture_output=True, text=True, timeout=60, check=True
+    )
+    before, after = (set(line.split()) for line in done.stdout.splitlines())
+    its = {"asyncio", "concurrent.futures", "tailrace.async_client", "tailrace.async_handles", "tailrace.workers"}
+    assert before & its == set()
+    assert its <= after
+
+
+@pytest.mark.parametrize("module", ["tailrace", "tailrace.client", "tailrace.async_client"])
 def test_importing_the_package_brings_no_library(module):
     program = f"import json, sys, {module}; print(json.dumps(list(sys.modules)))"
     done = subprocess.run(

@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from tests.client.listeners import listening, replies
+from tests.client.listeners import listening, replies, silent
 from tests.client.running import NOBODY, environment, kept, receipt
 from tests.pythons import PYTHONS, VERSIONS
 from tests.serving import ROOT
@@ -57,6 +57,45 @@ for name in tailrace.__all__:
 """
     done = run(PYTHONS[version], program)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+ASYNCHRONOUS = """
+import asyncio, os, sys
+from tailrace import AsyncClient, TailraceError
+
+async def main(url, nobody):
+    async with AsyncClient(url, "") as c:
+        posted = await asyncio.gather(*(c.post("s", {"x": x}, 1.0) for x in range(40)))
+        numbers = [one.number async for one in some(c)]
+        asking = asyncio.ensure_future(AsyncClient(nobody, "", deadline=60).model("m").info())
+        await asyncio.sleep(0)
+        asking.cancel()
+        try:
+            await asking
+        except asyncio.CancelledError:
+            print(len(posted), {one.number for one in posted}, numbers)
+    try:
+        await c.models.keys()
+    except TailraceError as error:
+        print(error)
+
+async def some(c):
+    for _ in range(2):
+        yield await c.stream("s").post({"x": 1}, 1.0)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("version", PYTHONS)
+def test_it_asks_asynchronously(version, tmp_path):
+    with listening(replies(receipt())) as listener, listening(silent) as mute:
+        done = run(PYTHONS[version], ASYNCHRONOUS, listener.url, mute.url, TAILRACE_SPOOL=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "40 {1} [1, 1]",
+        "this AsyncClient is closed and asks nothing more: make another one",
+    ]
 
 
 @pytest.mark.parametrize("version", PYTHONS)

@@ -30,6 +30,8 @@ MissingExtra(TailraceError, ImportError)
 """
 
 SIGNATURES = """
+AsyncClient(url=None, token=None, *, deadline=30.0, connections=16)
+AsyncClient.aclose()
 Client(url=None, token=None, *, deadline=30.0)
 Client.create(name, stream, recipe=None, *, parameters=None, estimator=None, flavor=None, backfill=True)
 Client.create_stream(name, target, unit='', *, kind=None, features=None, segment=None, description='')
@@ -72,6 +74,7 @@ def signature(name):
 
 def test_the_public_names_are_these():
     things = ["Client", "Model", "PointWarning", "Posted", "Prediction", "Predictions", "Server", "Spool", "Stream"]
+    things += ["AsyncClient", "AsyncModel", "AsyncStream"]
     errors = [line.partition("(")[0] for line in listed(ERRORS)]
     assert tailrace.__all__ == sorted([*things, *errors, "__version__", "post"])
     for name in tailrace.__all__:
@@ -110,11 +113,17 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 def test_whoever_checks_types_sees_them(tmp_path):
     """The package says that it is typed, and lazy names have types, too."""
     (tmp_path / "job.py").write_text(
-        "from tailrace import Client, post\n"
+        "from tailrace import AsyncClient, Client, post\n"
         "posted = Client('http://head').post('s', {'x': 8, 'pair': 'Cu-Zr'}, 1.5, strict=True)\n"
         "number: int | None = posted.number\n"
         "wrong: str = posted.number\n"
         "post(5, {}, 1)\n"
+        "async def ask(c: AsyncClient) -> float:\n"
+        "    await c.post(5, {}, 1)\n"
+        "    return await c.model('m').predict(x=8)\n"
+        "async def good(c: AsyncClient) -> float:\n"
+        "    number: int | None = (await c.stream('s').post({'x': 8}, 1)).number\n"
+        "    return float(await (await c.create('m', 's')).predict(x=8))\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--follow-imports", "silent", "job.py"],
@@ -122,4 +131,4 @@ def test_whoever_checks_types_sees_them(tmp_path):
         timeout=300, check=False,
     )  # fmt: skip
     errors = [line.partition(": error: ")[0] for line in done.stdout.splitlines() if ": error: " in line]
-    assert errors == ["job.py:4", "job.py:5"], done.stdout
+    assert errors == ["job.py:4", "job.py:5", "job.py:7", "job.py:8"], done.stdout

@@ -1,6 +1,8 @@
 """In IPython and Jupyter: completion of names, results that show themselves, pictures."""
 
 import inspect
+import subprocess
+import sys
 
 import pytest
 from IPython.core.completer import provisionalcompleter
@@ -10,6 +12,8 @@ from tailrace.results import Prediction
 from tailrace.tables import Column, Table, shown
 
 from tests.client.conftest import STREAM
+from tests.client.listeners import answer, listening, replies, silent
+from tests.client.running import NOBODY, environment
 
 pytestmark = pytest.mark.one_database
 
@@ -42,6 +46,63 @@ def test_a_shell_completes_the_names_of_models_and_streams(complete):
     assert complete('c.streams["lam') == {STREAM}
     assert complete('c.recipes["hoef') == {"hoeffding-tree", "hoeffding-tree-classifier"}
     assert "linear" in complete("c.models.li")
+
+
+@pytest.fixture(params=[True, False], ids=["jedi", "no jedi"])
+def session(request, tmp_path, monkeypatch):
+    """A running IPython, in which no client is made yet."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    shell.Completer.use_jedi = request.param
+    yield shell
+    InteractiveShell.clear_instance()
+
+
+def offered(shell, text):
+    """By both ways in which IPython is asked: that of its terminal and kernels, and the old one."""
+    with provisionalcompleter():
+        found = [one.text for one in shell.Completer.completions(text, len(text))]
+    assert found == shell.complete("", line=text, cursor_pos=len(text))[1]
+    return found
+
+
+def test_a_shell_completes_names_inside_calls(session, served, capsys):
+    made = (
+        f"from tailrace import AsyncClient, Client; c = Client({served.url!r}, ''); a = AsyncClient({served.url!r}, '')"
+    )
+    assert session.run_cell(f"{made}; d = {{}}\nclass Job: pass\njob = Job(); job.c = c").success
+    assert {*offered(session, "c.model('")} == {"runtime", "linear", "mean"}
+    assert offered(session, 'found = c.model("ru') == ["runtime"]
+    assert offered(session, "print(c.model( name='li") == ["linear"]
+    assert offered(session, "job.c.model('ru") == offered(session, "a.model('ru") == ["runtime"]
+    for method in ("stream", "post", "post_frame"):
+        assert offered(session, f"c.{method}('lammps-") == [STREAM]
+    for text in (
+        "c.model('runtime', '",
+        "d.model('ru",
+        "c.model('runtime').model('ru",
+        "c.modl('ru",
+        "none.c.model('ru",
+    ):
+        assert "runtime" not in offered(session, text)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_server_that_says_nothing_or_nonsense_offers_nothing(session, capsys):
+    with listening(silent) as mute, listening(replies(answer("200 OK", b"[1]"))) as mad:
+        for url in (NOBODY, mute.url, mad.url):
+            assert session.run_cell(f"from tailrace import Client; c = Client({url!r}, '', deadline=100_000)").success
+            for text in ("c.model('", 'c.stream("', 'c.models["'):
+                assert {*offered(session, text)} & {"runtime", STREAM} == set()
+            assert dir(session.user_ns["c"].models)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_client_is_made_without_a_shell_and_imports_none():
+    program = "import sys, tailrace; tailrace.Client(); assert 'IPython' not in sys.modules; import IPython; tailrace.Client()"
+    subprocess.run([sys.executable, "-c", program], env=environment(), timeout=60, check=True)
 
 
 def test_a_shell_completes_the_features_of_a_model(complete):

@@ -1,5 +1,6 @@
 """TLS with a site's own authority: real certificates, a real handshake."""
 
+import asyncio
 import datetime
 import ipaddress
 import ssl
@@ -11,12 +12,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tailrace import AsyncClient
 from tailrace.errors import Unusable
 from tailrace.posting import post
 from tailrace.server import Server
 from tailrace.spool import Spool
 
-from tests.client.listeners import listening, replies, silent
+from tests.client.listeners import answer, listening, replies, silent
 from tests.client.running import environment, kept, receipt
 
 pytestmark = pytest.mark.one_database
@@ -152,3 +154,24 @@ def test_a_file_of_authorities_that_is_none_is_said_to_be(tmp_path, content):
         (tmp_path / "ca.pem").write_text(content)
     with listening(silent) as listener, pytest.raises(Unusable, match=r"TAILRACE_CA_FILE=.*ca.pem can't be used"):
         Server(address(listener), ca_file=str(tmp_path / "ca.pem")).request("GET", "/")
+
+
+def test_a_cancelled_call_of_the_asynchronous_client_frees_its_worker(authority, monkeypatch):
+    monkeypatch.setenv("TAILRACE_CA_FILE", str(authority.file))
+
+    def behave(connection, number):
+        if number > 1:
+            connection.sendall(answer("200 OK", b'{"models": []}'))
+            connection.close()
+
+    async def main(listener):
+        async with AsyncClient(address(listener), "", deadline=600, connections=1) as c:
+            asking = asyncio.create_task(c.models.keys())
+            await asyncio.to_thread(listener.heard.wait, 60)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            assert await asyncio.wait_for(c.models.keys(), 60) == []
+
+    with over_tls(authority.server("127.0.0.1"), behave) as listener:
+        asyncio.run(main(listener))

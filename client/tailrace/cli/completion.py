@@ -1,6 +1,7 @@
 """Print a script that completes commands, options and their values by Tab.
 
-It is made from the commands as they are installed, and needs nothing but the shell.
+It is made from the commands as they are installed. Names of models, streams and recipes are asked of the server: that of the
+option --url, or of TAILRACE_URL. One that doesn't answer within a second offers none.
 
 bash:
   tailrace completion bash > ~/.local/share/bash-completion/completions/tailrace
@@ -21,38 +22,54 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from tailrace.cli import COMMANDS, OK, parser_of
+from tailrace.cli.names import kind_of, names_after
+from tailrace.errors import Unusable
 
 ASKS_A_SERVER = False
 FILES = ("FILE", "DIR", "PATH")
+ASK, SILENT = "tailrace completion --names=", "2>/dev/null </dev/null"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell to complete in")
+    parser.add_argument("shell", nargs="?", choices=("bash", "zsh", "fish"), help="the shell to complete in")
+    parser.add_argument(
+        "--names", metavar="LINE", help="print the names that may come next on this command line; the scripts ask so"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.names is not None:
+        for name in names_after(options.names):
+            print(name)
+        return OK
+    if options.shell is None:
+        raise Unusable("the following arguments are required: shell")
     print({"bash": _bash, "zsh": _zsh, "fish": _fish}[options.shell](list(_described())), end="")
     return OK
 
 
 class _Option(NamedTuple):
-    """An option: its names, what it is, and what follows it: nothing, one of some words, files, or anything."""
+    """An option: its names, what it is, and what follows it: nothing, one of some words, a name that the server knows, files, or
+    anything.
+    """
 
     names: tuple[str, ...]
     about: str
     takes_value: bool
     words: tuple[str, ...]
     is_file: bool
+    is_name: bool
     value: str
 
 
 class _Command(NamedTuple):
-    """A subcommand: its options, and the words that an argument of its own may be."""
+    """A subcommand: its options, the words that an argument of its own may be, and whether one is a name that the server knows."""
 
     name: str
     about: str
     options: tuple[_Option, ...]
     words: tuple[str, ...]
+    takes_names: bool
 
 
 def _described() -> Iterator[_Command]:
@@ -60,18 +77,23 @@ def _described() -> Iterator[_Command]:
         parser = parser_of(name)
         options: list[_Option] = []
         words: list[str] = []
+        takes_names = False
         for action in parser._actions:
             choices = tuple(map(str, action.choices or ()))
             if not action.option_strings:
                 words += choices
+                takes_names = takes_names or kind_of(action) is not None
                 continue
             said = re.sub(r"\s+", " ", (action.help or "") % {**vars(action), "prog": parser.prog})
             value = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
             takes_value = action.nargs != 0
             options.append(
-                _Option(tuple(action.option_strings), said, takes_value, choices, value in FILES, value.lower())
-            )
-        yield _Command(name, about, tuple(options), tuple(words))
+                _Option(
+                    tuple(action.option_strings), said, takes_value, choices, value in FILES, kind_of(action) is not None,
+                    value.lower(),
+                )
+            )  # fmt: skip
+        yield _Command(name, about, tuple(options), tuple(words), takes_names)
 
 
 def _bash(commands: Iterable[_Command]) -> str:
@@ -79,16 +101,22 @@ def _bash(commands: Iterable[_Command]) -> str:
     cases, values = [], []
     for command in commands:
         words = " ".join([*(name for option in command.options for name in option.names), *command.words])
-        cases.append(f"        {command.name}) words='{words}' ;;")
+        cases.append(f"        {command.name}) words='{words}'{'; names=1' if command.takes_names else ''} ;;")
         for option in command.options:
             if option.takes_value:
                 where = "|".join(f"{command.name}:{name}" for name in option.names)
-                given = "files=1" if option.is_file else f"words='{' '.join(option.words)}'"
+                given = (
+                    "files=1"
+                    if option.is_file
+                    else "names=1"
+                    if option.is_name
+                    else f"words='{' '.join(option.words)}'"
+                )
                 values.append(f"        {where}) {given}; value=1 ;;")
     return "\n".join([
         "# bash completion of tailrace, made by: tailrace completion bash",
         "_tailrace() {",
-        "    local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words='' files='' value=''",
+        "    local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words='' files='' names='' value=''",
         "    COMPREPLY=()",
         "    # The shell takes --option=value for three words.",
         "    if [ \"$current\" = = ]; then",
@@ -113,6 +141,10 @@ def _bash(commands: Iterable[_Command]) -> str:
         "    else",
         "        COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))",
         "    fi",
+        "    # A name is asked of the server, and holds nothing that the shell would take for anything but a name.",
+        "    if [ -n \"$names\" ] && [ \"${current:0:1}\" != - ]; then",
+        f"        mapfile -t -O \"${{#COMPREPLY[@]}}\" COMPREPLY < <({ASK}\"${{COMP_LINE:0:COMP_POINT}}\" {SILENT})",
+        "    fi",
         "}",
         "complete -F _tailrace tailrace",
         "",
@@ -125,12 +157,18 @@ def _zsh(commands: Iterable[_Command]) -> str:
     cases = []
     for command in commands:
         lines = [_zsh_option(option) for option in command.options]
-        lines.append(f"'*: :({' '.join(command.words)})'" if command.words else "'*: :'")
+        words = f"({' '.join(command.words)})" if command.words else "_tailrace_names" if command.takes_names else ""
+        lines.append(f"'*: :{words}'")
         arguments = " \\\n                ".join(lines)
         cases += [f"        {command.name})", f"            _arguments \\\n                {arguments} ;;"]
     return "\n".join([
         "#compdef tailrace",
         "# zsh completion of tailrace, made by: tailrace completion zsh",
+        "_tailrace_names() {",
+        "    local line=\"tailrace ${(j: :)words[1,CURRENT-1]} $IPREFIX$PREFIX\"",
+        f"    local -a names=(${{(f)\"$({ASK}\"$line\" {SILENT})\"}})",
+        "    compadd -a names",
+        "}",
         "_tailrace() {",
         "    local -a commands=(",
         *names,
@@ -156,14 +194,21 @@ def _zsh_option(option: _Option) -> str:
     about = re.sub(r"([\[\]:\\])", r"\\\1", option.about)
     value = ""
     if option.takes_value:
-        action = "_files" if option.is_file else f"({' '.join(option.words)})" if option.words else " "
+        words = f"({' '.join(option.words)})" if option.words else " "
+        action = "_files" if option.is_file else "_tailrace_names" if option.is_name else words
         value = f":{option.value}:{action}"
     equals = "=" if option.takes_value else ""
     return " ".join(_quoted(f"{name}{equals}[{about}]{value}") for name in option.names)
 
 
 def _fish(commands: Iterable[_Command]) -> str:
-    lines = ["# fish completion of tailrace, made by: tailrace completion fish", "complete -c tailrace -f"]
+    lines = [
+        "# fish completion of tailrace, made by: tailrace completion fish",
+        "function __tailrace_names",
+        f"    {ASK}(commandline -cp | string join ' ') {SILENT}",
+        "end",
+        "complete -c tailrace -f",
+    ]
     first = "__fish_is_first_arg"
     for command in commands:
         lines.append(f"complete -c tailrace -n {first} -a {command.name} -d {_quoted(command.about)}")
@@ -171,11 +216,13 @@ def _fish(commands: Iterable[_Command]) -> str:
         for option in command.options:
             names = " ".join(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names)
             value = "" if not option.takes_value else " -r -F" if option.is_file else " -x"
-            if option.words:
-                value += f" -a {_quoted(' '.join(option.words))}"
+            if option.words or option.is_name:
+                value += f" -a {_quoted('(__tailrace_names)' if option.is_name else ' '.join(option.words))}"
             lines.append(f"complete -c tailrace {here} {names}{value} -d {_quoted(option.about)}")
         if command.words:
             lines.append(f"complete -c tailrace {here} -a {_quoted(' '.join(command.words))}")
+        if command.takes_names:
+            lines.append(f"complete -c tailrace {here} -a '(__tailrace_names)'")
     return "\n".join([*lines, ""])
 
 

@@ -140,7 +140,17 @@ class Config(BaseModel):
         "", description="Modules whose classes uploads of the `custom` flavor may use, separated by commas"
     )
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, bytes")
+    max_json_bytes: int = Field(
+        16 * 2**20,
+        ge=1024,
+        description="Largest JSON in a request, bytes: while it is read, no other thread of the process works",
+    )
     max_points: int = Field(10_000, ge=1, description="Most points in one request")
+    max_point_bytes: int = Field(
+        2**20,
+        ge=65_536,
+        description="Largest features of a point that is learned or whose prediction is kept, bytes of JSON",
+    )
     max_features: int = Field(5_000, ge=1, description="Most features of one point")
     max_name_length: int = Field(200, ge=1, le=200, description="Longest feature name, key or identifier, characters")
     max_string_length: int = Field(1_000, ge=1, description="Longest string value of a feature, characters")

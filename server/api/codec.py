@@ -11,8 +11,8 @@ from server.api import large_bodies
 from server.streams.codec import dumps
 from server.streams.errors import Invalid, TailraceError, TooLarge
 
-MOST_MEMORY = 384 * 2**20
-"""Bytes that the values of one body may take, about. Reading so many takes a second or two, in which no other thread works."""
+MOST_MEMORY = 256 * 2**20
+"""Bytes that the values of one body may take, about. Reading so many takes half a second, in which no other thread works."""
 
 SIZES = {b"{": 200, b"[": 80, b",": 40, b":": 60, b'"': 40}
 """Bytes of CPython's objects for each such sign, about: objects, lists, values, fields, and both ends of a text."""
@@ -79,7 +79,9 @@ def _was_timeout(exc: BaseException | None) -> bool:
 
 
 def check_values(data: bytes) -> None:
-    """Refuse JSON whose values would take far more memory than its text does: an empty object takes thirty times as much.
+    """Refuse JSON that is too large, or whose values would take far more memory than its text does.
+
+    An empty object takes thirty times as much.
 
     Raises
     ------
@@ -90,6 +92,14 @@ def check_values(data: bytes) -> None:
     """
     if len(data) <= large_bodies.LARGE:
         return
+    from django.conf import settings
+
+    most: int = settings.TAILRACE.max_json_bytes
+    if len(data) > most:
+        raise TooLarge(
+            f"the body has {len(data)} bytes of JSON: the most allowed is {most} (TAILRACE_MAX_JSON_BYTES); send less in one "
+            "request"
+        )
     memory = sum(size * data.count(sign) for sign, size in SIZES.items())
     if memory > MOST_MEMORY:
         raise TooLarge(
@@ -111,7 +121,10 @@ def parse(data: bytes) -> Any:
     """
     check_values(data)
     try:
-        return orjson.loads(data)
+        if len(data) <= large_bodies.LARGE:
+            return orjson.loads(data)
+        with large_bodies.reading:
+            return orjson.loads(data)
     except orjson.JSONDecodeError as exc:
         if not data.strip():
             raise Invalid("the body is empty: expected JSON", code="not_json") from exc

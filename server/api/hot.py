@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from server.api import caller
@@ -12,7 +13,8 @@ from server.api.errors import MethodNotAllowed, respond
 from server.learning.asking import Answer, Place
 from server.learning.replicaset import ReplicaSet
 from server.streams import unfamiliar
-from server.streams.errors import Invalid, TailraceError
+from server.streams.codec import exact
+from server.streams.errors import Invalid, TailraceError, TooLarge
 from server.streams.validation import Checker, shown
 
 View = Callable[..., HttpResponse]
@@ -62,6 +64,8 @@ def check_given(prediction: Any) -> Any:
     ------
     Invalid
         Naming the value.
+    TooLarge
+        If a model's own may not be as large.
     """
     fine = isinstance(prediction, (bool, int, float, str)) or (
         isinstance(prediction, dict)
@@ -72,4 +76,11 @@ def check_given(prediction: Any) -> Any:
             f"prediction is {shown(prediction)}: expected a number, a label, or an object of labels and probabilities",
             field="prediction",
         )
+    if isinstance(prediction, (str, dict)):
+        size, most = len(exact(prediction)), settings.TAILRACE.max_prediction_bytes
+        if size > most:
+            raise TooLarge(
+                f"prediction takes {size} bytes of JSON: the most allowed is {most} (TAILRACE_MAX_PREDICTION_BYTES)",
+                field="prediction",
+            )
     return prediction

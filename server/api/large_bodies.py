@@ -7,8 +7,11 @@ from server.streams.errors import Unavailable
 LARGE = 2**20
 """Bytes from which on a body counts."""
 
-MOST = 768 * 2**20
+MOST = 512 * 2**20
 """Bytes that all bodies and their values may take, about. A single one may take more than is left."""
+
+reading = threading.Lock()
+"""Held while JSON of a large body is read: one after the other, others' threads have the interpreter in between."""
 
 _held: dict[int, int] = {}
 """Bytes by thread."""

@@ -18,7 +18,8 @@ class Item(Protocol):
     def done(self) -> bool: ...
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """How many points, or :data:`PAGE` bytes of what is to be stored, whichever are more."""
 
     @property
     def withdrawn(self) -> bool: ...
@@ -26,6 +27,11 @@ class Item(Protocol):
     def withdraw(self) -> bool:
         """Take it back, if nobody has begun with it; whether it is taken back."""
 
+
+PAGE = 4096
+"""Bytes of what is to be stored that count as much as a point."""
+LARGE = 1024
+"""Of an item's size: with another as large, it would keep small ones waiting."""
 
 T = TypeVar("T", bound=Item)
 
@@ -48,7 +54,8 @@ class Combiner(Generic[T]):
     work
         Does the items of a group. Those that it returns are left for the next group; never the first.
     most
-        Largest size of a group, unless its first item alone is larger.
+        Largest size of a group, unless its first item alone is larger. One :data:`LARGE` item at most is in a group: those that came
+        behind it wait for the next.
     """
 
     def __init__(self, work: Callable[[list[T]], list[T]], most: int) -> None:
@@ -129,11 +136,16 @@ class Combiner(Generic[T]):
 
     def _take(self) -> list[T]:
         self._heir = None
-        size = count = 0
+        size, has_large = 0, False
+        taken: list[T] = []
+        left: list[T] = []
         for item in self._waiting:
-            if count and size + item.size > self._most:
-                break
-            size += item.size
-            count += 1
-        taken, self._waiting[:count] = self._waiting[:count], []
+            own = item.size
+            if taken and (size + own > self._most or (own >= LARGE and has_large)):
+                left.append(item)
+                continue
+            has_large = has_large or own >= LARGE
+            size += own
+            taken.append(item)
+        self._waiting = left
         return taken

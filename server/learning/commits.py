@@ -26,6 +26,10 @@ class Part(Item, Protocol):
     def requests(self) -> int:
         """How many requests learn with it."""
 
+    @property
+    def observations(self) -> int:
+        """How many these have."""
+
     def store(self, *, last: bool) -> None:
         """Store it, within a transaction; ``last``: nothing follows. It may be repeated after a rollback."""
 
@@ -52,7 +56,7 @@ def count(parts: Sequence[Part]) -> None:
         part.committed()
     requests = sum(part.requests for part in parts)
     if requests:
-        observations = sum(part.size for part in parts if part.requests)
+        observations = sum(part.observations for part in parts)
         _requests.observe(requests)
         _observations.observe(observations)
         _learned.add(observations)

@@ -11,12 +11,13 @@ from django.db import IntegrityError, connection
 from orjson import JSONEncodeError
 
 from server.learning import commits, usage
-from server.learning.combining import Combiner, held
+from server.learning.combining import PAGE, Combiner, held
 from server.learning.replica import FATAL
 from server.streams import locks
 from server.streams.codec import text
 from server.streams.errors import Invalid
 from server.streams.quotas import Owner
+from server.streams.validation import check_size
 
 MOST_IN_GROUP = 500
 
@@ -40,9 +41,9 @@ class Kept:
     error: BaseException | None = None
     done: bool = False
     withdrawn: bool = False
-    size: int = 1
     requests: int = 0
     """That learn."""
+    observations: int = 0
     turn: Any = field(default_factory=held)
     _is_paid: bool = False
     """Whether its bytes are of what the process has in reserve."""
@@ -53,6 +54,10 @@ class Kept:
 
     def __post_init__(self) -> None:
         self._is_paid = self.owner is None or usage.PREDICTIONS.take(self.owner, self.bytes)
+
+    @property
+    def size(self) -> int:
+        return 1 + (len(self.row[4]) + len(self.row[5])) // PAGE
 
     @property
     def key(self) -> tuple[int, str]:
@@ -135,6 +140,8 @@ def keep(
     ------
     Invalid
         If the prediction has no form in JSON.
+    TooLarge
+        If the features take more room than they may.
     IntegrityError
         If the model was deleted.
     QuotaExceeded
@@ -147,6 +154,7 @@ def keep(
         x_text, prediction_text = text(x), text(prediction)
     except JSONEncodeError as exc:
         raise Invalid(f"the model's prediction can't be kept: {exc}", field="identifier", code="refused") from exc
+    check_size(x_text, "x")
     now = datetime.now(UTC)
     row = (
         own, model_id, stream_id, of_model, x_text, prediction_text, at, *_stored(now),

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection
 
 from server.learning import quarantine, replay
-from server.learning.combining import held
+from server.learning.combining import PAGE, held
 from server.learning.companions import Companion, check_keys_are_new, other_descriptor
 from server.learning.receipts import Receipt
 from server.learning.refusals import blames_the_point
@@ -88,7 +88,12 @@ class Submission:
 
     @property
     def size(self) -> int:
-        return len(self.points.xs)
+        return _size(len(self.points.xs), self.pieces)
+
+
+def _size(points: int, pieces: Sequence[Piece]) -> int:
+    """As :attr:`server.learning.combining.Item.size`."""
+    return max(points, sum(len(piece.xs) for piece in pieces) // PAGE)
 
 
 def _order(submission: Submission) -> int:
@@ -125,6 +130,11 @@ class Turn:
 
     @property
     def size(self) -> int:
+        return _size(len(self.taken.xs), self.pieces)
+
+    @property
+    def observations(self) -> int:
+        """How many it has taken."""
         return len(self.taken.xs)
 
     @property

@@ -22,10 +22,11 @@ from server.learning.replicaset import SETS, ReplicaSet
 from server.learning.turn import Again, Submission, Turn
 from server.learning.waiters import NoRoom, room_for
 from server.streams import locks, log, trips
-from server.streams.codec import text
+from server.streams.codec import exact, text
 from server.streams.errors import Invalid
 from server.streams.log import Point, Points
 from server.streams.tracing import Step, Tracer, Tracing
+from server.streams.validation import check_size
 
 
 def learn(
@@ -92,9 +93,30 @@ def _encoded(points: Points) -> list[log.Piece]:
     try:
         if points.notes:
             text({n: note.stored() for n, note in points.notes.items()})
-        return log.encoded(points.xs, points.ys)
+        pieces = log.encoded(points.xs, points.ys)
     except TypeError as exc:  # orjson's errors are this one's children
         raise Invalid(f"the observations hold what has no form in JSON: {exc}") from exc
+    for piece in pieces:
+        if len(piece.xs) > SURELY_FINE:
+            _check_sizes(points)
+            break
+    return pieces
+
+
+SURELY_FINE = 65_536
+"""Bytes that the features of a point may take whatever the setting."""
+
+
+def _check_sizes(points: Points) -> None:
+    """Refuse points that are too large.
+
+    Raises
+    ------
+    TooLarge
+        Naming the first.
+    """
+    for index, x in enumerate(points.xs):
+        check_size(exact(x), "x" if len(points.xs) == 1 else f"observations[{index}].x")
 
 
 def _trace(tracer: Tracer, began: int, submission: Submission) -> None:

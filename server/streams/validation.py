@@ -36,6 +36,21 @@ def check_name(name: Any, what: str, field: str = "name") -> str:
     return name
 
 
+def check_size(x: bytes | str, field: str) -> None:
+    """Check that a point's features, as they are stored, aren't too large to be kept.
+
+    Raises
+    ------
+    TooLarge
+        Naming the setting.
+    """
+    most: int = settings.TAILRACE.max_point_bytes
+    if len(x) > most:
+        raise TooLarge(
+            f"{field} takes {len(x)} bytes of JSON: the most allowed is {most} (TAILRACE_MAX_POINT_BYTES)", field=field
+        )
+
+
 def check_text(value: Any, field: str, longest: int) -> str:
     """A string of at most ``longest`` characters without NUL (which PostgreSQL can't store)."""
     if not isinstance(value, str):

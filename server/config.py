@@ -22,6 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 STANDARD_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 """OpenTelemetry's own names for where traces are sent."""
 
+THREADS_ON_SQLITE, THREADS_ON_POSTGRESQL = 48, 16
+MOST_WORKING = 16
+"""Threads, see :attr:`Config.working_threads`."""
+
 ROLES = ("viewer", "researcher", "moderator", "admin")
 """As :mod:`server.accounts.roles` has them, which needs a configured Django."""
 
@@ -50,7 +54,9 @@ class Config(BaseModel):
     bind: str = Field("127.0.0.1:8080", description="Address and port to listen on")
     server: Literal["gunicorn", "granian"] = Field("gunicorn", description="WSGI server")
     workers: int = Field(2, ge=1, le=256, description="Server processes")
-    threads: int = Field(16, ge=1, le=1024, description="Threads of each process")
+    threads: int = Field(
+        0, ge=0, le=1024, description="Threads of each process; 0 means 48, or 16 on PostgreSQL, where each has a connection"
+    )
     pin_workers: bool = Field(True, description="Keep each worker on a CPU of its own, where there are as many")
     secret_key: str = Field("", repr=False, description="Signing key; at least 32 characters")
     secret_key_file: Path | None = Field(None, description="File that holds the signing key")
@@ -263,6 +269,14 @@ class Config(BaseModel):
         """By itself a frozen server keeps no predictions until labels come that it would refuse."""
         return {"generate_identifiers": False, **values} if values.get("frozen_model") else values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_threads(cls, values: Any) -> Any:
+        if str(values.get("threads", 0)).strip() != "0":
+            return values
+        is_sqlite = str(values.get("database_url", "")).partition(":")[0] in ("", "sqlite")
+        return {**values, "threads": THREADS_ON_SQLITE if is_sqlite else THREADS_ON_POSTGRESQL}
+
     @model_validator(mode="after")
     def _can_sign_people_in(self) -> "Config":
         if self.oidc_issuer and not (self.oidc_client_id and self.oidc_roles):
@@ -335,6 +349,11 @@ class Config(BaseModel):
     @property
     def event_stream_limit(self) -> int:
         return self.event_streams or max(1, self.threads // 2)
+
+    @property
+    def working_threads(self) -> int:
+        """Of the threads, those that requests which take long may have shares of: as they take turns, more don't get further."""
+        return min(self.threads, MOST_WORKING)
 
     @property
     def traces(self) -> bool:

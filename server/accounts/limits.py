@@ -70,7 +70,7 @@ _room = threading.BoundedSemaphore()
 def begin(config: Config) -> None:
     """Count anew, by these settings. Where nobody is asked who they are, nobody is limited."""
     global _room
-    _room = threading.BoundedSemaphore(max(1, config.threads // 4))
+    _room = threading.BoundedSemaphore(max(1, config.working_threads // 4))
     is_open = config.auth == "open"
     CALLERS.begin(0 if is_open else config.token_rate)
     STRANGERS.begin(0 if is_open else config.address_rate)

@@ -18,7 +18,7 @@ from server.streams.validation import shown
 
 T = TypeVar("T")
 
-_back_in_time = threading.BoundedSemaphore(max(1, settings.TAILRACE.threads // 4))
+_back_in_time = threading.BoundedSemaphore(max(1, settings.TAILRACE.working_threads // 4))
 """Room for requests that fold a part of the log anew, which takes as long as that part: most threads are left to others."""
 
 

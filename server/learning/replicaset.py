@@ -78,7 +78,7 @@ class ReplicaSet:
         self.familiarity: Familiarity | None = None
         """What the stream has seen; None where it declares its features, and before anything is asked of it."""
         self.seen = Seen(stream_id)
-        self.waiters = Waiters(max(2, settings.TAILRACE.threads // 2))
+        self.waiters = Waiters(max(2, settings.TAILRACE.working_threads // 2))
         self.used = 0.0
         self._asked = _Asked(self)
 

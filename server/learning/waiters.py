@@ -52,7 +52,7 @@ _FREE = nullcontext()
 def _room_for_many() -> Iterator[None]:
     thread = threading.get_ident()
     with _deciding:
-        if len(_long) >= max(1, settings.TAILRACE.threads * 3 // 4):
+        if len(_long) >= max(1, settings.TAILRACE.working_threads * 3 // 4):
             raise Unavailable(
                 f"{len(_long)} requests of {LONG} points or more, or to models that may be slow, are under way; try again"
             )
@@ -87,7 +87,7 @@ def room_to_load() -> Iterator[None]:
 
 @cache
 def _loading() -> threading.Semaphore:
-    return threading.BoundedSemaphore(max(1, settings.TAILRACE.threads * 3 // 4))
+    return threading.BoundedSemaphore(max(1, settings.TAILRACE.working_threads * 3 // 4))
 
 
 class Waiters:

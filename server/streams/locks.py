@@ -134,7 +134,7 @@ _deciding = threading.Lock()
 @contextlib.contextmanager
 def _room_to_wait(stream_id: int) -> Iterator[None]:
     """Be one of the few that may wait for the streams' locks, and of fewer that may for this one: others need the threads."""
-    most = max(2, settings.TAILRACE.threads // 4)
+    most = max(2, settings.TAILRACE.working_threads // 4)
     with _deciding:
         if _waiting.total() >= most or _waiting[stream_id] >= most // 2:
             raise Unavailable("the stream is busy, and as many requests wait for it as may at once; try again")

@@ -16,7 +16,7 @@ from server.api.v1.openapi import documented, in_query, one_of_path
 from server.api.v1.view import View
 from server.streams.errors import Unavailable
 
-_room = threading.BoundedSemaphore(max(1, settings.TAILRACE.threads // 4))
+_room = threading.BoundedSemaphore(max(1, settings.TAILRACE.working_threads // 4))
 """Room for requests that ask a model about many points, which may take seconds: most threads are left to others."""
 
 

@@ -55,7 +55,10 @@ class Config(BaseModel):
     server: Literal["gunicorn", "granian"] = Field("gunicorn", description="WSGI server")
     workers: int = Field(2, ge=1, le=256, description="Server processes")
     threads: int = Field(
-        0, ge=0, le=1024, description="Threads of each process; 0 means 48, or 16 on PostgreSQL, where each has a connection"
+        0,
+        ge=0,
+        le=1024,
+        description="Threads of each process; 0 means 48, or 16 on PostgreSQL, where each has a connection",
     )
     pin_workers: bool = Field(True, description="Keep each worker on a CPU of its own, where there are as many")
     secret_key: str = Field("", repr=False, description="Signing key; at least 32 characters")

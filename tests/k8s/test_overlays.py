@@ -103,7 +103,9 @@ def test_the_database_has_connections_for_all():
         "args"
     ]
     (most,) = [int(one.partition("=")[2]) for one in arguments if one.startswith("max_connections=")]
-    taken = config.load(settings("production"))
+    taken = config.load(
+        {**settings("production"), "TAILRACE_DATABASE_URL": "postgresql://host/tailrace"}
+    )  # of the secret
     pods = find("production", "HorizontalPodAutoscaler", "tailrace")["spec"]["maxReplicas"] + 1
     assert pods * taken.workers * (taken.threads + 3) + 20 <= most, "threads, what runs beside them, backups and people"
 

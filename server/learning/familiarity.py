@@ -62,6 +62,12 @@ class Familiarity:
         return self._newest.upto + len(self._waiting)
 
     @property
+    def names(self) -> int:
+        """How many names are kept beside those of the features that the stream has."""
+        recent = 0 if self.recent is None else self.recent.remembered + len(self.recent.features)
+        return self.whole.remembered + recent
+
+    @property
     def _newest(self) -> Summary:
         return self.whole if self.recent is None else self.recent
 

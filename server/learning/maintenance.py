@@ -198,13 +198,19 @@ def write_due_snapshots(*, all_changed: bool = False) -> int:
 
 
 def keep_summaries(*, all_changed: bool = False) -> None:
-    """Read on in the logs of streams that this process doesn't know whole, and store what each has seen when it is due."""
+    """Read on in the logs of streams that this process doesn't know whole, and store what each has seen when it is due.
+
+    Points of streams that nobody uses at the moment wait no longer to be taken in.
+    """
     for replicas in SETS.all():
         known = replicas.familiarity
-        if known is None or not replicas.replicas or (known.recent is None and known.upto == known.stored):
+        if known is None or (known.recent is None and known.upto == known.stored):
             continue
         part = due = None
+        is_quiet = time.monotonic() - replicas.used > QUIET
         with replicas.briefly() as held:
+            if held and is_quiet:
+                known.take_in()
             if held and (part := known.missing()) is not None and known.recent is not None:
                 upto = known.recent.after
         if part is not None:

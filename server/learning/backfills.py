@@ -27,6 +27,9 @@ def work_on_backfills() -> None:
     pks = list(waiting.values_list("pk", flat=True)[:MOST_WAITING])
     # Whoever had a turn last comes last: a slow one lets the others through.
     pk = min(pks, key=lambda pk: _turns.get(pk, 0.0), default=None)
+    if len(_turns) > MOST_WAITING:
+        for gone in _turns.keys() - set(pks):
+            del _turns[gone]
     model = None if pk is None else waiting.select_related("stream").filter(pk=pk).first()
     if model is None or not lease(Model.objects.filter(pk=model.pk, status=Model.BACKFILLING), 1):
         return

@@ -66,6 +66,11 @@ class Combiner(Generic[T]):
         self._heir: T | None = None
         self._busy = False
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody works, or waits."""
+        return self._busy
+
     def submit(self, item: T, waiters: Waiters | None = None) -> None:
         """Return when the item is done, by this thread or another.
 

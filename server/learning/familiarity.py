@@ -29,6 +29,9 @@ STRETCH = 0.3
 WAITING = 64
 """Points that are kept until they are taken in together, which costs half as much."""
 
+MOST_VALUES = 256
+"""Values of all that wait, from which on they are taken in: those of more have nothing to gain, and may be long strings."""
+
 SPACING = 1.0
 """Least seconds between two stored summaries of a stream."""
 
@@ -55,11 +58,19 @@ class Familiarity:
         self.stored = self.whole.upto
         self.stored_at = time.monotonic()
         self._waiting: list[Point | None] = []
+        self._values = 0
+        """Of all that wait."""
 
     @property
     def upto(self) -> int:
         """The last observation that was noted."""
         return self._newest.upto + len(self._waiting)
+
+    @property
+    def names(self) -> int:
+        """How many names are kept beside those of the features that the stream has."""
+        recent = 0 if self.recent is None else self.recent.remembered + len(self.recent.features)
+        return self.whole.remembered + recent
 
     @property
     def _newest(self) -> Summary:
@@ -73,8 +84,13 @@ class Familiarity:
         elif first > upto + 1:
             self._begin(first - 1)
         self._waiting += xs
-        if len(self._waiting) >= WAITING:
-            self._take_in()
+        if len(self._waiting) < WAITING:
+            for x in xs:
+                if x is not None:
+                    self._values += len(x)
+            if self._values < MOST_VALUES:
+                return
+        self._take_in()
 
     def at(self, head: int) -> Summary | None:
         """What observations up to ``head`` have had; None where too many of them have to be read first."""
@@ -117,9 +133,14 @@ class Familiarity:
             self.whole.merge(self.recent)
             self.recent = None
 
+    def take_in(self) -> None:
+        """Let no points wait any longer."""
+        if self._waiting:
+            self._take_in()
+
     def _take_in(self) -> None:
         newest, xs = self._newest, self._waiting
-        self._waiting = []
+        self._waiting, self._values = [], 0
         newest.add(xs, newest.upto + len(xs))
 
     def _begin(self, after: int) -> None:

@@ -24,8 +24,10 @@ from server.learning.models import Model, Snapshot
 from server.learning.rebuilds import rebuild_after_retractions
 from server.learning.replica import FATAL, Replica
 from server.learning.replicaset import SETS, ReplicaSet
+from server.learning.waiters import forget_slow
 from server.streams import instruments
 from server.streams.errors import Unavailable
+from server.streams.models import Stream
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,21 @@ IN_MEMORY = 3
 
 NAME_BYTES = 1_000
 """What is known of a feature takes in memory, about: a long name in no ASCII, and what the stream has seen of it."""
+
+SET_BYTES = 5_000
+"""What else belongs to a replica set takes in memory, about."""
+
+LOOK = 5.0
+"""Seconds between two looks at which replica sets are no longer needed."""
+
+QUIET = 2.0
+"""Seconds that nobody has asked for a replica set before it may be forgotten."""
+
+UNUSED = 3600.0
+"""Seconds after which a replica set without models is forgotten though its stream is there."""
+
+STREAMS_AT_ONCE = 500
+"""Streams that one query asks for."""
 
 
 class Maintenance(threading.Thread):
@@ -118,7 +135,8 @@ def start(*more: Callable[[], object]) -> None:
 
 def short_work() -> tuple[Callable[[], object], ...]:
     """What is done in a moment, whatever the log's length."""
-    return partial(quarantine.settle, patient=True), write_due_snapshots, keep_summaries, evict, purge_when_due
+    settle = partial(quarantine.settle, patient=True)
+    return settle, write_due_snapshots, keep_summaries, evict, forget_when_due, purge_when_due
 
 
 def folds() -> tuple[Callable[[], object], ...]:
@@ -180,13 +198,19 @@ def write_due_snapshots(*, all_changed: bool = False) -> int:
 
 
 def keep_summaries(*, all_changed: bool = False) -> None:
-    """Read on in the logs of streams that this process doesn't know whole, and store what each has seen when it is due."""
+    """Read on in the logs of streams that this process doesn't know whole, and store what each has seen when it is due.
+
+    Points of streams that nobody uses at the moment wait no longer to be taken in.
+    """
     for replicas in SETS.all():
         known = replicas.familiarity
-        if known is None or not replicas.replicas or (known.recent is None and known.upto == known.stored):
+        if known is None or (known.recent is None and known.upto == known.stored):
             continue
         part = due = None
+        is_quiet = time.monotonic() - replicas.used > QUIET
         with replicas.briefly() as held:
+            if held and is_quiet:
+                known.take_in()
             if held and (part := known.missing()) is not None and known.recent is not None:
                 upto = known.recent.after
         if part is not None:
@@ -238,11 +262,7 @@ def _hold_to_memory(replicas: ReplicaSet) -> None:
 def evict() -> None:
     """Let the replica sets that were used least lately go when all together hold too much."""
     sets = SETS.all()
-    sizes = {
-        id(replicas): IN_MEMORY * sum(replica.size for replica in list(replicas.replicas.values()))
-        + NAME_BYTES * len(replicas.names)
-        for replicas in sets
-    }
+    sizes = {id(replicas): _weight(replicas) for replicas in sets}
     excess = sum(sizes.values()) - settings.TAILRACE.replica_memory_mb * 2**20
     # The one used last stays whatever its size: it would be back at the next request.
     for replicas in sorted(sets, key=lambda replicas: replicas.used)[:-1]:
@@ -252,4 +272,53 @@ def evict() -> None:
             if held:
                 replicas.drop()
                 replicas.familiarity = None
+        SETS.forget(replicas.stream_id, QUIET)
         excess -= sizes[id(replicas)]
+
+
+def _weight(replicas: ReplicaSet) -> int:
+    """What a replica set takes in memory, about, bytes."""
+    check, known = replicas.checker, replicas.familiarity
+    names = len(replicas.names) + len(check.features or ()) + replicas.seen.names
+    if known is not None:
+        names += known.names
+    models = sum(replica.size for replica in list(replicas.replicas.values()))
+    return SET_BYTES + IN_MEMORY * models + NAME_BYTES * names + check.size
+
+
+class _Looked:
+    """When replica sets that aren't needed were looked for last."""
+
+    at = 0.0
+
+
+def forget_when_due() -> None:
+    """Forget what is no longer needed, every few seconds."""
+    if time.monotonic() - _Looked.at > LOOK:
+        _Looked.at = time.monotonic()
+        forget()
+
+
+def forget(quiet: float = QUIET, unused: float = UNUSED) -> None:
+    """Forget the replica sets of streams that were deleted, and those without models that nobody has asked for in long.
+
+    Parameters
+    ----------
+    quiet
+        Seconds that nobody has asked for the set of a stream that was deleted.
+    unused
+        The same for a stream that is there.
+    """
+    now = time.monotonic()
+    sets = [replicas for replicas in SETS.all() if now - replicas.used > quiet]
+    for low in range(0, len(sets), STREAMS_AT_ONCE):
+        progress.moved()
+        some = sets[low : low + STREAMS_AT_ONCE]
+        pks = [replicas.stream_id for replicas in some]
+        there = set(Stream.objects.filter(pk__in=pks).values_list("pk", flat=True))
+        for replicas in some:
+            if replicas.stream_id not in there:
+                SETS.forget(replicas.stream_id, quiet)
+            elif not replicas.replicas:
+                SETS.forget(replicas.stream_id, unused)
+    forget_slow()

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from server.learning import call_marks, replay, snapshots
+from server.learning.combining import Combiner
 from server.learning.familiarity import Familiarity
 from server.learning.models import Model
 from server.learning.replay import LeftOut
@@ -77,10 +78,20 @@ class ReplicaSet:
         self.names_known = False
         self.familiarity: Familiarity | None = None
         """What the stream has seen; None where it declares its features, and before anything is asked of it."""
+        self.checker = Checker(None, "any")
+        """Of what the stream declares, once its models were loaded."""
         self.seen = Seen(stream_id)
+        self.writers: Combiner[Any] | None = None
+        """Where those who write to the stream wait together."""
         self.waiters = Waiters(max(2, settings.TAILRACE.working_threads // 2))
-        self.used = 0.0
+        self.used = time.monotonic()
         self._asked = _Asked(self)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody works with it or waits to, and nothing is to be remembered of how long that took."""
+        writes = self.writers is not None and self.writers.is_busy
+        return not (writes or self.lock.locked() or self.waiters.has_any or self.waiters.is_slow)
 
     def to_ask(self) -> "_Asked":
         """Hold :attr:`lock` to ask a replica something.
@@ -238,6 +249,8 @@ class ReplicaSet:
         """Forget everything: the next use rebuilds it from snapshots and log."""
         self.replicas, self.models, self.left_out = {}, {}, {}
         self.names, self.names_known = set(), False
+        self.checker.forget()  # it stays: threads check with it, who don't hold the lock
+        self.seen = Seen(self.stream_id)
         self.epoch = -1
 
     def rebuild(self, model_id: int, head: int) -> Replica:
@@ -265,7 +278,28 @@ class ReplicaSets:
             with self._lock:
                 found = self._sets.setdefault(stream_id, ReplicaSet(stream_id))
         found.used = time.monotonic()
+        if self._sets.get(stream_id) is not found:  # it was forgotten before it could be told that it is used
+            return self.of(stream_id)
         return found
+
+    def forget(self, stream_id: int, quiet: float) -> bool:
+        """Forget a stream's set if it is idle and nobody has asked for it in so many seconds; whether it is forgotten.
+
+        Nobody who asks at the same time is left with a set that another thread doesn't find: :meth:`of` says that a set is
+        used and then looks whether it is still here; this takes it out and then looks whether it is used. A thread that asked
+        before and comes back to it after ``quiet`` seconds does as another process would: it follows the log, under the
+        stream's lock.
+        """
+        before = time.monotonic() - quiet
+        with self._lock:
+            found = self._sets.get(stream_id)
+            if found is None or found.used > before or not found.is_idle:
+                return False
+            del self._sets[stream_id]
+            if found.used > before:
+                self._sets[stream_id] = found
+                return False
+        return True
 
     def all(self) -> list[ReplicaSet]:
         with self._lock:

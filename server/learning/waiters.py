@@ -126,6 +126,11 @@ class Waiters:
         """Whether the stream's models are expected to take long."""
         return self._slow_until > 0 and time.monotonic() < self._slow_until
 
+    @property
+    def has_any(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._since)
+
     def took(self, seconds: float, used: float) -> None:
         """Somebody was at the stream's models for so long, and used the CPU for so much of it.
 
@@ -233,3 +238,9 @@ def _slow_streams_of(owner_id: int) -> int:
     else:
         _slow_streams.pop(owner_id, None)
     return len(recent)
+
+
+def forget_slow() -> None:
+    """Forget the streams that were slow too long ago to matter, also of owners who don't come any more."""
+    for owner_id in list(_slow_streams):
+        _slow_streams_of(owner_id)

@@ -7,6 +7,7 @@ learn before the transaction, under the lock of their stream alone, and the stre
 (:mod:`server.learning.commits`): a slow model holds up its own stream.
 """
 
+import threading
 from collections.abc import Iterable
 from time import monotonic, perf_counter_ns, thread_time
 
@@ -27,6 +28,8 @@ from server.streams.errors import Invalid
 from server.streams.log import Point, Points
 from server.streams.tracing import Step, Tracer, Tracing
 from server.streams.validation import check_size
+
+_beginning = threading.Lock()
 
 
 def learn(
@@ -68,9 +71,7 @@ def learn(
     replicas = SETS.of(stream_id)
     submission = Submission(replicas, points, _encoded(points), descriptor, companion)
     began = perf_counter_ns()
-    combiner = _by_stream.get(stream_id) or _by_stream.setdefault(
-        stream_id, Combiner(_learn_group, commits.MOST_POINTS_IN_GROUP)
-    )
+    combiner = replicas.writers or _combiner(replicas)
     waiters = replicas.waiters
     with room_for(len(points.xs), waiters):
         waiters.join_if_slow()
@@ -86,6 +87,14 @@ def learn(
     if submission.receipt.old:
         recall(submission.receipt, submission.names, stream_id)
     return submission.receipt
+
+
+def _combiner(replicas: ReplicaSet) -> Combiner[Submission]:
+    """Where those wait who write to the set's stream: made at the first write."""
+    with _beginning:
+        if replicas.writers is None:
+            replicas.writers = Combiner(_learn_group, commits.MOST_POINTS_IN_GROUP)
+        return replicas.writers
 
 
 def _encoded(points: Points) -> list[log.Piece]:
@@ -185,6 +194,3 @@ def _learn_turn(turn: Turn) -> None:
     except (DatabaseError, InterfaceError) as exc:
         raise locks.give_up(exc) from exc
     commits.count([turn])
-
-
-_by_stream: dict[int, Combiner[Submission]] = {}

@@ -74,6 +74,11 @@ class Summary:
         self._asked: set[int] = set()
         """Hashes of sets of features that were asked about: one that comes again is worth a shape, a text's words never do."""
 
+    @property
+    def remembered(self) -> int:
+        """How many names the sets of features that are remembered as known have in all."""
+        return self._names if self._shapes else 0
+
     def add(self, xs: Sequence[Point | None], upto: int) -> None:
         """Take in the observations that end with number ``upto``; None stands for one that isn't kept."""
         self.upto = upto

@@ -2,7 +2,9 @@
 
 import math
 import re
+import threading
 from itertools import chain
+from sys import getsizeof
 from typing import Any
 
 from django.conf import settings
@@ -14,7 +16,8 @@ FEATURE_KINDS = {"number": (int, float), "boolean": (bool,), "category": (str,)}
 TARGET_KINDS = ("number", "boolean", "category", "any", "none")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z")
 LARGEST_SHAPE_CACHE = 1024
-MOST_NAMES_IN_SHAPES = 50_000
+MOST_BYTES_OF_SHAPES = 2**20
+"""What one checker remembers takes in memory; names that alone take more are looked at each time."""
 _NUMBERS = {int, float}
 _NUMBERS_AND_BOOLEANS = {int, float, bool}
 
@@ -92,8 +95,10 @@ class Checker:
         self.most = limits.max_features
         self.longest_name = limits.max_name_length
         self.longest_string = limits.max_string_length
+        self.size = 0
+        """What is remembered takes in memory, bytes."""
         self._shapes: set[tuple[str, ...]] = set()
-        self._names = 0
+        self._remembering = threading.Lock()
 
     def x(self, x: Any, field: str = "x") -> None:
         """Check one point's features.
@@ -109,13 +114,9 @@ class Checker:
                 field=field,
             )
         shape = tuple(x)
-        if shape not in self._shapes:
+        is_new = shape not in self._shapes
+        if is_new:
             self._check_shape(x, field)
-            self._names += len(shape)
-            if len(self._shapes) >= LARGEST_SHAPE_CACHE or self._names > MOST_NAMES_IN_SHAPES:
-                self._shapes.clear()
-                self._names = len(shape)
-            self._shapes.add(shape)
         for name, value in x.items():
             kind = type(value)
             if kind is int or kind is bool:
@@ -127,6 +128,27 @@ class Checker:
             self._check_string(name, value, field)
         if self.features is not None:
             self._check_kinds(x, field)
+        if is_new:
+            self._remember(shape)
+
+    def forget(self) -> None:
+        """Forget which names were fine."""
+        with self._remembering:
+            self._shapes.clear()
+            self.size = 0
+
+    def _remember(self, shape: tuple[str, ...]) -> None:
+        size = getsizeof(shape) + sum(map(getsizeof, shape))
+        if size > MOST_BYTES_OF_SHAPES:
+            return
+        with self._remembering:
+            if shape in self._shapes:
+                return
+            if len(self._shapes) >= LARGEST_SHAPE_CACHE or self.size + size > MOST_BYTES_OF_SHAPES:
+                self._shapes.clear()
+                self.size = 0
+            self._shapes.add(shape)
+            self.size += size
 
     def are_plainly_fine(self, xs: list[Any], ys: list[Any]) -> bool:
         """Whether many points, as the JSON parser gave them, can be passed at a glance.

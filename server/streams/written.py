@@ -40,6 +40,11 @@ class Seen:
         self._looked = -math.inf
         self._looking = threading.Lock()
 
+    @property
+    def names(self) -> int:
+        """How many names of features are kept."""
+        return len(self._kinds)
+
     def kind(self, name: str) -> str | None:
         """``number``, ``category`` or ``boolean``; None where no late observation has the feature, or not all are of one kind."""
         age = monotonic() - self._looked

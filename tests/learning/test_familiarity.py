@@ -1,5 +1,7 @@
 """What a process knows of a stream: all that was committed, from whichever process, at the cost of what is new."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -200,3 +202,65 @@ def test_a_stream_of_descriptors_knows_names_and_kinds_but_no_ranges():
     writing.learn(made.pk, [Point({"s1": 0.5, "s2": 0.1}, 1.0)], descriptor="soap")
     assert codes(s1=1e9, s2=0) == []
     assert codes(s1=1e9, s3=0) == ["unknown_feature", "missing_feature"]
+
+
+def waiting(stream_id: int) -> int:
+    """Values of points that wait to be taken in."""
+    return sum(len(x) for x in SETS.of(stream_id).familiarity._waiting)
+
+
+def test_points_wait_to_be_taken_in_only_while_they_have_few_values():
+    stream = streams.create("s").pk  # no model takes part in it
+    text = "\U0001f600" * 500
+    for _ in range(3):
+        learn(stream, 1, **{f"b{n}": text for n in range(familiarity.MOST_VALUES)})
+        assert waiting(stream) == 0
+    for _ in range(40):
+        learn(stream, 1, **{f"b{n}": text for n in range(9)})
+        assert waiting(stream) < familiarity.MOST_VALUES
+    learn(stream, *range(familiarity.WAITING + 1))
+    assert waiting(stream) == 0
+    for count in range(1, 11):  # few small ones wait
+        learn(stream, 1)
+        assert waiting(stream) == count
+    assert SETS.of(stream).familiarity.at(3 + 40 + familiarity.WAITING + 1 + 10).count == 118
+
+
+@pytest.mark.parametrize("has_model", [True, False])
+def test_no_point_waits_once_nobody_uses_the_stream(has_model):
+    made = streams.create("s", target_kind="number")
+    if has_model:
+        registry.create("m", "s", "regression", linear_model.LinearRegression())
+    learn(made.pk, 3, 5)
+    replicas = SETS.of(made.pk)
+    maintenance.keep_summaries()
+    assert len(replicas.familiarity._waiting) == 2
+    replicas.used -= maintenance.QUIET + 1
+    maintenance.keep_summaries()
+    assert not replicas.familiarity._waiting
+    assert replicas.familiarity.whole.count == 2
+
+
+def test_what_a_stream_without_models_has_seen_is_stored_too_and_its_first_model_reads_no_more(rows):
+    made = streams.create("s", target_kind="number")
+    learn(made.pk, 3, 5)
+    maintenance.keep_summaries(all_changed=True)
+    assert StreamSummary.objects.get().upto == 2
+    another_process()
+    learn(made.pk, 8)
+    maintenance.keep_summaries(all_changed=True)
+    registry.create("m", "s", "regression", linear_model.LinearRegression())
+    maintenance.work_on_backfills()
+    rows.clear()
+    assert (seen(), rows) == (["seen: 3 to 8"], [])
+
+
+def test_points_that_wait_go_with_their_stream():
+    made = streams.create("s", target_kind="number")
+    learn(made.pk, 3)
+    known = weakref.ref(SETS.of(made.pk).familiarity)
+    Stream.objects.all().delete()
+    SETS.of(made.pk).used -= maintenance.QUIET + 1
+    maintenance.forget()
+    gc.collect()
+    assert known() is None

@@ -185,7 +185,7 @@ def delete(name: Any) -> None:
         If there is no such model.
     """
     model = find(name)
-    usage.delete_in_turns("model_id = %s ORDER BY id", model.pk)
+    usage.delete_predictions_in_turns("model_id = %s ORDER BY id", model.pk)
     with stream_transaction(model.stream_id):
         # Locked, it gets no more predictions, and nobody else deletes it.
         held = Model.objects.select_for_update().filter(pk=model.pk).first()

@@ -1,6 +1,5 @@
 """What models and kept predictions count for in their owners' quotas."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,15 +11,10 @@ from server.streams.locks import is_sqlite, transaction_for_writing
 from server.streams.quota_reserves import Reserves
 from server.streams.quota_usage import Freed
 from server.streams.quotas import ARTIFACT_BYTES, MODELS, PREDICTION_BYTES
+from server.streams.turns import among, delete_in_turns
 
 PREDICTION_ROW_BYTES = 256
-"""What a kept prediction takes beside its identifier, its features and itself: other columns and five indexes, about."""
-
-DELETED_AT_ONCE = 2_000
-"""Kept predictions that one transaction deletes: on SQLite nobody else writes meanwhile."""
-
-PAUSE = 0.05
-"""Seconds between two such transactions, in which others write."""
+"""What a kept prediction takes beside its identifier, its features and itself: other columns and six indexes, about."""
 
 PREDICTIONS = Reserves(PREDICTION_BYTES)
 
@@ -49,7 +43,7 @@ def of_deleted_model(model: Model) -> list[Freed]:
     return [*own, *delete_predictions("model_id = %s", (model.pk,))[1]]
 
 
-def delete_in_turns(where: str, *parameters: Any) -> int:
+def delete_predictions_in_turns(where: str, *parameters: Any) -> int:
     """Delete kept predictions in several transactions, so that others write in between.
 
     Parameters
@@ -69,16 +63,15 @@ def delete_in_turns(where: str, *parameters: Any) -> int:
     Unavailable
         If the database can't be reached or can't store: some may be deleted, and the same again deletes the rest.
     """
-    some = f"id IN (SELECT id FROM learning_prediction WHERE {where} LIMIT %s)"
-    total = 0
-    while True:
-        with transaction_for_writing():
-            deleted, freed = delete_predictions(some, (*parameters, DELETED_AT_ONCE))
-            quota_usage.release(freed)
-        total += deleted
-        if deleted < DELETED_AT_ONCE:
-            return total
-        time.sleep(PAUSE)
+    query = f"SELECT id, {_SIZES[connection.vendor]} FROM learning_prediction WHERE {where}"
+    return delete_in_turns(query, parameters, _delete_turn)
+
+
+def _delete_turn(numbers: list[int]) -> int:
+    with transaction_for_writing():
+        deleted, freed = delete_predictions(among("id", numbers), numbers)
+        quota_usage.release(freed)
+    return deleted
 
 
 def delete_predictions(where: str, parameters: Sequence[Any]) -> tuple[int, list[Freed]]:

@@ -12,10 +12,9 @@ from server.learning.models import Model, Snapshot
 from server.streams import changes, quota_usage
 from server.streams import registry as streams
 from server.streams.errors import Conflict, Invalid, NotFound
-from server.streams.locks import stream_transaction, transaction_for_writing
+from server.streams.locks import stream_transaction
 from server.streams.models import Retraction, Stream
 from server.streams.quotas import Owner
-from server.streams.turns import delete_in_turns
 from server.streams.validation import check_name, shown
 
 FITTING_TARGETS = {
@@ -199,22 +198,16 @@ def delete(name: Any) -> None:
         Stream.objects.filter(pk=model.stream_id).update(epoch=F("epoch") + 1)
 
 
-def _drop_snapshots(model: Model) -> int:
+def _drop_snapshots(model: Model) -> None:
     """Delete snapshots that a model can do without, were it to stay after all, so that its own deletion is short.
 
     The newest stays, and the one that stands for what isn't kept of the log.
     """
-    query = (
-        "SELECT id, LENGTH(state) FROM learning_snapshot WHERE model_id = %s AND seq <> %s"
-        " AND seq < (SELECT MAX(seq) FROM learning_snapshot WHERE model_id = %s) ORDER BY id"
+    newest = Snapshot.objects.filter(model=model, generation=model.generation).aggregate(last=Max("seq"))["last"]
+    whole_after = Stream.objects.values_list("whole_after", flat=True).filter(pk=model.stream_id).first()
+    usage.delete_snapshots_in_turns(
+        "model_id = %s AND seq NOT IN (%s, %s) ORDER BY id", model.pk, newest or 0, whole_after or 0
     )
-    whole_after = Stream.objects.values_list("whole_after", flat=True).filter(pk=model.stream_id).first() or 0
-    return delete_in_turns(query, (model.pk, whole_after, model.pk), _delete_snapshots)
-
-
-def _delete_snapshots(numbers: list[int]) -> int:
-    with transaction_for_writing():
-        return Snapshot.objects.filter(pk__in=numbers).delete()[0]
 
 
 def told_of(model: Model) -> dict[str, Any]:

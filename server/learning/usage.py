@@ -8,7 +8,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.functions import Length
 
-from server.learning.models import Model
+from server.learning.models import Model, Snapshot
 from server.streams import quota_usage
 from server.streams.locks import is_sqlite, transaction_for_writing
 from server.streams.quota_reserves import Reserves
@@ -83,6 +83,18 @@ def _delete_turn(numbers: list[int]) -> int:
         deleted, freed = delete_predictions(among("id", numbers), numbers)
         quota_usage.release(freed)
     return deleted
+
+
+def delete_snapshots_in_turns(where: str, *parameters: Any) -> int:
+    """Delete snapshots, which count in no quota, as :func:`delete_predictions_in_turns` does kept predictions."""
+    return delete_in_turns(
+        f"SELECT id, LENGTH(state) FROM learning_snapshot WHERE {where}", parameters, _delete_snapshots
+    )
+
+
+def _delete_snapshots(numbers: list[int]) -> int:
+    with transaction_for_writing():
+        return Snapshot.objects.filter(pk__in=numbers).delete()[0]
 
 
 def delete_predictions(where: str, parameters: Sequence[Any]) -> tuple[int, list[Freed]]:

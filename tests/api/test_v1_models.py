@@ -213,7 +213,9 @@ def test_many_snapshots_are_deleted_in_turns_but_for_those_that_the_model_needs(
     model = Model.objects.get(name="avg")
     Stream.objects.filter(pk=model.stream_id).update(whole_after=3)
     Snapshot.objects.filter(model=model).delete()
-    Snapshot.objects.bulk_create(Snapshot(model=model, generation=1, seq=seq, state=b"x" * 100) for seq in range(1, 10))
+    Snapshot.objects.bulk_create(
+        Snapshot(model=model, generation=model.generation, seq=seq, state=b"x" * 100) for seq in range(1, 10)
+    )
     left = []
     monkeypatch.setattr(turns, "BYTES", 300)
     monkeypatch.setattr(

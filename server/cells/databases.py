@@ -1,12 +1,11 @@
 """Databases of interactions: defined once under a name, and the same for ever."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django.db import IntegrityError
 from django.db.models import Max
 
-from server.cells import exporting, usage
+from server.cells import exporting
 from server.cells.canonical import canonical
 from server.cells.models import Database
 from server.cells.selection import Definition, Selected, counts, definition_of, select
@@ -15,7 +14,6 @@ from server.streams.codec import loads, text
 from server.streams.errors import Conflict, Invalid, NotFound
 from server.streams.locks import transaction_for_writing
 from server.streams.models import Retraction, Stream
-from server.streams.registry import Going
 from server.streams.validation import as_whole, check_name, check_text, shown
 
 FIELDS = ("name", "stream", "compositions", "cells", "types", "seed", "until")
@@ -141,21 +139,6 @@ def create(
 def told(database: Database) -> dict[str, Any]:
     """What the audit trail says of a database."""
     return {**loads(database.asked), "until": database.until, "fingerprint": database.fingerprint}
-
-
-def going(stream: Stream, models: Going, check: Callable[[Database], None] = lambda database: None) -> Going:
-    """All that goes with a stream: its models, as given, its cells, and the databases that are selected from it.
-
-    Parameters
-    ----------
-    check
-        Asked of each database: may refuse.
-    """
-    found = list(Database.objects.select_for_update().select_related("stream").filter(stream=stream).order_by("pk"))
-    for database in found:
-        check(database)
-    deleted = [("database.delete", database.name, told(database)) for database in found]
-    return Going([*models.freed, *usage.of_stream(stream)], [*models.told, *deleted])
 
 
 def find(name: Any) -> Database:

@@ -457,7 +457,7 @@ def label(
 def purge(now: datetime) -> int:
     """Delete kept predictions a full term after they expired (so that a late label still hears why it's refused)."""
     last = now - timedelta(days=settings.TAILRACE.identifier_days)
-    return usage.delete_in_turns("expires_at < %s ORDER BY expires_at, id", _stored(last))
+    return usage.delete_predictions_in_turns("expires_at < %s ORDER BY expires_at, id", _stored(last))
 
 
 def _stored(moment: datetime) -> Any:

@@ -108,6 +108,8 @@ class Prediction(models.Model):
                 name="prediction_identifier_stream",
             ),
         ]
+        # Without it the deletion of any stream reads all kept predictions, to find that none refers to it.
+        indexes = [models.Index(fields=["stream"], name="prediction_stream")]
 
 
 class Standing(models.Model):

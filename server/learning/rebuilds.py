@@ -6,7 +6,7 @@ import time
 from django.db import DatabaseError, InterfaceError
 from django.db.models import F, Max, Min
 
-from server.learning import quarantine, replay, snapshots
+from server.learning import quarantine, replay, snapshots, usage
 from server.learning.leases import CLOSE_ENOUGH, LeaseLost, Ticker, TurnOver, head_of, lease, unleased
 from server.learning.models import Model, Snapshot
 from server.learning.replay import LeftOut
@@ -148,6 +148,8 @@ class Rebuild:
                 if stream.whole_after:
                     kept = Snapshot.objects.filter(model_id=model.pk, seq=stream.whole_after)
                     kept.filter(generation=model.generation - 1).update(generation=model.generation)
-                Snapshot.objects.filter(model_id=model.pk).exclude(generation=model.generation).delete()
                 snapshots.add(model.pk, model.generation, replica.n, state)
             Stream.objects.filter(pk=stream.pk).update(epoch=F("epoch") + 1)
+        # Nobody reads them any more; what an end leaves of them, the next rebuild deletes.
+        for model, _, _ in self._built:
+            usage.delete_snapshots_in_turns("model_id = %s AND generation < %s ORDER BY id", model.pk, model.generation)

@@ -1,7 +1,6 @@
 """Models by name: made, listed, looked at, deleted."""
 
 import random
-from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -9,7 +8,7 @@ from django.db import IntegrityError
 from django.db.models import F, Max
 
 from server.learning import flavors, trial, usage
-from server.learning.models import Model
+from server.learning.models import Model, Snapshot
 from server.streams import changes, quota_usage
 from server.streams import registry as streams
 from server.streams.errors import Conflict, Invalid, NotFound
@@ -138,7 +137,7 @@ def create(
                 token_id=None if owner is None else owner.token_id or None,
             )
             charged = quota_usage.charge(owner, usage.of_model(initial))
-            changes.tell("model.create", name, after=_told(model))
+            changes.tell("model.create", name, after=told_of(model))
             charged.tell()
             Stream.objects.filter(pk=stream.pk).update(epoch=F("epoch") + 1)
     except IntegrityError as exc:
@@ -177,7 +176,7 @@ def _free_name() -> str:
 def delete(name: Any) -> None:
     """Delete a model with its snapshots and kept predictions; its stream's log stays.
 
-    Many kept predictions go first, in several transactions. What ends it among those is made good by the same again.
+    Much of it goes first, in several transactions. What ends it among those is made good by the same again.
 
     Raises
     ------
@@ -185,37 +184,33 @@ def delete(name: Any) -> None:
         If there is no such model.
     """
     model = find(name)
-    usage.delete_in_turns("model_id = %s ORDER BY id", model.pk)
+    usage.delete_predictions_in_turns("model_id = %s ORDER BY id", model.pk)
+    _drop_snapshots(model)
     with stream_transaction(model.stream_id):
         # Locked, it gets no more predictions, and nobody else deletes it.
-        held = Model.objects.select_for_update().filter(pk=model.pk).first()
+        held = Model.objects.select_for_update().filter(pk=model.pk).defer("initial").first()
         if held is None:
             raise NotFound(f"no model named {shown(name)}", field="model")
-        freed = usage.of_deleted_model(held)
+        freed = usage.of_deleted_models(Model.objects.filter(pk=held.pk))
         held.delete()
         quota_usage.release(freed)
-        changes.tell("model.delete", model.name, before=_told(model))
+        changes.tell("model.delete", model.name, before=told_of(model))
         Stream.objects.filter(pk=model.stream_id).update(epoch=F("epoch") + 1)
 
 
-def delete_all_of(stream: Stream, check: Callable[[Model], None]) -> streams.Going:
-    """Delete all models of a stream, in the transaction that deletes the stream.
+def _drop_snapshots(model: Model) -> None:
+    """Delete snapshots that a model can do without, were it to stay after all, so that its own deletion is short.
 
-    Parameters
-    ----------
-    check
-        Asked of each model: may refuse.
+    The newest stays, and the one that stands for what isn't kept of the log.
     """
-    freed, told = [], []
-    for model in Model.objects.select_for_update().select_related("stream").filter(stream=stream).order_by("pk"):
-        check(model)
-        freed += usage.of_deleted_model(model)
-        told.append(("model.delete", model.name, _told(model)))
-        model.delete()
-    return streams.Going(freed, told)
+    newest = Snapshot.objects.filter(model=model, generation=model.generation).aggregate(last=Max("seq"))["last"]
+    whole_after = Stream.objects.values_list("whole_after", flat=True).filter(pk=model.stream_id).first()
+    usage.delete_snapshots_in_turns(
+        "model_id = %s AND seq NOT IN (%s, %s) ORDER BY id", model.pk, newest or 0, whole_after or 0
+    )
 
 
-def _told(model: Model) -> dict[str, Any]:
+def told_of(model: Model) -> dict[str, Any]:
     """What the audit trail says of a model."""
     return {
         "stream": model.stream.name,

@@ -1,26 +1,23 @@
 """What models and kept predictions count for in their owners' quotas."""
 
-import time
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection
+from django.db.models import QuerySet
+from django.db.models.functions import Length
 
-from server.learning.models import Model
+from server.learning.models import Model, Snapshot
 from server.streams import quota_usage
 from server.streams.locks import is_sqlite, transaction_for_writing
 from server.streams.quota_reserves import Reserves
 from server.streams.quota_usage import Freed
 from server.streams.quotas import ARTIFACT_BYTES, MODELS, PREDICTION_BYTES
+from server.streams.turns import ROWS, among, delete_in_turns
 
 PREDICTION_ROW_BYTES = 256
-"""What a kept prediction takes beside its identifier, its features and itself: other columns and five indexes, about."""
-
-DELETED_AT_ONCE = 2_000
-"""Kept predictions that one transaction deletes: on SQLite nobody else writes meanwhile."""
-
-PAUSE = 0.05
-"""Seconds between two such transactions, in which others write."""
+"""What a kept prediction takes beside its identifier, its features and itself: other columns and six indexes, about."""
 
 PREDICTIONS = Reserves(PREDICTION_BYTES)
 
@@ -43,13 +40,21 @@ def of_model(initial: bytes) -> dict[str, int]:
     return {MODELS: 1, ARTIFACT_BYTES: len(initial)}
 
 
-def of_deleted_model(model: Model) -> list[Freed]:
-    """What counts no longer once a model is deleted; its kept predictions are deleted here. The caller has locked the model."""
-    own = [Freed(model.owner_id, model.token_id, *count) for count in of_model(bytes(model.initial)).items()]
-    return [*own, *delete_predictions("model_id = %s", (model.pk,))[1]]
+def of_deleted_models(models: QuerySet[Model]) -> list[Freed]:
+    """What counts no longer once these are deleted; their kept predictions are deleted here. The caller has locked the models."""
+    own = [
+        freed
+        for owner_id, token_id, size in models.values_list("owner_id", "token_id", Length("initial"))
+        for freed in (Freed(owner_id, token_id, MODELS, 1), Freed(owner_id, token_id, ARTIFACT_BYTES, size))
+    ]
+    numbers = list(models.values_list("pk", flat=True))
+    for first in range(0, len(numbers), ROWS):
+        some = numbers[first : first + ROWS]
+        own += delete_predictions(among("model_id", some), some)[1]
+    return own
 
 
-def delete_in_turns(where: str, *parameters: Any) -> int:
+def delete_predictions_in_turns(where: str, *parameters: Any) -> int:
     """Delete kept predictions in several transactions, so that others write in between.
 
     Parameters
@@ -69,16 +74,27 @@ def delete_in_turns(where: str, *parameters: Any) -> int:
     Unavailable
         If the database can't be reached or can't store: some may be deleted, and the same again deletes the rest.
     """
-    some = f"id IN (SELECT id FROM learning_prediction WHERE {where} LIMIT %s)"
-    total = 0
-    while True:
-        with transaction_for_writing():
-            deleted, freed = delete_predictions(some, (*parameters, DELETED_AT_ONCE))
-            quota_usage.release(freed)
-        total += deleted
-        if deleted < DELETED_AT_ONCE:
-            return total
-        time.sleep(PAUSE)
+    query = f"SELECT id, {_SIZES[connection.vendor]} FROM learning_prediction WHERE {where}"
+    return delete_in_turns(query, parameters, _delete_turn)
+
+
+def _delete_turn(numbers: list[int]) -> int:
+    with transaction_for_writing():
+        deleted, freed = delete_predictions(among("id", numbers), numbers)
+        quota_usage.release(freed)
+    return deleted
+
+
+def delete_snapshots_in_turns(where: str, *parameters: Any) -> int:
+    """Delete snapshots, which count in no quota, as :func:`delete_predictions_in_turns` does kept predictions."""
+    return delete_in_turns(
+        f"SELECT id, LENGTH(state) FROM learning_snapshot WHERE {where}", parameters, _delete_snapshots
+    )
+
+
+def _delete_snapshots(numbers: list[int]) -> int:
+    with transaction_for_writing():
+        return Snapshot.objects.filter(pk__in=numbers).delete()[0]
 
 
 def delete_predictions(where: str, parameters: Sequence[Any]) -> tuple[int, list[Freed]]:
@@ -89,20 +105,20 @@ def delete_predictions(where: str, parameters: Sequence[Any]) -> tuple[int, list
     tuple
         How many, and what counts no longer.
     """
-    size = _SIZES[connection.vendor]
-    sums = "SELECT owner_id, token_id, COUNT(*), SUM(size) FROM {} GROUP BY owner_id, token_id"
-    columns = f"owner_id, token_id, {size} AS size"
+    columns = f"owner_id, token_id, {_SIZES[connection.vendor]}"
     with connection.cursor() as cursor:
         if is_sqlite():  # whose transaction has the database to itself
-            cursor.execute(sums.format(f"(SELECT {columns} FROM learning_prediction WHERE {where})"), parameters)
+            cursor.execute(f"SELECT {columns} FROM learning_prediction WHERE {where}", parameters)
             rows = cursor.fetchall()
             cursor.execute(f"DELETE FROM learning_prediction WHERE {where}", parameters)
         else:
-            gone = f"WITH gone AS (DELETE FROM learning_prediction WHERE {where} RETURNING {columns}) "
-            cursor.execute(gone + sums.format("gone"), parameters)
+            cursor.execute(f"DELETE FROM learning_prediction WHERE {where} RETURNING {columns}", parameters)
             rows = cursor.fetchall()
-    freed = [Freed(owner_id, token_id, PREDICTION_BYTES, int(total)) for owner_id, token_id, _, total in rows]
-    return sum(count for _, _, count, _ in rows), freed
+    # Summed here: a GROUP BY of SQLite's copies every text before it measures any.
+    sums: dict[tuple[int | None, int | None], int] = defaultdict(int)
+    for owner_id, token_id, size in rows:
+        sums[owner_id, token_id] += size
+    return len(rows), [Freed(*whose, PREDICTION_BYTES, size) for whose, size in sums.items()]
 
 
 def counted() -> list[tuple[str, str]]:

@@ -1,19 +1,17 @@
 """Streams by name: made, found, retracted from."""
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import F
-from django.db.models.functions import Coalesce, Length
 
 from server.streams import changes, quota_usage, retention, silence
 from server.streams.errors import Conflict, Invalid, NotFound
 from server.streams.locks import stream_transaction, transaction_for_writing
-from server.streams.models import Batch, Key, Retraction, Stream
-from server.streams.quota_usage import Freed
+from server.streams.models import Retraction, Stream
 from server.streams.quotas import STREAMS, Owner
 from server.streams.reading import OneRow
 from server.streams.validation import FEATURE_KINDS, TARGET_KINDS, check_name, check_text, shown
@@ -161,7 +159,7 @@ def create(
                 token_id=None if owner is None else owner.token_id or None,
             )
             charged = quota_usage.charge(owner, {STREAMS: 1})
-            changes.tell("stream.create", name, after=_told(stream))
+            changes.tell("stream.create", name, after=told_of(stream))
             charged.tell()
     except IntegrityError as exc:
         raise _taken(name, {**given, "features": declared, "descriptor": descriptor}) from exc
@@ -172,7 +170,7 @@ def _taken(name: str, given: dict[str, Any]) -> Conflict:
     """Why a stream can't be made, as there is one of its name: which may be what was asked for, or not."""
     taken = f"there is a stream named {shown(name)} already"
     there = Stream.objects.filter(name=name).first()
-    told = {} if there is None else _told(there)
+    told = {} if there is None else told_of(there)
     told.update({f"target.{part}": value for part, value in told.pop("target", {}).items()})
     for field, value in given.items():
         if value not in (None, "") and told.get(field, value) != value:
@@ -227,7 +225,7 @@ def change(stream: Stream, wishes: Mapping[str, Any]) -> None:
         check_text(wishes["description"], "description", LONGEST_DESCRIPTION)
     every, grace = silence.wished(wishes.get("expected"))
     with transaction_for_writing():
-        told = _told(stream)
+        told = told_of(stream)
         if "description" in wishes:
             stream.description = wishes["description"]
         if "expected" in wishes:
@@ -235,120 +233,10 @@ def change(stream: Stream, wishes: Mapping[str, Any]) -> None:
         changed = {name: getattr(stream, name) for name in ("description", "expected_every", "grace")}
         if not Stream.objects.filter(pk=stream.pk).update(**changed):
             raise _gone(stream)
-        after = _told(stream)
+        after = told_of(stream)
         changes.tell(
             "stream.change", stream.name, {name: told[name] for name in wishes}, {name: after[name] for name in wishes}
         )
-
-
-class Going(NamedTuple):
-    """What is deleted with a stream.
-
-    Attributes
-    ----------
-    freed
-        What counts no longer for quotas.
-    told
-        What the audit trail is told of: action, target, and what it was.
-    """
-
-    freed: Sequence[Freed] = ()
-    told: Sequence[tuple[str, str, Any]] = ()
-
-
-def _nothing(stream: Stream) -> Going:
-    return Going()
-
-
-MOST_DELETED = 50_000
-"""Rows of one kind that a request deletes with a stream: on SQLite nobody else writes meanwhile, for half a second or so."""
-
-OBSERVATIONS_A_ROW = 4
-"""So many observations take as long to delete as a row."""
-
-MOST_DELETED_BYTES = 2 * 1024**3
-"""Of a log that a request deletes."""
-
-
-def check_length(stream: Stream, rows: int) -> None:
-    """Refuse to delete so many rows with a stream.
-
-    Raises
-    ------
-    Conflict
-        If they are too many.
-    """
-    if rows > MOST_DELETED:
-        raise _too_long(stream, f"takes {rows:,} rows in the database, or observations as large as these", MOST_DELETED)
-
-
-def _check_size(stream: Stream) -> None:
-    """Refuse to delete so large a log; reads no more of it than may be deleted."""
-    lengths = [Coalesce(Length(column), 0) for column in ("xs", "ys", "notes", "predictions", "skipped")]
-    total = 0
-    for row in Batch.objects.filter(stream=stream).values_list(*lengths).iterator():
-        total += sum(row)
-        if total > MOST_DELETED_BYTES:
-            raise _too_long(stream, f"takes more than {total:,} bytes in the database", MOST_DELETED_BYTES)
-
-
-def _too_long(stream: Stream, takes: str, most: int) -> Conflict:
-    return Conflict(
-        f"stream {stream.name} {takes}; to delete more than {most:,} keeps others from writing for too long: have the operator "
-        f"run `manage.py delete_stream {stream.name}`",
-        field="confirm",
-        code="too_long",
-    )
-
-
-def delete(
-    stream: Stream,
-    going: Callable[[Stream], Going] = _nothing,
-    *,
-    with_log: bool = False,
-    any_length: bool = False,
-) -> None:
-    """Delete a stream, and what depends on it.
-
-    Parameters
-    ----------
-    going
-        Asked under the stream's lock: may refuse, and says what goes with the stream.
-    with_log
-        Whether its observations go, too; without, a stream that holds any is kept.
-    any_length
-        Whether it may go however long its log is.
-
-    Raises
-    ------
-    NotFound
-        If another request deleted it first.
-    Conflict
-        If it holds observations, and they were not to go, or are too many or too large.
-    """
-    if with_log and not any_length:
-        _check_size(stream)
-    with stream_transaction(stream.pk):
-        # Locked, nobody makes anything more that depends on it.
-        head = Stream.objects.select_for_update().values_list("head", flat=True).filter(pk=stream.pk).first()
-        if head is None:
-            raise _gone(stream)
-        if head and not with_log:
-            raise Conflict(
-                f"stream {stream.name} holds {head} observations: retract those that are wrong; or, to delete all of them "
-                "for good, confirm it with the stream's name",
-                field="confirm",
-                code="has_observations",
-            )
-        if with_log and not any_length:
-            check_length(stream, sum(table.objects.filter(stream=stream).count() for table in (Batch, Key)))
-            check_length(stream, head // OBSERVATIONS_A_ROW)
-        freed, told = going(stream)
-        Stream.objects.filter(pk=stream.pk).delete()
-        quota_usage.release([Freed(stream.owner_id, stream.token_id, STREAMS, 1), *freed])
-        for action, target, before in told:
-            changes.tell(action, target, before=before)
-        changes.tell("stream.delete", stream.name, before={**_told(stream), "observations": head})
 
 
 def _gone(stream: Stream) -> NotFound:
@@ -398,7 +286,7 @@ def counted() -> list[tuple[str, str]]:
     return [(STREAMS, f"{per_owner} GROUP BY owner_id, token_id")]
 
 
-def _told(stream: Stream) -> dict[str, Any]:
+def told_of(stream: Stream) -> dict[str, Any]:
     """What the audit trail says of a stream."""
     return {
         "target": {"name": stream.target_name, "unit": stream.target_unit, "kind": stream.target_kind},

@@ -5,21 +5,28 @@ are null. Keys stay, so that a repeated point is known for ever.
 """
 
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 from typing import Any
 
 from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Coalesce
 
-from server.streams import log
+from server.streams import log, turns
 from server.streams.codec import exact, loads, text
 from server.streams.errors import Gone
 from server.streams.locks import transaction_for_writing
+from server.streams.models import Batch
+from server.streams.sizes import TextBytes
 
 ROWS = 500
-"""Rows changed in one transaction: others write in between."""
+"""Rows changed in one transaction, or fewer large ones: others write in between."""
 
+_COLUMNS = ("xs", "ys", "notes", "predictions", "skipped")
 _READ = (
-    "SELECT id, last, count, xs, ys, notes, predictions, skipped FROM streams_batch"
-    " WHERE stream_id = %s AND last > %s AND last - count < %s ORDER BY last LIMIT %s"
+    f"SELECT id, last, count, {', '.join(_COLUMNS)} FROM streams_batch"
+    " WHERE stream_id = %s AND last > %s AND last <= %s ORDER BY last"
 )
 _WRITE = (
     "UPDATE streams_batch SET xs = %s, ys = %s, checksum = %s, notes = %s, predictions = %s, skipped = %s WHERE id = %s"
@@ -58,14 +65,16 @@ def shorten(stream_id: int, upto: int, every: int | None, progress: Callable[[in
     """
     after = changed = 0
     while True:
-        with transaction_for_writing(), connection.cursor() as cursor:
-            cursor.execute(_READ, (stream_id, after, upto, ROWS))
-            rows = cursor.fetchall()
-            for row in rows:
-                changed += _shorten_one(cursor, row, upto, every)
-        if not rows:
+        size = reduce(add, (Coalesce(TextBytes(column), 0) for column in _COLUMNS))
+        rows = Batch.objects.filter(stream_id=stream_id, last__gt=after, last__lt=upto + F("count")).order_by("last")
+        chosen, _ = turns.first_of(rows.values_list("last", size)[:ROWS].iterator(chunk_size=1))
+        if not chosen:
             return changed
-        after = rows[-1][1]
+        with transaction_for_writing(), connection.cursor() as cursor:
+            cursor.execute(_READ, (stream_id, after, chosen[-1]))
+            for row in cursor.fetchall():
+                changed += _shorten_one(cursor, row, upto, every)
+        after = chosen[-1]
         if progress is not None:
             progress(min(after, upto))
 

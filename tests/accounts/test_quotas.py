@@ -16,7 +16,7 @@ from server.learning import registry as models
 from server.learning.models import Model, Prediction
 from server.learning.usage import PREDICTIONS, prediction_bytes
 from server.operations.recount import recount
-from server.streams import instruments, registry
+from server.streams import deletion, instruments, registry
 from server.streams.locks import is_sqlite
 from server.streams.models import Stream, Usage
 from server.streams.quotas import MB
@@ -264,9 +264,9 @@ def test_a_thing_that_two_delete_at_once_is_freed_once(ada, quota):
     new_stream(api)
     new_stream(api, 1)
     stream = registry.find("s1")
-    registry.delete(stream)
+    deletion.delete(stream)
     with pytest.raises(Exception, match="no stream named 's1'"):
-        registry.delete(stream)
+        deletion.delete(stream)
     assert used(api)["streams"] == 1
 
 

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from river import linear_model, preprocessing
 
-from server.learning import recipes, usage
-from server.learning.models import Prediction
+from server.learning import recipes
+from server.learning.models import Model, Prediction, Snapshot
+from server.streams import turns
+from server.streams.models import Stream
 from tests.api.conftest import Api
 from tests.people import person, secret_of
 
@@ -181,15 +183,47 @@ def test_a_deleted_model_is_gone_and_the_log_stays(fed):
 
 def test_many_kept_predictions_are_deleted_in_turns_and_none_is_left(fed, monkeypatch):
     """Others write between two turns; who asks again after an end among them has the rest deleted."""
-    monkeypatch.setattr(usage, "DELETED_AT_ONCE", 2)
+    monkeypatch.setattr(turns, "ROWS", 2)
     path = "/api/v1/models/avg/"
     for number in range(7):
         fed.ok(f"{path}predict/", {"x": {"a": 1, "k": "odd"}, "identifier": f"p{number}"})
-    turns = []
-    monkeypatch.setattr(usage.time, "sleep", lambda seconds: turns.append(Prediction.objects.count()))
+    left = []
+    monkeypatch.setattr(turns.time, "sleep", lambda seconds: left.append(Prediction.objects.count()))
     assert fed.delete(path).status_code == 204
-    assert turns == [5, 3, 1]
+    assert left == [5, 3, 1]
     assert (Prediction.objects.count(), fed.get(path).status_code) == (0, 404)
+
+
+def test_large_kept_predictions_are_deleted_few_at_a_time(fed, monkeypatch):
+    """A turn is limited by bytes, too; a prediction that is larger than a turn has its own."""
+    monkeypatch.setattr(turns, "BYTES", 5_000)
+    path = "/api/v1/models/avg/"
+    for number, size in enumerate((1_500, 1_500, 9_000, 1_500, 1_500, 1_500)):
+        fed.ok(f"{path}predict/", {"x": {"a": 1, "k": "odd"}, "identifier": f"p{number}"})
+        Prediction.objects.filter(identifier=f"p{number}").update(x=f'{{"k":"{"o" * size}"}}')
+    left = []
+    monkeypatch.setattr(turns.time, "sleep", lambda seconds: left.append(Prediction.objects.count()))
+    assert fed.delete(path).status_code == 204
+    assert left == [4, 3, 1]
+    assert (Prediction.objects.count(), fed.get(path).status_code) == (0, 404)
+
+
+def test_many_snapshots_are_deleted_in_turns_but_for_those_that_the_model_needs(fed, monkeypatch):
+    """Were it to stay after all, it would begin from its newest, or from the one that stands for what isn't kept of its log."""
+    model = Model.objects.get(name="avg")
+    Stream.objects.filter(pk=model.stream_id).update(whole_after=3)
+    Snapshot.objects.filter(model=model).delete()
+    Snapshot.objects.bulk_create(
+        Snapshot(model=model, generation=model.generation, seq=seq, state=b"x" * 100) for seq in range(1, 10)
+    )
+    left = []
+    monkeypatch.setattr(turns, "BYTES", 300)
+    monkeypatch.setattr(
+        turns.time, "sleep", lambda seconds: left.append(list(Snapshot.objects.values_list("seq", flat=True)))
+    )
+    assert fed.delete("/api/v1/models/avg/").status_code == 204
+    assert [sorted(seqs) for seqs in left] == [[3, 5, 6, 7, 8, 9], [3, 8, 9]]
+    assert not Snapshot.objects.exists()
 
 
 def test_who_made_it_is_kept(api, required):

@@ -1,21 +1,28 @@
 """A stream goes with all that depends on it where its name confirms that, and nothing else ever goes."""
 
-from types import SimpleNamespace
+import re
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from server.accounts import audit
 from server.accounts.models import AuditEntry
-from server.learning.models import Prediction
+from server.cells.deletion import ROWS_OF_DATABASE
+from server.cells.models import Cell
+from server.learning.deletion import ROWS_OF_MODEL
+from server.learning.models import Model, Prediction, Snapshot
+from server.learning.usage import PREDICTIONS
 from server.operations.recount import recount
-from server.streams import registry
+from server.streams import deletion, registry, turns
+from server.streams.codec import dumps
 from server.streams.errors import NotFound
-from server.streams.models import Stream
+from server.streams.models import Batch, Stream
 from tests.api.conftest import Api
 from tests.cells.conftest import Bonds, bond, new_cell, refused
 from tests.people import bearer, person, secret_of
@@ -138,7 +145,12 @@ def test_what_somebody_else_made_of_it_keeps_it(what):
         eve.model("eves", "bonds", "mean")
     else:
         eve.ok("/api/v1/databases/", {**DATABASE, "name": "eves"}, 201)
-    error = refused(of("ada").delete(f"{STREAM}?confirm=bonds"), 403)
+    ada = of("ada")
+    before = rows()
+    error = refused(ada.delete(f"{STREAM}?confirm=bonds"), 403)
+    after = rows()
+    assert {key for key, row in before.items() if after.pop(key) != row} <= {key for key in before if "token" in key[0]}
+    assert after == {}
     assert f"{what} eves belongs to somebody else" in error["message"]
     assert of("ada").ok(STREAM)["counts"]["models"] == 2 + (what == "model")
 
@@ -153,17 +165,23 @@ def test_its_name_is_free_again_and_begins_anew():
     ada.model("tree", "bonds", "mean")
 
 
-@pytest.mark.parametrize("table", ["observations", "predictions", "bytes"])
-def test_a_long_one_is_left_to_the_operator(table, monkeypatch, capsys):
+@pytest.mark.parametrize("much", ["observations", "models", "databases", "log", "characters", "cells", "snapshots"])
+def test_a_long_one_is_left_to_the_operator(much, monkeypatch, capsys):
     ada = of("ada")
     filled(ada)
-    monkeypatch.setattr(registry, "MOST_DELETED", 0 if table == "observations" else 10**6)
-    if table == "bytes":
-        monkeypatch.setattr(registry, "MOST_DELETED_BYTES", 100)
-    if table == "predictions":
-        monkeypatch.setattr(Prediction.objects, "filter", lambda **chosen: SimpleNamespace(count=lambda: 10**6 + 1))
+    limits = {"observations": 0, "models": 2 * ROWS_OF_MODEL, "databases": 2 * ROWS_OF_MODEL + ROWS_OF_DATABASE}
+    monkeypatch.setattr(deletion, "MOST_DELETED", limits.get(much, 10**6))
+    monkeypatch.setattr(deletion, "MOST_DELETED_BYTES", {"log": 100}.get(much, 100_000))
+    if much == "characters":  # 40,000, of three bytes each
+        Batch.objects.filter(stream__name="bonds", last=5).update(notes=dumps({"0": "結" * 40_000}).decode())
+    if much == "cells":
+        Cell.objects.filter(name="failed").update(structure="x" * 60_000)
+    if much == "snapshots":
+        snapshots = [Snapshot(model=model, generation=9, seq=9, state=b"x" * 60_000) for model in Model.objects.all()]
+        Snapshot.objects.bulk_create(snapshots)
     before = rows()
     error = refused(ada.delete(f"{STREAM}?confirm=bonds"), 409, "confirm", "too_long")
+    assert "delete its models first, if it has many or large ones" in error["message"]
     assert "manage.py delete_stream bonds" in error["message"]
     assert rows() == before
     monkeypatch.undo()
@@ -177,6 +195,64 @@ def test_a_long_one_is_left_to_the_operator(table, monkeypatch, capsys):
         call_command("delete_stream", "bonds")
 
 
+def test_failed_cells_alone_may_be_too_many(monkeypatch):
+    ada = of("ada")
+    ada.stream("bonds")
+    failed = {name: value for name, value in new_cell("failed").items() if name not in ("observations", "descriptor")}
+    ada.ok(Bonds.CELLS, {**failed, "status": "failed", "reason": "not converged"}, 201)
+    monkeypatch.setattr(deletion, "MOST_DELETED_BYTES", 100)
+    refused(ada.delete(STREAM), 409, "confirm", "too_long")
+    monkeypatch.setattr(deletion, "MOST_DELETED_BYTES", 100_000)
+    assert ada.delete(STREAM).status_code == 204
+
+
+def test_many_kept_predictions_go_before_it_and_others_write_in_between(monkeypatch):
+    ada = of("ada")
+    filled(ada)
+    for number in range(6):
+        question = {"x": bond("Zr-Cu", 2.6)["x"], "identifier": f"waits{number}"}
+        ada.ok(f"/api/v1/models/{('tree', 'other')[number % 2]}/predict/", question)
+    left = []
+
+    def others_write(seconds: float) -> None:
+        assert not connection.in_atomic_block
+        left.append((Prediction.objects.count(), ada.ok(STREAM)["head"]))
+
+    monkeypatch.setattr(turns, "ROWS", 2)
+    monkeypatch.setattr(turns.time, "sleep", others_write)
+    assert ada.delete(f"{STREAM}?confirm=bonds").status_code == 204
+    assert left == [(5, 5), (3, 5), (1, 5)]
+    assert not Prediction.objects.exists()
+    PREDICTIONS.give_back(idle=0)
+    assert recount() == []
+
+
+def test_what_is_large_is_measured_where_it_is():
+    """The database says how long estimators and structures are: none of them is read into the process."""
+    ada = of("ada")
+    filled(ada)
+    with CaptureQueriesContext(connection) as asked:
+        assert ada.delete(f"{STREAM}?confirm=bonds").status_code == 204
+    large = re.compile(
+        r'(?<!LENGTH\()(?<!CAST\()"(?:learning_model"."initial|cells_cell"."structure|learning_snapshot"."state)"'
+    )
+    assert len(asked) > 10
+    assert [query["sql"] for query in asked if large.search(query["sql"])] == []
+
+
+def test_what_depends_on_it_is_found_by_an_index():
+    """Otherwise its deletion reads all that others have in that table, while nobody can write."""
+    missing = []
+    for table in apps.get_models():
+        with connection.cursor() as cursor:
+            found = connection.introspection.get_constraints(cursor, table._meta.db_table)
+        begins = {one["columns"][0] for one in found.values() if one["columns"] and (one["index"] or one["unique"])}
+        begins |= {one["columns"][0] for one in found.values() if one["primary_key"]}
+        depend = [field for field in table._meta.concrete_fields if field.related_model in (Stream, Model)]
+        missing += [str(field) for field in depend if field.column not in begins]
+    assert missing == []
+
+
 def test_what_was_deleted_meanwhile_is_not_there(monkeypatch):
     """A request has found the stream, and another deletes it before it has its lock."""
     ada = of("ada")
@@ -186,7 +262,7 @@ def test_what_was_deleted_meanwhile_is_not_there(monkeypatch):
     for late in (
         lambda: registry.retract(stream, 1, "wrong"),
         lambda: registry.change(stream, {"description": "new"}),
-        lambda: registry.delete(stream),
+        lambda: deletion.delete(stream),
     ):
         with pytest.raises(NotFound, match="no stream named 'bonds'"):
             late()

@@ -2,6 +2,7 @@
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from river import linear_model, preprocessing, tree
 
 from server.accounts.models import AuditEntry
@@ -9,7 +10,7 @@ from server.learning import asking, inspection, maintenance, registry, retention
 from server.learning.models import Model, Snapshot
 from server.learning.replicaset import SETS
 from server.learning.verification import verify
-from server.streams import log
+from server.streams import log, turns
 from server.streams import registry as streams
 from server.streams.errors import Conflict, Gone, Invalid
 from server.streams.log import Note, Point
@@ -231,3 +232,40 @@ def test_readers_of_the_api_hear_what_is_gone(stream, client):
     assert [line.partition(",")[0] for line in table[1:12]] == [str(n) for n in (*range(110, 201, 10), 201)]
     assert client.get("/api/v1/streams/s/").json()["retention"] == {"dropped": 100, "whole_after": 200}
     assert client.get("/api/v1/models/m/metrics/?at=150").status_code == 410
+
+
+def test_large_rows_are_changed_few_at_a_time(stream, monkeypatch):
+    """Others write between two transactions, each of which is limited by bytes, too."""
+    monkeypatch.setattr(turns, "BYTES", 1)
+    reached = []
+    retention.carry_out(retention.plan(streams.find("s"), 250, 10), reached.append)
+    assert reached == [1, 8, 128, 250]
+    monkeypatch.setattr(turns, "BYTES", 2**20)
+    reached.clear()
+    retention.carry_out(retention.plan(streams.find("s"), HEAD - 1, 100), reached.append)
+    assert reached == [HEAD - 1]
+    assert numbers() == [100, 200, 300, 400, 500]
+
+
+def test_snapshots_of_a_state_that_is_replaced_go_in_turns_after_it(stream, monkeypatch):
+    """A retraction makes new ones. Others write in between."""
+    models = list(Model.objects.order_by("pk"))
+    for model in models:
+        Snapshot.objects.bulk_create(
+            Snapshot(model=model, generation=model.generation, seq=seq, state=b"x" * 100)
+            for seq in range(10_000, 10_004)
+        )
+    generations = []
+
+    def others_write(seconds: float) -> None:
+        if seconds == turns.PAUSE:
+            generations.append((connection.in_atomic_block, Model.objects.get(pk=models[0].pk).generation))
+
+    monkeypatch.setattr(turns, "BYTES", 1)
+    monkeypatch.setattr(turns.time, "sleep", others_write)
+    streams.retract(stream, 9, "wrong")
+    maintenance.rebuild_after_retractions()
+    assert len(generations) >= 2 * 3
+    assert set(generations) == {(False, models[0].generation + 1)}
+    for model in Model.objects.all():
+        assert set(Snapshot.objects.filter(model=model).values_list("generation", flat=True)) == {model.generation}

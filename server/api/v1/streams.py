@@ -1,7 +1,7 @@
 """Streams of the native API: made, listed, looked at, retracted from."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -15,13 +15,12 @@ from server.api.codec import only
 from server.api.v1 import query
 from server.api.v1.openapi import documented, in_query, one_of_path, whole
 from server.api.v1.view import View, created
-from server.cells import databases, descriptors
-from server.cells import usage as cell_usage
-from server.cells.models import Database
-from server.learning.models import Model, Prediction
-from server.learning.registry import delete_all_of
-from server.streams import registry, silence
-from server.streams.errors import Conflict, Invalid
+from server.cells import descriptors
+from server.cells.deletion import Cells
+from server.learning.deletion import Models, NoModels
+from server.learning.models import Model
+from server.streams import deletion, registry, silence
+from server.streams.errors import Invalid
 from server.streams.models import Retraction, Stream
 from server.streams.validation import shown
 
@@ -119,28 +118,9 @@ class OneStream(View):
         if confirm not in (None, stream.name):
             raise Invalid(f"confirm is {shown(confirm)}: expected the stream's name, {stream.name}", field="confirm")
         check = partial(caller.check_owner, request._request)
-        registry.delete(
-            stream, _unused if confirm is None else partial(_all, check=check), with_log=confirm is not None
-        )
+        models = NoModels() if confirm is None else Models(check)
+        deletion.delete(stream, (models, Cells(check)), with_log=confirm is not None)
         return Response(status=204)
-
-
-def _unused(stream: Stream) -> registry.Going:
-    """Refuse to delete a stream that has models; what goes with it otherwise."""
-    if Model.objects.filter(stream=stream).exists():
-        raise Conflict(
-            f"stream {stream.name} has models: delete them first; or, to delete all of them with it, confirm it with the "
-            "stream's name",
-            field="confirm",
-            code="has_models",
-        )
-    return registry.Going(cell_usage.of_stream(stream))
-
-
-def _all(stream: Stream, check: Callable[[Model | Database], None]) -> registry.Going:
-    """All that depends on a stream; refused where something isn't the caller's, or takes too long."""
-    registry.check_length(stream, Prediction.objects.filter(stream=stream).count())
-    return databases.going(stream, delete_all_of(stream, check), check)
 
 
 class Retract(View):

@@ -4,10 +4,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from server.cells import databases
+from server.cells.deletion import Cells
+from server.learning.deletion import Models
 from server.learning.models import Model, Prediction
-from server.learning.registry import delete_all_of
-from server.streams import registry
+from server.streams import deletion, registry
 from server.streams.errors import TailraceError
 
 
@@ -35,12 +35,7 @@ class Command(BaseCommand):
             if not options["yes"]:
                 self.stdout.write("Nothing was changed: --yes deletes all of it.")
                 return
-            registry.delete(
-                stream,
-                lambda going: databases.going(going, delete_all_of(going, lambda model: None)),
-                with_log=True,
-                any_length=True,
-            )
+            deletion.delete(stream, (Models(), Cells()), with_log=True, any_length=True)
         except TailraceError as exc:
             raise CommandError(exc.message) from exc
         self.stdout.write("Deleted.")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import DatabaseError, IntegrityError, InterfaceError, connection
@@ -352,13 +352,53 @@ def _keep(
     return Answer(place.model_id, [loads(known.prediction)], intervals, known.at, own)
 
 
+class Waiting(NamedTuple):
+    """A kept prediction, with what its label needs."""
+
+    identifier: str
+    model_id: int
+    stream_id: int
+    of_model: bool
+    x: str
+    prediction: str
+    seq: int | None
+    expires_at: datetime
+    target_kind: str
+
+
+# By hand: Django takes longer to make the query than the database to answer it.
+_WAITING = (
+    "SELECT p.identifier, p.model_id, p.stream_id, p.of_model, p.x, p.prediction, p.seq, p.expires_at, s.target_kind"
+    " FROM learning_prediction p JOIN streams_stream s ON s.id = p.stream_id JOIN learning_model m ON m.id = p.model_id"
+    " WHERE p.identifier = %s"
+)
+
+
+def _waiting(identifier: str, model: str | None, streams: Collection[str] | None) -> list[Waiting]:
+    """Two at most."""
+    sql, parameters = _WAITING, [identifier]
+    if streams is not None:
+        if not streams:
+            return []
+        sql += f" AND s.name IN ({', '.join(['%s'] * len(streams))})"
+        parameters += streams
+    if model is not None:
+        sql += " AND m.name = %s"
+        parameters.append(model)
+    with connection.cursor() as cursor:
+        cursor.execute(f"{sql} LIMIT 2", parameters)
+        rows = cursor.fetchall()
+    some = [Waiting(*row) for row in rows]  # as the database gives it
+    return [one._replace(of_model=bool(one.of_model), expires_at=log.moment(one.expires_at)) for one in some]
+
+
 def waiting(
     identifier: Any,
     model: str | None = None,
     field: str = "identifier",
     *,
     streams: Collection[str] | None = None,
-) -> Prediction:
+) -> Waiting:
     """The prediction that an identifier names.
 
     Parameters
@@ -383,11 +423,8 @@ def waiting(
         raise Invalid(f"{field} is {shown(identifier)}: expected the identifier of a prediction", field=field)
     check_text(identifier, field, settings.TAILRACE.max_name_length)
     try:
-        seen = Prediction.objects.select_related("model__stream").defer("model__initial").filter(identifier=identifier)
-        if streams is not None:
-            seen = seen.filter(stream__name__in=streams)
-        some = list((seen if model is None else seen.filter(model__name=model))[:2])
-        is_of_another = not some and model is not None and seen.exists()
+        some = _waiting(identifier, model, streams)
+        is_of_another = not some and model is not None and bool(_waiting(identifier, None, streams))
     except (DatabaseError, InterfaceError) as exc:
         raise locks.give_up(exc) from exc
     if is_of_another:
@@ -411,7 +448,7 @@ def waiting(
 
 
 def label(
-    found: Prediction,
+    found: Waiting,
     y: Any,
     field: str = "y",
     source: dict[str, Any] | None = None,
@@ -427,11 +464,10 @@ def label(
     Conflict
         If the prediction has another label already, or its features are made by another descriptor than is said.
     """
-    stream = found.model.stream
-    check = Checker(None, stream.target_kind)
+    check = Checker(None, found.target_kind)
     if written is not None:
         point = {"y": y}
-        take(point, written, check, SETS.of(stream.pk).seen)
+        take(point, written, check, SETS.of(found.stream_id).seen)
         y = point["y"]
     check.y(y, field)
     note = Note(
@@ -440,9 +476,9 @@ def label(
         given={found.model_id: loads(found.prediction)},
         of_model=found.model_id if found.of_model else None,
     )
-    receipt = writing.learn(stream.pk, [Point(loads(found.x), y, note)], descriptor=descriptor)
+    receipt = writing.learn(found.stream_id, [Point(loads(found.x), y, note)], descriptor=descriptor)
     if receipt.duplicates:
-        for span in log.spans(stream.pk, receipt.seqs[0] - 1, receipt.seqs[0]):
+        for span in log.spans(found.stream_id, receipt.seqs[0] - 1, receipt.seqs[0]):
             if span.xs[0] is None:  # thinned out
                 continue
             if span.ys[0] != y or isinstance(span.ys[0], bool) is not isinstance(y, bool):

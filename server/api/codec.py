@@ -33,7 +33,7 @@ def body(request: HttpRequest) -> bytes:
     TooLarge
         Naming the limit.
     Unavailable
-        If it is large, and others are already.
+        If it is large, and others are already, or come in.
     TooSlow
         If it didn't come in time.
     Invalid
@@ -44,7 +44,8 @@ def body(request: HttpRequest) -> bytes:
 
     length = int(request.META.get("CONTENT_LENGTH") or 0)
     try:
-        data = request.body
+        with large_bodies.room_to_read(0 if hasattr(request, "_body") else length):
+            data = request.body
     except RequestDataTooBig as exc:
         raise too_large(request) from exc
     except UnreadablePostError as exc:
@@ -53,7 +54,7 @@ def body(request: HttpRequest) -> bytes:
         raise _cut_off() from exc
     if len(data) < length:
         raise _cut_off()
-    if length > large_bodies.LARGE:  # what is on its way keeps no room from others
+    if length > large_bodies.LARGE:  # what is on its way keeps no room from others, but for what is very large
         large_bodies.hold(length)
     return data
 

@@ -90,3 +90,21 @@ def test_a_prediction_that_the_caller_made_is_held_to_the_size_of_a_models_own(a
     error = refused(api.post("/api/learn/", {**learn, "prediction": "b" * 65_536}), 413, "prediction")
     assert "TAILRACE_MAX_PREDICTION_BYTES" in error["message"]
     assert api.post("/api/learn/", {**learn, "prediction": "b"}).status_code == 201
+
+
+@pytest.mark.django_db
+def test_few_very_large_bodies_come_in_at_once_and_small_ones_do_not_wait_for_them(api, others):
+    api.stream("s", target={"name": "t"})
+    body = b'{"x": {"a": 1}, "y": 1' + b" " * large_bodies.LARGE_TO_READ + b"}"
+    rooms = [large_bodies.room_to_read(large_bodies.LARGE_TO_READ) for _ in range(large_bodies.MOST_READ)]
+    for room in rooms:
+        others(room.__enter__)
+    error = refused(api.post("/api/v1/streams/s/observations/", body), 503)
+    assert "coming in already; try again" in error["message"]
+    assert api.post("/api/v1/streams/s/observations/", {"x": {"a": 1}, "y": 1}).status_code == 201
+    others(rooms.pop().__exit__, None, None, None)
+    for _ in range(2):
+        assert api.post("/api/v1/streams/s/observations/", body).status_code == 201, "each leaves its room"
+    for room in rooms:
+        others(room.__exit__, None, None, None)
+    assert api.ok("/api/v1/streams/s/")["head"] == 3

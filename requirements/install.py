@@ -17,11 +17,12 @@ PLACES = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-
 
 def settings() -> dict[str, str]:
     """What pip is told: later files, and at last the environment, count for more."""
-    listed = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True).stdout
     found: dict[str, str] = {}
     for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):
         name, _, value = line.partition("=")
-        found[name.rpartition(".")[2]] = str(ast.literal_eval(value))
+        if value.startswith(("'", '"')):  # what pip only mentions is no setting
+            found[name.rpartition(".")[2]] = str(ast.literal_eval(value))
     return found
 
 

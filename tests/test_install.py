@@ -1,6 +1,7 @@
 """`make setup` installs with uv, from where pip is told to look."""
 
 import runpy
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,5 +52,11 @@ def test_the_environment_counts_for_more_than_a_file_and_what_uv_is_told_for_mos
     assert told(file, UV_DEFAULT_INDEX="https://uv.example/simple")["UV_DEFAULT_INDEX"] == "https://uv.example/simple"
 
 
-def test_where_pip_is_told_nothing_uv_is_told_nothing(told, monkeypatch):
+def test_what_pip_only_mentions_is_no_setting(told, monkeypatch):
+    printed = "WARNING: an old file is passed over\nglobal.index-url='https://mirror.example/simple'\nodd=\n"
+    monkeypatch.setattr(install["subprocess"], "run", lambda *args, **options: SimpleNamespace(stdout=printed))
+    assert install["settings"]() == {"index-url": "https://mirror.example/simple"}
+
+
+def test_where_pip_is_told_nothing_uv_is_told_nothing(told):
     assert "UV_DEFAULT_INDEX" not in told()

@@ -20,8 +20,11 @@ def main() -> None:
             where = "" if exc.filename is None else f"{exc.filename}: "
             sys.exit(f"{command}: {where}{exc.strerror or exc} (--traceback shows where)")
         reason = " ".join(str(exc).split())
+        # SQLite and PostgreSQL have these words for a missing table.
+        is_new = reason.startswith("no such table") or "does not exist LINE" in reason
+        advice = "run `manage.py migrate` first if it is new, or " if is_new else ""
         sys.exit(
-            f"{command}: the database can't be used: {reason}; check TAILRACE_DATABASE_URL (--traceback shows where)"
+            f"{command}: the database can't be used: {reason}; {advice}check TAILRACE_DATABASE_URL (--traceback shows where)"
         )
 
 

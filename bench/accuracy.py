@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from server.learning import recipes
+from server.learning.recipes import catalog
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "lammps_hns_timings.csv"
 SKIP = 50
@@ -32,7 +32,7 @@ def replay(recipe: str, runs: Runs, skip: int = SKIP) -> tuple[float, dict[float
         Prequential RMSE in seconds; by level, the share of runs that ended within the upper bound; and the mean
         upper bound at the highest level by the mean time. The last two are nan for a recipe without quantiles.
     """
-    _, model, _ = recipes.build(recipe)
+    _, model, _ = catalog.build(recipe)
     quantile = getattr(model, "predict_quantile_one", None)
     squares = actual = requested = 0.0
     within = dict.fromkeys(LEVELS, 0)

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from lammps_jobs.bonds.cell import Cell
+from lammps_jobs.bonds.learning.cell_observations import Cell
 
 __all__ = ["Loop", "Training"]
 

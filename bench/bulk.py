@@ -1,12 +1,13 @@
 """Many points a request: bodies made beforehand, sent from a process of their own.
 
-``python -m bench.bulk URL STREAM POINTS REQUESTS CONNECTIONS SEED`` posts REQUESTS bodies of POINTS observations to the
-native API and prints one JSON object. A fixed number of requests, not seconds, so that the stream's length is known.
+``python -m bench.bulk URL STREAM POINTS REQUESTS CONNECTIONS SEED SEGMENTS`` posts REQUESTS bodies of POINTS observations to the
+native API and prints one JSON object. With SEGMENTS, each has a feature ``kind`` of so many values. A fixed number of requests, not seconds, so that the stream's length is known.
 """
 
 import http.client
 import json
 import queue
+import random
 import subprocess
 import sys
 import threading
@@ -23,9 +24,12 @@ from bench.servers import ROOT
 CONNECTIONS = 8
 
 
-def bodies(per_request: int, requests: int, seed: int) -> list[bytes]:
+def bodies(per_request: int, requests: int, seed: int, segments: int = 0) -> list[bytes]:
     """Request bodies of the native API, every observation a different one."""
-    made = [{"x": x, "y": y} for x, y in points(per_request * requests, seed)]
+    draw = random.Random(seed).randrange
+    made = [
+        {"x": {**x, "kind": draw(segments)} if segments else x, "y": y} for x, y in points(per_request * requests, seed)
+    ]
     return [orjson.dumps({"observations": made[low : low + per_request]}) for low in range(0, len(made), per_request)]
 
 
@@ -73,7 +77,14 @@ def _quantile(values: list[float], share: float) -> float:
 
 
 def measure(
-    url: str, stream: str, per_request: int, requests: int, seed: int, connections: int = CONNECTIONS
+    url: str,
+    stream: str,
+    per_request: int,
+    requests: int,
+    seed: int,
+    connections: int = CONNECTIONS,
+    *,
+    segments: int = 0,
 ) -> Sample:
     """Send from a new process.
 
@@ -83,7 +94,8 @@ def measure(
         If an answer is not 201, or acknowledges less than was sent.
     """
     command = [
-        sys.executable, "-m", "bench.bulk", url, stream, str(per_request), str(requests), str(connections), str(seed),
+        sys.executable, "-m", "bench.bulk", url, stream,
+        *map(str, (per_request, requests, connections, seed, segments)),
     ]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
@@ -98,5 +110,5 @@ if __name__ == "__main__":
     import dataclasses
 
     target, name, *numbers = sys.argv[1:]
-    size, count, lanes, first = map(int, numbers)
-    print(json.dumps(dataclasses.asdict(send(target, name, bodies(size, count, first), lanes))))
+    size, count, lanes, first, kinds = map(int, numbers)
+    print(json.dumps(dataclasses.asdict(send(target, name, bodies(size, count, first, kinds), lanes))))

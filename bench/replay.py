@@ -35,15 +35,15 @@ def run(name: str) -> tuple[int, float]:
     import django
 
     django.setup()
-    from server.learning import replay
+    from server.learning.fold import replay
     from server.learning.models import Model
     from server.streams.models import Stream
 
     model = Model.objects.select_related("stream").get(name=name)
     head = Stream.objects.values_list("head", flat=True).get(pk=model.stream_id)
-    replica = replay.fresh(model, model.stream.segment)
+    replica = replay.initial_replica(model, model.stream.segment)
     started = time.perf_counter()
-    replay.feed(replica, model, replay.left_out(model), head)
+    replay.fold_log(replica, model, replay.exclusions_of(model), head)
     return replica.learned, time.perf_counter() - started
 
 

@@ -18,8 +18,8 @@ from tailrace.estimators.bond_recipes import bond_gpr
 from bench.context import Context
 from bench.errors import BenchError
 from bench.rows import SPECS, Row
-from lammps_jobs.bonds.cell import features
-from lammps_jobs.bonds.evaluation import Bonds, Judgement, evaluate, read, split
+from lammps_jobs.bonds.learning.cell_observations import features
+from lammps_jobs.bonds.learning.evaluation import Bonds, TypeResult, evaluate, read, split
 
 CELLS = Path(__file__).resolve().parents[2] / "shared" / "data" / "bonds"
 GLASS, OTHER = "Zr49Cu49Al2-21", "Zr45Cu45Al10-1-00"
@@ -68,24 +68,24 @@ def accuracy(context: Context) -> Iterator[Row]:
 
 
 def _together(*parts: Bonds) -> Bonds:
-    names = ("types", "distance", "soap", "whole", "strength")
+    names = ("types", "distance", "soap", "unprojected", "strength")
     return Bonds(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def _by_batch(name: str, judged: dict[str, Judgement]) -> Row:
+def _by_batch(name: str, judged: dict[str, TypeResult]) -> Row:
     """The worst type's error by batch regression's, in percent."""
     ratios = {kind: one.rmse / one.rmse_batch for kind, one in judged.items() if one.rmse_batch}
     note = ", ".join(f"{kind} {judged[kind].rmse:.3f}/{judged[kind].rmse_batch:.3f}" for kind in ratios)
     return Row(SPECS[name], 100 * max(ratios.values()), f"eV: {note}", _samples(judged))
 
 
-def _by_paper(judged: dict[str, Judgement]) -> Row:
+def _by_paper(judged: dict[str, TypeResult]) -> Row:
     shares = {kind: judged[kind].rmse / limit for kind, limit in SPLIT_LIMITS.items()}
     note = ", ".join(f"{kind} {judged[kind].rmse:.4f} of {limit:g}" for kind, limit in SPLIT_LIMITS.items())
     return Row(SPECS["bonds-split-paper"], 100 * max(shares.values()), f"eV: {note}", _samples(judged))
 
 
-def _coverage(judged: dict[str, Judgement]) -> Row:
+def _coverage(judged: dict[str, TypeResult]) -> Row:
     """How far the share of all bonds within their interval is from the middle of 90 to 98 %."""
     known = [(one.coverage or 0.0, len(one.strength)) for one in judged.values()]
     share = 100 * sum(coverage * count for coverage, count in known) / sum(count for _, count in known)
@@ -93,7 +93,7 @@ def _coverage(judged: dict[str, Judgement]) -> Row:
     return Row(SPECS["bonds-coverage"], abs(share - 94.0), f"{share:.1f} % of all; {note}", _samples(judged))
 
 
-def _samples(judged: dict[str, Judgement]) -> dict[str, Any]:
+def _samples(judged: dict[str, TypeResult]) -> dict[str, Any]:
     return {kind: one.as_json() for kind, one in judged.items()}
 
 

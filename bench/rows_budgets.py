@@ -14,7 +14,7 @@ from bench.servers import ROOT
 # As Replica.predict marks a call, by the same without; in a process of its own, as a worker is.
 MARK = """
 import json, timeit
-from server.learning.call_marks import CODE, PREDICT, code_of, local, serials
+from server.learning.budgets.call_marks import CODE, PREDICT, code_of, local, serials
 
 class Replica:
     asked = code_of(5, PREDICT)

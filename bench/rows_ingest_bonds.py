@@ -24,7 +24,7 @@ RECIPES = ("bond-gpr", "bond-distance", "bond-forest")
 RUN = """
 import json, sys, time
 import ase.io, dscribe.descriptors
-from lammps_jobs.bonds import ingest
+from lammps_jobs.bonds.learning import ingest
 from lammps_jobs.__main__ import main
 sys.argv = ["lammps_jobs", "bonds", "ingest", *sys.argv[1:]]
 before = time.perf_counter()
@@ -71,10 +71,10 @@ def ingesting(context: Context) -> Iterator[Row]:
 
 
 def _make_models(url: str) -> None:
-    from tailrace.server import Server
+    from tailrace.transport.server import Server
 
-    from lammps_jobs.bonds.ingest import Ingest
-    from lammps_jobs.bonds.soap import Descriptor
+    from lammps_jobs.bonds.descriptors.soap import Descriptor
+    from lammps_jobs.bonds.learning.ingest import Ingest
 
     Ingest(Server(url), STREAM, Descriptor())
     for recipe in RECIPES:

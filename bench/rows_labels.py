@@ -19,8 +19,8 @@ def labels(context: Context) -> Iterator[Row]:
         context.tick()
         yield Row(spec, error=f"no data: {CELL.name} is expected in ../shared/data/bonds beside the repository")
         return
-    from lammps_jobs.bonds import calculation
-    from lammps_jobs.bonds.labels import label
+    from lammps_jobs.bonds.labels import calculation
+    from lammps_jobs.bonds.labels.tblite_labels import label
     from lammps_jobs.bonds.types import bond_type
 
     cell = calculation.check(CELL)

@@ -19,7 +19,7 @@ TAIL = b"Loop time of 812.345 on 2 procs for %d steps with 648 atoms\n\nTotal wa
 # Not getrusage: its peak is that of the process that started this one, too.
 READ = """
 import json, re, sys, time
-from lammps_jobs.log import read_log
+from lammps_jobs.logs.log_reader import read_log
 before = time.perf_counter()
 report = read_log(sys.argv[1])
 seconds = time.perf_counter() - before

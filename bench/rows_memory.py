@@ -13,8 +13,8 @@ from bench.rows import SPECS, Row
 SCRAPES = 20
 """Reads of the metrics, of which the median counts."""
 
-STANDING = "tailrace_model_scored{"
-"""Begins the line of each model whose standing is written down, which happens every few seconds."""
+MODEL_STATUS = "tailrace_model_scored{"
+"""Begins the line of each model whose status is stored, which happens every few seconds."""
 
 
 def models(context: Context) -> Iterator[Row]:
@@ -50,7 +50,7 @@ def models(context: Context) -> Iterator[Row]:
 def _scrapes(url: str, models: int) -> list[float]:
     """How long each read of the metrics took, in ms, once every model is in them."""
     give_up = time.monotonic() + 60
-    while (known := _read(url).count(f"\n{STANDING}")) < models:
+    while (known := _read(url).count(f"\n{MODEL_STATUS}")) < models:
         if time.monotonic() > give_up:
             raise BenchError(f"the metrics tell of {known} models, of {models} that learned")
         time.sleep(0.5)

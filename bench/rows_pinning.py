@@ -18,7 +18,7 @@ BONDS_OF_AN_ATOM = 6
 SCRIPT = """
 import json, sys, time
 if sys.argv[1] == "pinned":
-    from tailrace import arithmetic
+    from tailrace.estimators import arithmetic
     arithmetic.pin()
 import numpy as np, pandas as pd
 from tailrace.estimators import BondGPR

@@ -73,18 +73,18 @@ def predicting(context: Context) -> Iterator[Row]:
 def _labeled() -> Iterator[tuple[Any, Any]]:
     import ase.io
 
-    from lammps_jobs.bonds import icohplist
+    from lammps_jobs.bonds.labels import icohplist
 
     for path in sorted(CELLS.glob(f"{GLASS}-*/ICOHPLIST.lobster")):
         yield ase.io.read(path.with_name("structure.xyz")), icohplist.read(path)
 
 
 def _learned() -> Any:
-    from lammps_jobs.bonds.cell import described
-    from lammps_jobs.bonds.soap import Descriptor
-    from server.learning import recipes
+    from lammps_jobs.bonds.descriptors.soap import Descriptor
+    from lammps_jobs.bonds.learning.cell_observations import described
+    from server.learning.recipes import catalog
 
-    _, model, _ = recipes.build("bond-gpr")
+    _, model, _ = catalog.build("bond-gpr")
     descriptor = Descriptor()
     for structure, labeled in _labeled():
         for x, y in described(structure, labeled, descriptor, GLASS).observations():
@@ -93,11 +93,11 @@ def _learned() -> Any:
 
 
 def _predicted(context: Context, repeat: tuple[int, int, int], model: Path) -> dict[str, Any]:
-    from lammps_jobs.bonds import structures
+    from lammps_jobs.bonds.structures import structure_files
 
     structure, _ = next(_labeled())
     path, output = context.directory / "bonds.xyz", context.directory / "ICOHPLIST.lobster"
-    structures.write(path, structure.repeat(repeat))
+    structure_files.write(path, structure.repeat(repeat))
     before = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(path), "-o", str(output), "--model-file", str(model)],
@@ -118,7 +118,7 @@ def _predicted(context: Context, repeat: tuple[int, int, int], model: Path) -> d
 
 def _by_the_loop(context: Context, repeat: tuple[int, int, int], model: Path) -> Row:
     """Ours, which finds and describes the bonds too, and theirs, of bonds that are described, in turn in one process."""
-    from lammps_jobs.bonds.predict import predict
+    from lammps_jobs.bonds.learning.structure_prediction import predict
 
     structure, _ = next(_labeled())
     estimator, large = pickle.loads(model.read_bytes()), structure.repeat(repeat)
@@ -139,9 +139,9 @@ def _by_the_loop(context: Context, repeat: tuple[int, int, int], model: Path) ->
 
 
 def _loop() -> Loop:
-    from lammps_jobs.bonds.cell import described
-    from lammps_jobs.bonds.soap import Descriptor
+    from lammps_jobs.bonds.descriptors.soap import Descriptor
+    from lammps_jobs.bonds.learning.cell_observations import described
 
     structure, labeled = next(_labeled())
     descriptor = Descriptor()
-    return Loop(described(structure, labeled, descriptor, GLASS), descriptor.whole(structure), TRAINING)
+    return Loop(described(structure, labeled, descriptor, GLASS), descriptor.unprojected(structure), TRAINING)

@@ -1,6 +1,6 @@
 """``python -m bench.scaling``: what a learn costs as servers, streams, models, features and batches grow.
 
-With ``--write``, the tables of ``docs/scaling.md`` are replaced by what was measured.
+With ``--write``, the tables of ``docs/explanation/scaling.md`` are replaced by what was measured.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from bench.context import Context
 from bench.errors import BenchError
 from bench.servers import ROOT
 
-PAGE = ROOT / "docs" / "scaling.md"
+PAGE = ROOT / "docs" / "explanation" / "scaling.md"
 SCRATCH = ROOT / "var" / "bench" / "scaling"
 MARK = "<!-- measured: {} -->\n"
 END = "<!-- end -->"

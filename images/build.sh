@@ -4,8 +4,8 @@
 #   images/build.sh [server] [client]      both, unless one is named
 #
 # ENGINE says which of podman and docker, BASE another image to build on. Where the usual base can't be had, one is made
-# of Debian's packages (base.sh). pip in the build goes where pip goes here, and trusts whom this machine trusts: its
-# settings and the machine's certificates are lent to the build as secrets, and no image holds them.
+# of Debian's packages (base.sh). pip and npm in the build go where they go here, and trust whom this machine trusts:
+# their settings and the machine's certificates are lent to the build as secrets, and no image holds them.
 set -eu
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- server client
@@ -37,12 +37,16 @@ fi
     python3 -m pip config list 2>/dev/null |
         sed -n "/file:/d; s/^[^.]*\.\(index-url\|extra-index-url\|trusted-host\|proxy\|default-timeout\)='\(.*\)'\$/\1 = \2/p"
 } >"$scratch/pip.conf"
-lent="--secret id=pip,src=$scratch/pip.conf"
+{
+    [ -z "${npm_config_registry:-}" ] || echo "registry=$npm_config_registry"
+    sed -n '/^ *\(registry\|proxy\|https-proxy\|noproxy\|\/\/[^ ]*\) *=/p' "${NPM_CONFIG_USERCONFIG:-$HOME/.npmrc}" 2>/dev/null || true
+} >"$scratch/npmrc"
+lent="--secret id=pip,src=$scratch/pip.conf --secret id=npm,src=$scratch/npmrc"
 authorities=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
 [ ! -e "$authorities" ] || lent="$lent --secret id=authorities,src=$authorities"
 case $("$engine" --version) in podman*) lent="$lent --format docker" ;; esac # the other format has no HEALTHCHECK
 
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' client/tailrace/version.py)
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 for which; do
     case $which in

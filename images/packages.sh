@@ -15,5 +15,7 @@ site=$(/opt/venv/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("pla
 find "$site" -depth -type d -name tests -exec rm -r {} +
 find "$site" -type f \( -name '*.po' -o -name '*.mo' -o -name '*.map' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' \
     -o -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.a' \) -delete
+# Of the descriptions of all services of AWS, 25 MB, the client of a bucket reads that of S3, and those for its credentials.
+find "$site/botocore/data" "$site/boto3/data" -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name sts ! -name sso ! -name sso-oidc -exec rm -r {} +
 # Those in *.libs were moved to fit into their wheels, which strip would undo.
 find "$site" -type f -name '*.so' -not -path '*.libs/*' -exec strip --strip-unneeded {} +

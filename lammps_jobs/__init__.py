@@ -1,6 +1,6 @@
-"""What runs where LAMMPS runs: inputs, a log parser, job scripts, an epilogue that reports, and the demo.
+"""Programs for the machines that run LAMMPS: inputs, a log parser, job scripts, epilogues, sweeps, the demos.
 
-Everything here talks to the server over HTTP alone. In a checkout, the client beside this package is the one that is used.
+They communicate with the server over HTTP only. In a checkout, they use the client in the directory ``client``.
 """
 
 import os

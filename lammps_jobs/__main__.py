@@ -1,4 +1,4 @@
-"""`python -m lammps_jobs COMMAND`: a sweep of LAMMPS jobs, the demo, the epilogue of a job, what a log says, bonds."""
+"""`python -m lammps_jobs COMMAND`: sweeps, the demo, epilogues, logs, bond strengths."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import importlib
 import sys
 
 COMMANDS = {
-    "sweep": ("lammps_jobs.sweep.command", "run many jobs, whose results models learn or are put to the test with"),
+    "sweep": ("lammps_jobs.sweep.command", "run many jobs; models learn their results, or predict them as a test"),
     "epilogue": ("lammps_jobs.epilogue", "report a finished job; the last line of a job script"),
-    "log": ("lammps_jobs.log_command", "print what LAMMPS logs say, one JSON object each"),
-    "bonds": ("lammps_jobs.bonds.command", "bond strengths: cells made, labeled, learned from and predicted"),
-    "demo": ("lammps_jobs.demo", "a server, thirty jobs, four models: what `make demo` runs"),
+    "log": ("lammps_jobs.logs.command", "print the content of LAMMPS logs as JSON, one line for each log"),
+    "bonds": ("lammps_jobs.bonds.command", "bond strengths: make and label cells, learn from them, predict"),
+    "demo": ("lammps_jobs.demo.command", "run the demo, as `make demo` does: a server, thirty jobs, four models"),
 }
 
 
@@ -19,7 +19,7 @@ def main() -> int:
     if command in COMMANDS:
         return int(importlib.import_module(COMMANDS[command][0]).main(rest))
     lines = [f"  {name:10} {what}" for name, (_, what) in COMMANDS.items()]
-    usage = "usage: python -m lammps_jobs COMMAND …\n\n" + "\n".join([*lines, "", "COMMAND --help says more."])
+    usage = "usage: python -m lammps_jobs COMMAND …\n\n" + "\n".join([*lines, "", "COMMAND --help shows the options."])
     if command in ("-h", "--help"):
         print(usage)
         return 0

@@ -1,7 +1,7 @@
 """Report a finished LAMMPS job: `python -m lammps_jobs.epilogue --stream lammps-runtime x y z`.
 
-The last line of a job script. Whatever is missing where it runs, it says so in one line, and the exit code is 0. So
-this module is written for any Python 3; what it does is in `lammps_jobs.reporting`.
+This is the last line of a job script. If something is missing on the machine, it prints one line, and the exit code is
+0. So this module must run with any Python 3. The work is done by `lammps_jobs.job_report`.
 """
 
 import sys
@@ -14,15 +14,15 @@ def main(argv: "list[str] | None" = None) -> int:
     try:
         if sys.version_info < OLDEST:
             raise ImportError(f"Python {OLDEST[0]}.{OLDEST[1]} or later is needed, this is {sys.version.split()[0]}")
-        from lammps_jobs import reporting
+        from lammps_jobs import job_report
 
-        return reporting.main(argv)
+        return job_report.main(argv)
     except Exception as error:
         try:
             sys.stderr.write(f"tailrace: nothing posted: {error}\n")
             sys.stderr.flush()
         except Exception:
-            sys.stderr = None  # nor may Python fail as it closes it
+            sys.stderr = None  # so that Python doesn't fail when it closes it
         return 0
 
 

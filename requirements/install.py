@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlparse
 
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 PLACES = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS"}
-"""Where packages are to be had, as pip and as uv call it."""
+"""Where packages come from: the name of pip's setting, and of uv's."""
 
 
 def settings() -> dict[str, str]:

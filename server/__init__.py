@@ -1,5 +1,5 @@
-"""The server. Importing it comes before any arithmetic, so what that depends on is set here."""
+"""The server. The settings of floating-point arithmetic are made here, because they must precede any computation."""
 
-from tailrace import arithmetic
+from tailrace.estimators import arithmetic
 
 arithmetic.pin()

@@ -1,7 +1,7 @@
-"""``python -m server``: wait for the database, migrate, then serve with gunicorn or granian as the settings say.
+"""``python -m server``: wait for the database, migrate it, then serve with gunicorn or granian, as set.
 
-It becomes the WSGI server's parent process itself, with all that a worker needs loaded: a worker is ready as soon as it is
-forked, at the start and when it takes the place of one that died, and the workers share the memory.
+This process becomes the parent process of the WSGI server, with everything loaded that a worker needs. So a worker is ready as
+soon as it is forked, and the workers share memory.
 """
 
 import errno
@@ -15,19 +15,20 @@ import time
 from importlib import import_module
 from importlib.util import find_spec
 
-from server import config, granian_respawn, logs, process
+from server import config
+from server.runtime import announcement, granian_parent, process
 
 MOST_HEADERS = 2**15
-"""granian: bytes of a request's head."""
+"""Largest size of a request's headers in granian, bytes."""
 
 ADDRESS_WAIT = 5.0
-"""Seconds in which a server that is being stopped may leave its address to this one."""
+"""Seconds to wait until a server that is stopping releases the address."""
 
 LOG_CONFIG = config.ROOT / "server" / "granian_logging.json"
 
 
 def command(settings: config.Config) -> list[str]:
-    """The command line of the WSGI server."""
+    """Return the command line of the WSGI server."""
     if settings.server == "granian":
         host, _, port = settings.bind.rpartition(":")
         return [
@@ -42,7 +43,7 @@ def command(settings: config.Config) -> list[str]:
             "server.wsgi:application",
         ]  # fmt: skip
     return [
-        sys.executable, "-m", "gunicorn", "--config", "python:server.gunicorn_config",
+        sys.executable, "-m", "gunicorn", "--config", "python:server.runtime.gunicorn_config",
         "--bind", settings.bind, "--workers", str(settings.workers), "--threads", str(settings.threads),
         "--log-level", settings.log_level.lower(), "--forwarded-allow-ips", settings.trusted_proxies,
         "server.wsgi:application",
@@ -52,7 +53,7 @@ def command(settings: config.Config) -> list[str]:
 def main() -> None:
     try:
         settings = config.load()
-        settings.secret, settings.hosts  # noqa: B018 - made or refused now, not in each worker
+        settings.secret, settings.hosts  # noqa: B018 - created or refused now, not in each worker
     except config.ConfigError as exc:
         sys.exit(f"tailrace: {exc}")
     except OSError as exc:
@@ -62,24 +63,23 @@ def main() -> None:
         sys.exit(f"tailrace: TAILRACE_SERVER={settings.server} is not installed: run `make setup`")
     if settings.traces and find_spec("opentelemetry") is None:
         sys.exit(
-            "tailrace: an endpoint for traces is set, and OpenTelemetry is not installed: "
+            "tailrace: an endpoint for traces is set, but OpenTelemetry is not installed: "
             "run `pip install -r requirements/tracing.txt`, or unset TAILRACE_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_ENDPOINT"
         )
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "server.settings")
     prepare(settings)
     wait_for_address(settings)
-    serves = (
-        f"Tailrace serves on http://{settings.bind}/ with {settings.server}, {settings.workers} × {settings.threads} threads, "
-        f"{'open to all' if settings.auth == 'open' else 'tokens required'}; docs at http://{settings.bind}/api/v1/docs/"
-    )
-    print(logs.line(serves), flush=True)
+    announcement.prepare(settings)
     load()
     if settings.server == "granian":
-        multiprocessing.set_start_method("fork", force=True)  # from Python 3.14 on its workers would load all anew
-        granian_respawn.tolerate_ended_workers()
-        process.hear_stops()
-        os.register_at_fork(after_in_child=process.hear_stops)
-    from server import supervisor
+        multiprocessing.set_start_method(
+            "fork", force=True
+        )  # the default since Python 3.14 would load everything again in each worker
+        granian_parent.tolerate_ended_workers()
+        granian_parent.announce_the_start(settings)
+        process.handle_stop_signals()
+        os.register_at_fork(after_in_child=process.handle_stop_signals)
+    from server.runtime import supervisor
 
     supervisor.start(settings)
     sys.argv = command(settings)[2:]
@@ -87,14 +87,14 @@ def main() -> None:
 
 
 def prepare(settings: config.Config) -> None:
-    """Have the database ready, and say so if nobody could come in."""
+    """Prepare the database, and print a hint if there is no user yet."""
     import django
     from django.db import DatabaseError
 
     django.setup()
     from django.contrib.auth.models import User
 
-    from server import startup
+    from server.runtime import startup
 
     try:
         startup.prepare(settings)
@@ -104,11 +104,11 @@ def prepare(settings: config.Config) -> None:
     except DatabaseError as exc:
         sys.exit(f"tailrace: the database can't be used: {' '.join(str(exc).split())}; check TAILRACE_DATABASE_URL")
     if nobody:
-        startup.say("nobody can come in yet: `manage.py init` makes the first admin")
+        startup.log_line("there are no users yet: run `manage.py init` to create the first admin")
 
 
 def wait_for_address(settings: config.Config) -> None:
-    """Return when the address can be listened on; exit with one line if it can't, or if another program keeps it."""
+    """Wait until the address is free. Exit with a message if it can't be used or another program keeps it."""
     deadline = time.monotonic() + ADDRESS_WAIT
     while True:
         try:
@@ -121,19 +121,19 @@ def wait_for_address(settings: config.Config) -> None:
                 sys.exit(f"tailrace: can't listen on {settings.bind}: {exc.strerror}; check TAILRACE_BIND")
             if time.monotonic() > deadline:
                 sys.exit(
-                    f"tailrace: another program listens on {settings.bind}: stop it, or choose another port, such as "
+                    f"tailrace: another program listens on {settings.bind}: stop it, or use another port, such as "
                     f"TAILRACE_BIND={settings.bind.rpartition(':')[0]}:{int(settings.bind.rpartition(':')[2]) % 65535 + 1}"
                 )
             time.sleep(0.1)
 
 
 def load() -> None:
-    """Import what answers requests. What runs (threads, connections, files) is begun in each worker (:mod:`server.wsgi`)."""
+    """Import the application. Threads, connections and files are opened in each worker (:mod:`server.wsgi`)."""
     from django.conf import settings
     from django.db import connections
     from django.utils.module_loading import import_string
 
-    gc.disable()  # nearly all of it stays: looking for garbage meanwhile takes a quarter of the time
+    gc.disable()  # nearly all objects stay, and garbage collection would take a quarter of the time
     import_module(settings.ROOT_URLCONF)
     for middleware in settings.MIDDLEWARE:
         import_string(middleware)

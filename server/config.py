@@ -1,41 +1,46 @@
-"""What the environment may set, read once at the start and checked.
+"""The settings of the server, read from the environment once at the start and validated.
 
-Every setting is a field of :class:`Config`, taken from ``TAILRACE_<NAME>``. The table in
-``docs/settings.md`` is held against this class by a test.
+Every setting is a field of :class:`Config`, read from ``TAILRACE_<NAME>``. A test compares the table in
+``docs/reference/settings.md`` with this class.
 """
 
 import difflib
-import ipaddress
 import os
-import secrets
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from tailrace import arithmetic
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from tailrace.estimators import arithmetic
+
+from server import setting_formats
+from server.secret_key import stored_or_new_key
+from server.setting_formats import comma_separated, is_loopback
 
 PREFIX = "TAILRACE_"
 ROOT = Path(__file__).resolve().parent.parent
 
 STANDARD_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-"""OpenTelemetry's own names for where traces are sent."""
+"""OpenTelemetry's own variables for the endpoint of traces."""
 
 THREADS_ON_SQLITE, THREADS_ON_POSTGRESQL = 48, 16
-MOST_WORKING = 16
-"""Threads, see :attr:`Config.working_threads`."""
+MAX_WORKING_THREADS = 16
+"""Largest :attr:`Config.working_threads`."""
 
-ROLES = ("viewer", "researcher", "moderator", "admin")
-"""As :mod:`server.accounts.roles` has them, which needs a configured Django."""
+CLIENT_NAMES = (
+    "URL", "TOKEN", "SPOOL", "SPOOL_MB", "CA_FILE", "CLUSTER", "STEP",
+    "STREAM", "FEATURES", "LOG", "HOME", "PYTHON", "CONF", "EPILOG_LOG", "AFTER", "JOB", "MODEL",
+    "RUN", "TOKEN_FILE", "TRACKING_SPOOL", "TRACKING_WAIT", "TRACKING_HANDOVER",
+)  # fmt: skip
+"""Names with the same prefix that the client and the epilogues read, which may stand in the environment of a server, too."""
 
-# Names with our prefix that belong to the client, and the prefix of those of the tests.
-NOT_OURS = ("URL", "TOKEN", "SPOOL")
-TESTS = "TEST_"
+TEST_PREFIX = "TEST_"
+"""Prefix of the names that the tests read, after :data:`PREFIX`."""
 
 
 class ConfigError(Exception):
-    """A setting is unknown, malformed or unsafe; the message says which and what was expected."""
+    """A setting is unknown, malformed or unsafe. The message names it and what was expected."""
 
 
 class Config(BaseModel):
@@ -43,64 +48,82 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    # Django's settings ask every value for this on every access, and pydantic is slow to say that it isn't there.
+    # Django's settings look this attribute up on every access; pydantic is slow if it is missing.
     _mask_wrapped: ClassVar[bool] = True
 
     database_url: str = Field("", description="Database; empty means SQLite in `VAR_DIR`")
     database_wait_seconds: float = Field(
-        60, ge=0, le=3600, description="How long a start waits for a database that can't be reached or can't store, s"
+        60, ge=0, le=3600, description="How long the start waits for a database that can't be reached or can't store, s"
     )
     var_dir: Path = Field(ROOT / "var", description="Directory for the SQLite database and run-time files")
-    bind: str = Field("127.0.0.1:8080", description="Address and port to listen on")
+    bind: Annotated[str, AfterValidator(setting_formats.host_and_port)] = Field(
+        "127.0.0.1:8080", description="Address and port to listen on"
+    )
     server: Literal["gunicorn", "granian"] = Field("gunicorn", description="WSGI server")
     workers: int = Field(2, ge=1, le=256, description="Server processes")
     threads: int = Field(
         0,
         ge=0,
         le=1024,
-        description="Threads of each process; 0 means 48, or 16 on PostgreSQL, where each has a connection",
+        description="Threads of each process; 0: 48 on SQLite, 16 on PostgreSQL, where each thread has a connection",
     )
-    pin_workers: bool = Field(True, description="Keep each worker on a CPU of its own, where there are as many")
-    secret_key: str = Field("", repr=False, description="Signing key; at least 32 characters")
-    secret_key_file: Path | None = Field(None, description="File that holds the signing key")
-    auth: Literal["required", "open"] = Field("required", description="Whether callers must show who they are")
+    pin_workers: bool = Field(True, description="Pin each worker to its own CPU, if there are enough CPUs")
+    secret_key: Annotated[str, AfterValidator(setting_formats.signing_key)] = Field(
+        "", repr=False, description="Signing key; at least 32 characters"
+    )
+    secret_key_file: Path | None = Field(None, description="File that contains the signing key")
+    auth: Literal["required", "open"] = Field("required", description="Whether callers need a credential")
     create_by_posting: Literal["scope", "role", "nobody"] = Field(
         "scope",
-        description="Whose posts make a stream that isn't there: tokens' with the scope `create`, all whose role may, nobody's",
+        description="Who may create a stream by posting to it: tokens with the scope `create`, all callers whose role allows it, nobody",
     )
-    allow_open_on_network: bool = Field(False, description="Let `AUTH=open` listen on an address that is not loopback")
-    trusted_proxies: str = Field(
-        "", description="Addresses or networks of proxies whose `X-Forwarded-For` and `-Proto` count, by commas"
+    allow_open_on_network: bool = Field(False, description="Allow `AUTH=open` on an address that is not loopback")
+    trusted_proxies: Annotated[str, AfterValidator(setting_formats.networks)] = Field(
+        "",
+        description="Addresses or networks of proxies whose `X-Forwarded-For` and `-Proto` are trusted, separated by commas",
     )
     behind_tls: bool = Field(
-        False, description="A proxy in `TRUSTED_PROXIES` ends TLS: cookies, redirects of pages and HSTS for HTTPS alone"
+        False,
+        description="A proxy in `TRUSTED_PROXIES` terminates TLS: use secure cookies, redirects of pages to HTTPS, and HSTS",
     )
-    allowed_hosts: str = Field(
+    allowed_hosts: Annotated[str, AfterValidator(setting_formats.host_names)] = Field(
         "",
-        description="Host names that are answered, by commas; `*`: any; empty: those of loopback, where it listens there",
+        description="Allowed host names, separated by commas; `*`: any; empty: those of loopback, if the server listens on loopback",
     )
-    token_rate: int = Field(10_000, ge=0, description="Requests a second of one token in one process; 0: no limit")
+    token_rate: int = Field(
+        10_000, ge=0, description="Most requests per second of one token in one process; 0: no limit"
+    )
     address_rate: int = Field(
         120,
         ge=0,
-        description="Requests a minute of one address in one process without a credential that holds; 0: no limit",
+        description="Most requests per minute without a valid credential, of one address in one process; 0: no limit",
     )
     quota_streams: int = Field(10_000, ge=0, description="Most streams of one user; 0: no limit")
     quota_models: int = Field(10_000, ge=0, description="Most models of one user; 0: no limit")
     quota_artifact_mb: int = Field(
-        10_240, ge=0, description="Most that the initial estimators of one user's models may take, MB; 0: no limit"
+        10_240, ge=0, description="Largest total size of the initial estimators of one user's models, MB; 0: no limit"
     )
     quota_prediction_mb: int = Field(
-        10_240, ge=0, description="Most that predictions kept for one user's labels may take, MB; 0: no limit"
+        10_240, ge=0, description="Largest total size of one user's predictions that wait for labels, MB; 0: no limit"
     )
-    quota_cells: int = Field(1_000_000, ge=0, description="Most cells that one user may post; 0: no limit")
-    quota_cell_mb: int = Field(51_200, ge=0, description="Most that one user's cells may take, MB; 0: no limit")
+    quota_cells: int = Field(1_000_000, ge=0, description="Most cells of one user; 0: no limit")
+    quota_cell_mb: int = Field(51_200, ge=0, description="Largest total size of one user's cells, MB; 0: no limit")
+    quota_steps: int = Field(
+        10_000, ge=0, description="Most steps of calculations of one user that have not ended; 0: no limit"
+    )
+    quota_campaigns: int = Field(500, ge=0, description="Most campaigns of one user; 0: no limit")
+    quota_run_artifact_mb: int = Field(
+        102_400, ge=0, description="Largest total size of artifacts of one user's runs, MB; 0: no limit"
+    )
     quota_token_percent: int = Field(
-        50, ge=1, le=100, description="Share of each of these that one token of the user may take, %; 100: all of it"
+        50,
+        ge=1,
+        le=100,
+        description="Share of each of these quotas that one token of the user may use, %; 100: all of it",
     )
-    request_seconds: float = Field(30, ge=0.1, le=60, description="Longest that a client may take to send a request, s")
+    request_seconds: float = Field(30, ge=0.1, le=60, description="Longest time for a client to send a request, s")
     connections: int = Field(
-        4_096, ge=16, le=65_536, description="Most open connections of one process, idle ones among them"
+        4_096, ge=16, le=65_536, description="Most open connections of one process, including idle ones"
     )
     connections_per_address: int = Field(
         1_024,
@@ -110,41 +133,84 @@ class Config(BaseModel):
     login_failures: int = Field(
         5,
         ge=1,
-        description="Wrong passwords for a user from an address before that address is locked out for that user",
+        description="Wrong passwords for a user from one address until this user is locked out at this address",
     )
-    login_cooloff_minutes: float = Field(15, gt=0, description="How long such a lock-out lasts, minutes")
+    login_cooloff_minutes: float = Field(15, gt=0, description="How long a lockout lasts, minutes")
     session_hours: float = Field(12, gt=0, description="How long a browser stays signed in, hours")
-    oidc_issuer: str = Field("", description="OpenID Connect: the issuer's address; empty means passwords only")
-    oidc_client_id: str = Field("", description="OpenID Connect: this server's client id at the issuer")
+    oidc_issuer: Annotated[str, AfterValidator(setting_formats.issuer)] = Field(
+        "", description="OpenID Connect: URL of the issuer; empty: passwords only"
+    )
+    oidc_client_id: str = Field("", description="OpenID Connect: client ID of this server at the issuer")
     oidc_client_secret_file: Path | None = Field(
-        None, description="OpenID Connect: file that holds the client's secret"
+        None, description="OpenID Connect: file that contains the client secret"
     )
-    oidc_name: str = Field("OpenID Connect", description="OpenID Connect: what the button to sign in calls the issuer")
-    oidc_scopes: str = Field("openid profile", description="OpenID Connect: scopes that are asked for, by spaces")
+    oidc_name: str = Field("OpenID Connect", description="OpenID Connect: name of the issuer on the sign-in page")
+    oidc_scopes: Annotated[str, AfterValidator(setting_formats.scopes)] = Field(
+        "openid profile", description="OpenID Connect: requested scopes, separated by spaces"
+    )
     oidc_groups_claim: str = Field(
-        "groups", description="OpenID Connect: claim with a user's groups; dots lead into objects"
+        "groups",
+        description="OpenID Connect: claim that contains a user's groups; dots separate the names of nested objects",
     )
-    oidc_roles: str = Field(
-        "", description="OpenID Connect: roles by group, such as `hpc-admins=admin,hpc-users=researcher,*=viewer`"
+    oidc_roles: Annotated[str, AfterValidator(setting_formats.roles_of_groups)] = Field(
+        "", description="OpenID Connect: role of each group, such as `hpc-admins=admin,hpc-users=researcher,*=viewer`"
     )
     call_seconds: float = Field(
-        2, gt=0, description="A call of an estimator that takes longer, s, is stopped, and its model quarantined"
+        2,
+        gt=0,
+        description="Longest time of one call of an estimator, s; a longer call is stopped and its model quarantined",
     )
     block_seconds: float = Field(
-        10, gt=0, description="How long a model may take to learn the points of one request, or to be stored or read, s"
+        10,
+        gt=0,
+        description="Longest time for a model to learn the points of one request, to be stored or loaded, or to be replayed as of an earlier observation, s",
     )
     call_memory_mb: int = Field(
         1024,
         ge=16,
-        description="By how much a process may grow in one call of an estimator, MB; then as `CALL_SECONDS`",
+        description="Largest memory growth of a process in one call of an estimator, MB; a call that exceeds it is stopped and its model quarantined",
     )
     model_state_mb: int = Field(
-        128, ge=1, description="Largest stored state of a model, MB; a model whose state grows larger is quarantined"
+        128, ge=1, description="Largest stored state of a model, MB; a model with a larger state is quarantined"
     )
     max_stream_features: int = Field(
-        10_000, ge=1, description="Most features that all observations of a stream have together"
+        10_000, ge=1, description="Most different features in all observations of a stream"
     )
     max_prediction_bytes: int = Field(65_536, ge=64, description="Largest prediction, bytes of JSON")
+    approval: Literal["rules", "always"] = Field(
+        "rules",
+        description="Which calculations need approval: those for which a program's rules ask for it, all",
+    )
+    log_limit_mb: int = Field(
+        64,
+        ge=2,
+        le=4096,
+        description="Largest log of an attempt, MB; of a longer one the first and the last half are kept",
+    )
+    agent_log_days: int = Field(
+        90, ge=0, le=36_500, description="Days that lines of agents' logs are kept; 0: until an admin deletes them"
+    )
+    file_limit_mb: int = Field(20, ge=1, le=1024, description="Largest file of a result, MB")
+    artifact_limit_mb: int = Field(16_384, ge=1, le=2**20, description="Largest artifact of a run, MB")
+    run_retention_days: int = Field(
+        30, ge=0, le=36_500, description="Days until deleted runs and experiments are removed for good; 0: never"
+    )
+    files_bucket: Annotated[str, AfterValidator(setting_formats.bucket)] = Field(
+        "", description="S3 bucket for files of results; empty: the folder `files` in `VAR_DIR`"
+    )
+    files_prefix: Annotated[str, AfterValidator(setting_formats.object_prefix)] = Field(
+        "", description="S3: folder in the bucket, such as `tailrace/files`; each server needs its own"
+    )
+    files_endpoint: Annotated[str, AfterValidator(setting_formats.object_store)] = Field(
+        "", description="S3: URL of the server, such as `https://s3.example.org`; empty: AWS"
+    )
+    files_region: str = Field("", description="S3: region, such as `eu-central-1`; empty: as boto3 finds it")
+    files_addressing: Literal["auto", "path", "virtual"] = Field(
+        "auto", description="S3: whether the bucket's name is in the path or in the host name"
+    )
+    files_access_key: str = Field("", description="S3: access key ID; empty: credentials that boto3 finds")
+    files_secret_key: str = Field("", repr=False, description="S3: secret access key")
+    files_secret_key_file: Path | None = Field(None, description="S3: file that contains the secret access key")
     trusted_modules: str = Field(
         "", description="Modules whose classes uploads of the `custom` flavor may use, separated by commas"
     )
@@ -152,154 +218,143 @@ class Config(BaseModel):
     max_json_bytes: int = Field(
         16 * 2**20,
         ge=1024,
-        description="Largest JSON in a request, bytes: while it is read, no other thread of the process works",
+        description="Largest JSON in a request, bytes; parsing it blocks all other threads of the process",
     )
     max_points: int = Field(10_000, ge=1, description="Most points in one request")
     max_point_bytes: int = Field(
         2**20,
         ge=65_536,
-        description="Largest features of a point that is learned or whose prediction is kept, bytes of JSON",
+        description="Largest features of a point that is learned or predicted with an identifier, bytes of JSON",
     )
     max_features: int = Field(5_000, ge=1, description="Most features of one point")
     max_name_length: int = Field(200, ge=1, le=200, description="Longest feature name, key or identifier, characters")
     max_string_length: int = Field(1_000, ge=1, description="Longest string value of a feature, characters")
-    max_segments: int = Field(1_000, ge=1, description="Most segments with metrics of their own, per model")
+    max_segments: int = Field(1_000, ge=1, description="Most segments of one model that have their own metrics")
     identifier_days: float = Field(30, gt=0, description="Days that a prediction waits for its label")
     generate_identifiers: bool = Field(
-        True, description="riverapi: give every prediction an identifier unless the caller says otherwise"
+        True, description="riverapi: give every prediction an identifier, unless the request says otherwise"
     )
     rolling_window: int = Field(100, ge=2, description="Observations in the rolling metrics of new models")
-    snapshot_points: int = Field(5_000, ge=1, description="Write a model's snapshot after so many observations")
-    snapshot_seconds: float = Field(60, gt=0, description="Write a changed model's snapshot after so long, s")
+    snapshot_points: int = Field(
+        5_000, ge=1, description="Number of observations after which a model's snapshot is written"
+    )
+    snapshot_seconds: float = Field(60, gt=0, description="Time after which a changed model's snapshot is written, s")
+    records: bool = Field(
+        True,
+        description="Whether the server records what models predict, in the background; charts and exports need it",
+    )
     replica_memory_mb: int = Field(1024, ge=1, description="Memory for replicas in one process, MB (estimated)")
-    event_streams: int = Field(0, ge=0, description="Event streams per process; 0 means half of `THREADS`")
-    event_streams_per_caller: int = Field(4, ge=1, description="Event streams of one token or person in one process")
+    event_streams: int = Field(0, ge=0, description="Most event streams of one process; 0: half of `THREADS`")
+    event_streams_per_caller: int = Field(
+        4, ge=1, description="Most event streams of one token or person in one process"
+    )
     admin_user: str = Field("", description="`manage.py init`: name of the first admin")
-    admin_password_file: Path | None = Field(None, description="`manage.py init`: file that holds their password")
+    admin_password_file: Path | None = Field(None, description="`manage.py init`: file that contains their password")
     frozen_model: Path | None = Field(
-        None, description="File of a frozen model (`manage.py freeze`), which is all that this server predicts with"
+        None, description="File of a frozen model (`manage.py freeze`); the server then predicts with this model only"
     )
     invocations_model: str = Field(
-        "", description="SageMaker's contract: model that `POST /invocations` asks; empty: the frozen one, if any"
+        "", description="SageMaker's contract: model that `POST /invocations` uses; empty: the frozen model, if any"
     )
     stuck_seconds: float = Field(
-        120, ge=2, description="A process in which nothing moves for so long, s, is stuck; after as long again it ends"
+        120,
+        ge=2,
+        description="Time without progress after which a process counts as stuck, s; after twice this time it is ended",
     )
     metrics: Literal["token", "open", "off"] = Field(
-        "token", description="Who may read `/metrics`: whoever shows a token to `read`, everybody, nobody"
+        "token", description="Who may read `/metrics`: tokens with the scope `read`, everybody, nobody"
     )
-    metrics_models: int = Field(1_000, ge=0, description="Most models, and most streams, with metrics of their own")
-    otlp_endpoint: str = Field(
-        "", description="Where OpenTelemetry traces are sent by OTLP over HTTP; empty: as `OTEL_EXPORTER_OTLP_…` say"
+    metrics_models: int = Field(1_000, ge=0, description="Most models, and most streams, that have their own metrics")
+    public_url: Annotated[str, AfterValidator(setting_formats.own_address)] = Field(
+        "", description="Address of this server for links in messages, such as `https://tailrace.example.org`"
+    )
+    mail_host: str = Field("", description="Mail server (SMTP) for notifications; empty: no e-mail")
+    mail_port: int = Field(587, ge=1, le=65_535, description="Port of the mail server")
+    mail_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="Encryption of the connection to the mail server"
+    )
+    mail_user: str = Field("", description="User name at the mail server; empty: no sign-in")
+    mail_password_file: Path | None = Field(None, description="File that contains the password at the mail server")
+    mail_from: str = Field("", description="Sender of mails, such as `Tailrace <tailrace@example.org>`")
+    webhook_networks: Annotated[str, AfterValidator(setting_formats.networks)] = Field(
+        "", description="Private networks that webhooks may reach, separated by commas; they reach all public addresses"
+    )
+    service_networks: Annotated[str, AfterValidator(setting_formats.networks)] = Field(
+        "",
+        description="Networks in which model agents may be sent requests for services, separated by commas; empty: none",
+    )
+    service_seconds: float = Field(10.0, gt=0, le=120, description="Time limit for a service's answer, s")
+    otlp_endpoint: Annotated[str, AfterValidator(setting_formats.endpoint)] = Field(
+        "",
+        description="Endpoint for OpenTelemetry traces (OTLP over HTTP); empty: the variables `OTEL_EXPORTER_OTLP_…` decide",
     )
     access_log: bool = Field(False, description="Log a line for every request")
-    log_format: Literal["text", "json"] = Field("text", description="What log lines are")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged")
-
-    @field_validator("bind")
-    @classmethod
-    def _has_host_and_port(cls, value: str) -> str:
-        host, colon, port = value.rpartition(":")
-        if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
-            raise ValueError("expected HOST:PORT, such as 127.0.0.1:8080")
-        return value
-
-    @field_validator("secret_key")
-    @classmethod
-    def _is_long(cls, value: str) -> str:
-        if value and len(value) < 32:
-            raise ValueError("expected at least 32 characters")
-        return value
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _are_networks(cls, value: str) -> str:
-        for network in filter(None, value.split(",")):
-            try:
-                ipaddress.ip_network(network.strip(), strict=False)
-            except ValueError:
-                raise ValueError(f"{network.strip()!r} is no address or network, such as 10.0.0.0/8") from None
-        return value
-
-    @field_validator("allowed_hosts")
-    @classmethod
-    def _are_host_names(cls, value: str) -> str:
-        for name in _listed(value):
-            bare = name[1:-1] if name[0] == "[" and name[-1] == "]" else name
-            if "/" in name or (":" in name and bare == name):
-                raise ValueError(f"{name!r} is no host name: expected names and addresses without scheme, port or path")
-        return value
-
-    @field_validator("oidc_issuer")
-    @classmethod
-    def _is_an_issuer(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and not (
-            parts.hostname
-            and not (parts.query or parts.fragment or parts.username)
-            and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname)))
-        ):
-            raise ValueError("expected the https:// address that the issuer calls itself, without a query")
-        return value
-
-    @field_validator("otlp_endpoint")
-    @classmethod
-    def _is_an_endpoint(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and not (parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)):
-            raise ValueError("expected the http:// or https:// address of a collector, such as http://127.0.0.1:4318")
-        return value
-
-    @field_validator("oidc_scopes")
-    @classmethod
-    def _has_openid(cls, value: str) -> str:
-        if "openid" not in value.split():
-            raise ValueError("expected scopes separated by spaces, openid among them")
-        return value
-
-    @field_validator("oidc_roles")
-    @classmethod
-    def _maps_groups_to_roles(cls, value: str) -> str:
-        for entry in filter(None, value.split(",")):
-            group, equals, role = entry.strip().rpartition("=")
-            if not equals or not group or role not in ROLES:
-                raise ValueError(f"{entry.strip()!r} isn't GROUP=ROLE with a role of {', '.join(ROLES)}")
-        return value
+    log_format: Literal["text", "json"] = Field("text", description="Format of log lines")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged")
 
     @model_validator(mode="before")
     @classmethod
-    def _keeps_nothing_that_is_frozen(cls, values: Any) -> Any:
-        """By itself a frozen server keeps no predictions until labels come that it would refuse."""
+    def _default_of_identifiers(cls, values: Any) -> Any:
+        """Turn ``GENERATE_IDENTIFIERS`` off by default for a frozen model, because it refuses labels."""
         return {"generate_identifiers": False, **values} if values.get("frozen_model") else values
 
     @model_validator(mode="before")
     @classmethod
-    def _has_threads(cls, values: Any) -> Any:
+    def _default_of_threads(cls, values: Any) -> Any:
+        """Set the default of ``THREADS``, which depends on the database."""
         if str(values.get("threads", 0)).strip() != "0":
             return values
         is_sqlite = str(values.get("database_url", "")).partition(":")[0] in ("", "sqlite")
         return {**values, "threads": THREADS_ON_SQLITE if is_sqlite else THREADS_ON_POSTGRESQL}
 
     @model_validator(mode="after")
-    def _can_sign_people_in(self) -> "Config":
+    def _check_openid_connect(self) -> "Config":
         if self.oidc_issuer and not (self.oidc_client_id and self.oidc_roles):
-            raise ValueError(f"{PREFIX}OIDC_ISSUER needs {PREFIX}OIDC_CLIENT_ID and {PREFIX}OIDC_ROLES, too")
+            raise ValueError(f"{PREFIX}OIDC_ISSUER also needs {PREFIX}OIDC_CLIENT_ID and {PREFIX}OIDC_ROLES")
         return self
 
     @model_validator(mode="after")
-    def _is_safe(self) -> "Config":
+    def _check_safety(self) -> "Config":
         if self.auth == "open" and not self.on_loopback and not self.allow_open_on_network:
             raise ValueError(
-                f"{PREFIX}AUTH=open lets anyone in, and {PREFIX}BIND={self.bind} is not a loopback address: "
+                f"{PREFIX}AUTH=open gives access to anyone, and {PREFIX}BIND={self.bind} is not a loopback address: "
                 f"bind to 127.0.0.1, set {PREFIX}AUTH=required, or set {PREFIX}ALLOW_OPEN_ON_NETWORK=true"
             )
         if self.behind_tls and not self.trusted_proxies:
             raise ValueError(
-                f"{PREFIX}BEHIND_TLS=true needs {PREFIX}TRUSTED_PROXIES: the addresses or networks of the proxy that ends "
-                "TLS, such as 10.0.0.0/8; only what comes from there can say that it came by HTTPS"
+                f"{PREFIX}BEHIND_TLS=true needs {PREFIX}TRUSTED_PROXIES: the addresses or networks of the proxy that "
+                "terminates TLS, such as 10.0.0.0/8; only these may report that a request came by HTTPS"
             )
+        if self.mail_host and not self.mail_from:
+            raise ValueError(f"{PREFIX}MAIL_HOST also needs {PREFIX}MAIL_FROM: the sender of mails")
+        if self.files_secret_key and self.files_secret_key_file:
+            raise ValueError(f"set {PREFIX}FILES_SECRET_KEY or {PREFIX}FILES_SECRET_KEY_FILE, not both")
         if self.secret_key and self.secret_key_file:
             raise ValueError(f"set {PREFIX}SECRET_KEY or {PREFIX}SECRET_KEY_FILE, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _check_files(self) -> "Config":
+        if not self.files_bucket:
+            others = [
+                name for name in type(self).model_fields if name.startswith("files_") and name in self.model_fields_set
+            ]
+            if others:
+                raise ValueError(
+                    f"{PREFIX}{others[0].upper()} also needs {PREFIX}FILES_BUCKET: the bucket for files of results"
+                )
+            return self
+        if bool(self.files_access_key) != bool(self.files_secret_key or self.files_secret_key_file):
+            raise ValueError(
+                f"{PREFIX}FILES_ACCESS_KEY needs {PREFIX}FILES_SECRET_KEY_FILE (or {PREFIX}FILES_SECRET_KEY), and the other way "
+                "round; without both, boto3 looks for credentials"
+            )
+        missing = [name for name in ("storages", "boto3") if find_spec(name) is None]
+        if missing:
+            raise ValueError(
+                f"{PREFIX}FILES_BUCKET needs packages that aren't installed here ({', '.join(missing)}): "
+                "python -m pip install -r requirements/s3.txt"
+            )
         return self
 
     @property
@@ -312,40 +367,40 @@ class Config(BaseModel):
 
     @property
     def secure_cookies(self) -> bool:
-        """Whether browsers may send the cookies of the pages over HTTPS alone: everywhere but on this very machine."""
+        """Whether browsers may send cookies over HTTPS only: always, except on loopback without TLS."""
         return self.behind_tls or not self.on_loopback
 
     @property
     def role_by_group(self) -> dict[str, str]:
-        """``OIDC_ROLES``: group at the issuer (``*``: everybody) to role."""
+        """Role of each group at the issuer (``*``: everybody), from ``OIDC_ROLES``."""
         pairs = (entry.strip().rpartition("=") for entry in self.oidc_roles.split(",") if entry.strip())
         return {group: role for group, _, role in pairs}
 
     @property
     def oidc_client_secret(self) -> str | None:
-        """What ``OIDC_CLIENT_SECRET_FILE`` holds now; None for a client without a secret.
+        """The current content of ``OIDC_CLIENT_SECRET_FILE``; None for a client without a secret.
 
         Raises
         ------
         ConfigError
             If the file can't be read or is empty.
         """
-        path = self.oidc_client_secret_file
-        if path is None:
-            return None
-        try:
-            secret = path.read_text().strip()
-        except OSError as exc:
-            raise ConfigError(f"{PREFIX}OIDC_CLIENT_SECRET_FILE={path}: {exc.strerror}") from exc
-        if not secret:
-            raise ConfigError(
-                f"{PREFIX}OIDC_CLIENT_SECRET_FILE={path}: expected the client's secret, the file is empty"
-            )
-        return secret
+        return _secret_in("OIDC_CLIENT_SECRET_FILE", self.oidc_client_secret_file, "the client secret")
+
+    @property
+    def mail_password(self) -> str | None:
+        """The current content of ``MAIL_PASSWORD_FILE``; None without one. Raises as :attr:`oidc_client_secret`."""
+        return _secret_in("MAIL_PASSWORD_FILE", self.mail_password_file, "the password")
+
+    @property
+    def files_secret(self) -> str | None:
+        """The secret access key of the bucket; None without one. Raises as :attr:`oidc_client_secret`."""
+        stored = _secret_in("FILES_SECRET_KEY_FILE", self.files_secret_key_file, "the secret access key")
+        return stored or self.files_secret_key or None
 
     @property
     def reachable_at(self) -> str:
-        """Address and port where this machine reaches the server, which may listen on all of its addresses."""
+        """Address and port at which this machine can reach the server, also if it listens on all addresses."""
         port = self.bind.rpartition(":")[2]
         return f"127.0.0.1:{port}" if self.host in ("0.0.0.0", "::", "") else self.bind  # noqa: S104 - compared alone
 
@@ -355,46 +410,49 @@ class Config(BaseModel):
 
     @property
     def working_threads(self) -> int:
-        """Of the threads, those that requests which take long may have shares of: as they take turns, more don't get further."""
-        return min(self.threads, MOST_WORKING)
+        """Number of threads from which the limits of long requests are derived.
+
+        Threads take turns, so more don't help.
+        """
+        return min(self.threads, MAX_WORKING_THREADS)
 
     @property
     def traces(self) -> bool:
-        """Whether an endpoint for traces is set, by our name or by OpenTelemetry's own."""
+        """Whether an endpoint for traces is set, by ``OTLP_ENDPOINT`` or by OpenTelemetry's own variables."""
         return bool(self.otlp_endpoint) or any(os.environ.get(name) for name in STANDARD_ENDPOINTS)
 
     @property
     def trusted(self) -> tuple[str, ...]:
-        return _listed(self.trusted_modules)
+        return comma_separated(self.trusted_modules)
 
     @cached_property
     def hosts(self) -> list[str]:
-        """Host names that are answered: as set, or (where it listens on loopback alone) those of loopback.
+        """Allowed host names: as set, or those of loopback if the server listens on loopback.
 
         Raises
         ------
         ConfigError
-            If none is set and the server is to listen beyond loopback.
+            If none is set and ``BIND`` is not a loopback address.
         """
-        named = _listed(self.allowed_hosts)
+        named = comma_separated(self.allowed_hosts)
         if named:
             return list(named)
         if not self.on_loopback:
             raise ConfigError(
-                f"no host names, and {PREFIX}BIND={self.bind} is not loopback: set {PREFIX}ALLOWED_HOSTS to the names and "
-                "addresses that callers use for this server, such as tailrace.example.org,10.1.2.3 (or * for any)"
+                f"no host names are set, and {PREFIX}BIND={self.bind} is not loopback: set {PREFIX}ALLOWED_HOSTS to the names "
+                "and addresses that callers use for this server, such as tailrace.example.org,10.1.2.3 (or * for any)"
             )
         own = f"[{self.host}]" if ":" in self.host else self.host
         return list(dict.fromkeys(["localhost", "127.0.0.1", "[::1]", own]))
 
     @cached_property
     def secret(self) -> str:
-        """The signing key: as set, from its file, or (on loopback only) one made and kept in ``VAR_DIR``.
+        """The signing key: as set, from its file, or (on loopback only) generated and stored in ``VAR_DIR``.
 
         Raises
         ------
         ConfigError
-            If there is none and the server is to listen beyond loopback, or its file can't be read.
+            If none is set and ``BIND`` is not a loopback address, or if its file can't be read.
         """
         if self.secret_key:
             return self.secret_key
@@ -410,39 +468,29 @@ class Config(BaseModel):
             return key
         if not self.on_loopback:
             raise ConfigError(
-                f"no secret key, and {PREFIX}BIND={self.bind} is not loopback: make one with "
+                f"no secret key is set, and {PREFIX}BIND={self.bind} is not loopback: generate one with "
                 f"`python3 -c 'import secrets; print(secrets.token_urlsafe(48))' > FILE` and set {PREFIX}SECRET_KEY_FILE=FILE"
             )
-        return _kept_secret(self.var_dir / "secret-key")
+        return stored_or_new_key(self.var_dir / "secret-key")
 
 
-def _listed(value: str) -> tuple[str, ...]:
-    """What stands between commas."""
-    return tuple(part.strip() for part in value.split(",") if part.strip())
+def _secret_in(name: str, path: Path | None, what: str) -> str | None:
+    """Return the content of a file that a setting names; None without one.
 
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this very machine."""
+    Raises
+    ------
+    ConfigError
+        If the file can't be read or is empty.
+    """
+    if path is None:
+        return None
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _kept_secret(path: Path) -> str:
-    """The key in ``path``, made by whichever process comes first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(48))
-    try:
-        os.link(fresh, path)
-    except FileExistsError:
-        pass  # another process was first: its key counts
-    finally:
-        fresh.unlink()
-    return path.read_text().strip()
+        secret = path.read_text().strip()
+    except OSError as exc:
+        raise ConfigError(f"{PREFIX}{name}={path}: {exc.strerror}") from exc
+    if not secret:
+        raise ConfigError(f"{PREFIX}{name}={path}: the file is empty, expected {what}")
+    return secret
 
 
 def load(environ: dict[str, str] | None = None) -> Config:
@@ -451,19 +499,24 @@ def load(environ: dict[str, str] | None = None) -> Config:
     Raises
     ------
     ConfigError
-        With one line that names the setting, its value and what was expected.
+        If a setting is unknown, malformed or unsafe, or the CPU is too old. The message is one line.
     """
     if lacks := arithmetic.lacking():
         raise ConfigError(
-            f"this CPU lacks {', '.join(lacks)}: models are folded with the arithmetic of {arithmetic.X86_64}, on a CPU of 2013 or later"
+            f"this CPU lacks {', '.join(lacks)}: models need the arithmetic of {arithmetic.X86_64}, which CPUs have since 2013"
         )
     environ = dict(os.environ if environ is None else environ)
     known = {name.upper() for name in Config.model_fields}
     for variable in sorted(environ):
         name = variable.removeprefix(PREFIX)
-        if variable.startswith(PREFIX) and name not in known and name not in NOT_OURS and not name.startswith(TESTS):
+        if (
+            variable.startswith(PREFIX)
+            and name not in known
+            and name not in CLIENT_NAMES
+            and not name.startswith(TEST_PREFIX)
+        ):
             close = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {PREFIX}{close[0]}?" if close else "docs/settings.md lists them all"
+            hint = f"did you mean {PREFIX}{close[0]}?" if close else "docs/reference/settings.md lists them all"
             raise ConfigError(f"{variable} is not a setting: {hint}")
     values = {
         name: environ[PREFIX + name.upper()]
@@ -482,5 +535,5 @@ def _one_line(error: object) -> str:
     if not error["loc"]:
         return message
     name = str(error["loc"][0]).upper()
-    shown = "(hidden)" if name.startswith("SECRET") else error["input"]
+    shown = "(hidden)" if "SECRET" in name else error["input"]
     return f"{PREFIX}{name}={shown}: {message}"

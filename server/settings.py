@@ -6,12 +6,14 @@ from datetime import timedelta
 import dj_database_url
 
 from server import config
-from server.probes import PROBES
+from server.core.probe_paths import PROBE_PATHS
 
 try:
     TAILRACE = config.load()
     SECRET_KEY = TAILRACE.secret
     _ = TAILRACE.oidc_client_secret  # a file that can't be read is noticed now, not at somebody's sign-in
+    _ = TAILRACE.files_secret
+    EMAIL_HOST_PASSWORD = TAILRACE.mail_password or ""
     ALLOWED_HOSTS = TAILRACE.hosts
     TAILRACE.var_dir.mkdir(parents=True, exist_ok=True)
 except config.ConfigError as exc:
@@ -43,10 +45,16 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django_htmx",
     "server.accounts.apps.Accounts",
     "server.streams",
     "server.learning",
     "server.cells",
+    "server.notifications",
+    "server.calculations",
+    "server.campaigns",
+    "server.tracking.apps.Tracking",
+    "server.services",
     "server.api",
     "server.dashboard.apps.Dashboard",
     "server.operations",
@@ -55,7 +63,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # These watch; each is there only where it is asked for.
     "server.operations.traces.Tracing",
-    "server.operations.counting.Counting",
+    "server.operations.request_metrics.Counting",
     "server.operations.access_log.AccessLog",
     "server.api.middleware.Envelope",
     # For pages alone: calls of the API go from the envelope straight to the guard.
@@ -68,8 +76,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "server.api.auth.Guard",
-    # After the guard, which sets request.identity; calls of the API just pass.
-    "server.dashboard.gate.Gate",
+    # After the guard, which sets request.caller; calls of the API just pass.
+    "server.dashboard.page_access.PageAccess",
 ]
 
 TEMPLATES = [
@@ -79,7 +87,7 @@ TEMPLATES = [
         "OPTIONS": {
             "context_processors": [
                 "django.contrib.messages.context_processors.messages",
-                "server.dashboard.context.visitor",
+                "server.dashboard.context.page_context",
             ]
         },
     }
@@ -158,12 +166,14 @@ AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken", "n
 # Whether other hosts of this domain are served over HTTPS alone isn't for this server to say (W005, W021).
 SILENCED_SYSTEM_CHECKS = ["axes.W002", "security.W005", "security.W021"]
 
-# Pages load their own style sheet and pictures, and nothing runs in them; the page of the API's documentation has a
-# policy of its own (server.api.v1.documents).
+# Pages load scripts, style sheets and pictures of this server and nothing else; nothing inline runs, and nothing is evaluated.
+# The page of the API's documentation has a policy of its own (server.api.v1.documents).
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'none'"],
+        "script-src": ["'self'"],
         "style-src": ["'self'"],
+        "connect-src": ["'self'"],
         "img-src": ["'self'", "data:"],
         "form-action": ["'self'"],
         "frame-ancestors": ["'none'"],
@@ -171,10 +181,15 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 SECURE_SSL_REDIRECT = TAILRACE.behind_tls
-SECURE_REDIRECT_EXEMPT = [rf"^{path[1:]}$" for path in PROBES]
+SECURE_REDIRECT_EXEMPT = [rf"^{path[1:]}$" for path in PROBE_PATHS]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if TAILRACE.behind_tls else 0
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+
+EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER = TAILRACE.mail_host, TAILRACE.mail_port, TAILRACE.mail_user
+EMAIL_USE_TLS, EMAIL_USE_SSL = TAILRACE.mail_security == "starttls", TAILRACE.mail_security == "tls"
+EMAIL_TIMEOUT = 15
+DEFAULT_FROM_EMAIL = TAILRACE.mail_from
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = TAILRACE.max_body_bytes
 
@@ -183,7 +198,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["server.api.codec.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["server.api.codec.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "server.api.v1.openapi.Description",
     "EXCEPTION_HANDLER": "server.api.errors.handle",
     "UNAUTHENTICATED_USER": None,
 }
@@ -193,6 +208,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "POSTPROCESSING_HOOKS": ["server.api.v1.openapi.complete"],
+    "COMPONENT_SPLIT_PATCH": False,
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -204,12 +220,20 @@ SPECTACULAR_SETTINGS = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"of_request": {"()": "server.logs.OfRequest"}},
-    "formatters": {"line": {"()": "server.logs.formatter", "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "filters": {
+        "of_request": {"()": "server.runtime.logs.RequestIdFilter"},
+        "limited": {"()": "server.runtime.log_limits.LimitedLines"},
+    },
+    "formatters": {
+        "line": {"()": "server.runtime.logs.formatter", "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s"}
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["of_request"]}},
     "root": {"handlers": ["stderr"], "level": TAILRACE.log_level},
     "loggers": {
-        "django.request": {"level": "ERROR"},
+        "django.request": {"level": "CRITICAL"},  # server.api.errors says the same, with the request's id
+        "server.api.errors": {"filters": ["limited"]},
+        # Their finer lines have signatures and addresses of requests.
+        **{name: {"level": "WARNING"} for name in ("boto3", "botocore", "s3transfer", "urllib3")},
         "axes": {"level": "ERROR"},  # server.accounts.lockout says the same once, and with the address
     },
 }

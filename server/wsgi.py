@@ -1,4 +1,4 @@
-"""The WSGI application, whichever server runs it."""
+"""The WSGI application, for gunicorn and granian."""
 
 import os
 from typing import Any
@@ -16,17 +16,28 @@ from whitenoise import WhiteNoise
 
 django.setup(set_prefix=False)
 
-from server import process  # noqa: E402
-from server.accounts import uses  # noqa: E402 - the models need a configured Django
-from server.handler import Handler  # noqa: E402
-from server.learning import call_marks, maintenance, quarantine, standings  # noqa: E402
-from server.learning.usage import PREDICTIONS  # noqa: E402
-from server.operations import health, levels, liveness  # noqa: E402
-from server.streams import instruments, quota_reserves  # noqa: E402
+from server.accounts import last_used  # noqa: E402 - the models need a configured Django
+from server.calculations.watching import watch_if_due  # noqa: E402
+from server.campaigns import driver  # noqa: E402
+from server.campaigns.evaluations import worker as evaluations  # noqa: E402
+from server.core.metrics import declarations  # noqa: E402
+from server.learning import quarantine  # noqa: E402
+from server.learning.background import maintenance, model_status  # noqa: E402
+from server.learning.budgets import call_marks  # noqa: E402
+from server.learning.quota_counts import PREDICTIONS  # noqa: E402
+from server.notifications import delivering  # noqa: E402
+from server.operations import health, liveness, process_gauges, watched_events  # noqa: E402
+from server.runtime import process  # noqa: E402
+from server.runtime.handler import Handler  # noqa: E402
+from server.streams.quotas import reserves  # noqa: E402
+from server.tracking import watching as tracking  # noqa: E402
 
 
 class Application(WhiteNoise):  # type: ignore[misc]
-    """Static files, and everything else. Both servers give a request that has no Host header an empty one; Django refuses it."""
+    """Static files and the Django application.
+
+    Both servers pass an empty Host header if a request has none. Django refuses such requests, also for static files.
+    """
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         if environ.get("HTTP_HOST") == "":
@@ -41,9 +52,9 @@ for finder in get_finders():
         url = settings.STATIC_URL + (f"{prefix}/{path}" if prefix else path)
         application.add_file_to_dictionary(url, storage.path(path))
 
-# Connections last as long as their threads; one that PostgreSQL ended is noticed as a request begins, and whoever sees
-# one fail gives it up (server.streams.locks). Django's own look at them before and after every request costs as much
-# as a prediction; caches that hold no connection need no closing either, and a URL configuration that no thread has no reset.
+# Database connections last as long as their threads. A connection that PostgreSQL has closed is detected at the start of a
+# request, and a failed one is closed where it fails (server.core.db.locks). Django's own checks before and after every
+# request take as long as a prediction. There are no cache connections to close and no per-thread URL configuration to reset.
 for signal in (request_started, request_finished):
     signal.disconnect(close_old_connections)
 request_started.disconnect(reset_queries)
@@ -52,11 +63,16 @@ request_finished.disconnect(reset_urlconf)
 
 call_marks.begin(quarantine.directory())
 process.drop_dead_clients(settings.TAILRACE.request_seconds)
-process.settle(settings.TAILRACE.var_dir, pin=settings.TAILRACE.pin_workers, workers=settings.TAILRACE.workers)
-if settings.TAILRACE.metrics == "off":
-    maintenance.start(uses.write_due, PREDICTIONS.give_back)
-else:
-    instruments.begin(settings.TAILRACE.var_dir / "metrics")
-    maintenance.start(uses.write_due, PREDICTIONS.give_back, levels.say_due, standings.write_due)
+process.tune(settings.TAILRACE.var_dir, pin=settings.TAILRACE.pin_workers, workers=settings.TAILRACE.workers)
+tasks = [last_used.flush_if_due, PREDICTIONS.give_back, model_status.write_due, watch_if_due, tracking.watch_if_due]
+if settings.TAILRACE.metrics != "off":
+    declarations.use_directory(settings.TAILRACE.var_dir / "metrics")
+    tasks.append(process_gauges.update_if_due)
+maintenance.start(
+    *tasks,
+    notifications=(watched_events.look_when_due, delivering.deliver_when_due),
+    campaigns=(driver.drive_if_due,),
+    evaluations=(evaluations.work_if_due,),
+)
 liveness.start(settings.TAILRACE.stuck_seconds, health.database_answers)
-quota_reserves.give_back_at_end(PREDICTIONS)
+reserves.give_back_at_end(PREDICTIONS)

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations as PostgresqlOperations
 from django.db.backends.sqlite3.base import DatabaseOperations
+from django.test import Client
 
-from server.learning.replicaset import SETS
-from server.learning.usage import PREDICTIONS
-from tests import tables
+from server.learning.background import maintenance
+from server.learning.fold.replica_set import SETS
+from server.learning.quota_counts import PREDICTIONS
+from tests.api_client import Api
+from tests.pristine import restored_after_tests
 from tests.serving import ROOT, Server, fresh_database
 
 
@@ -50,6 +53,12 @@ def _the_audit_trail_can_be_emptied_between_tests() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _a_database_is_restored_rather_than_flushed() -> Iterator[None]:
+    with restored_after_tests():
+        yield
+
+
 @pytest.fixture
 def required(settings: Any) -> None:
     """Callers must show who they are, as where nothing is set; the tests of everything else run open."""
@@ -60,11 +69,9 @@ def required(settings: Any) -> None:
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts a real server on an empty database; keyword arguments are settings. Killed at the end: how one stops has tests."""
     servers: list[Server] = []
-    with fresh_database("serve", with_tables=True) as database:
+    with fresh_database("serve") as database:
 
         def start(**settings: Any) -> Server:
-            if not database:
-                tables.copy_to(tmp_path / "var")
             server = Server(tmp_path / "var", database, **settings)
             servers.append(server)
             return server.start()
@@ -99,3 +106,20 @@ def shared_data() -> Path:
     if not directory.is_dir():
         pytest.skip(f"no reference data at {directory}")
     return directory
+
+
+@pytest.fixture
+def api(client: Client) -> Api:
+    client.raise_request_exception = False
+    return Api(client)
+
+
+@pytest.fixture
+def work() -> Any:
+    """Does what the background thread of a server does: backfills and rebuilds."""
+
+    def step() -> None:
+        maintenance.work_on_backfills()
+        maintenance.rebuild_after_retractions()
+
+    return step

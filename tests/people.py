@@ -9,11 +9,13 @@ from django.contrib.auth.models import User
 from server.accounts import roles, tokens
 from tests.serving import Server
 
+PASSWORD = "a hill of 12 stones"
+
 
 def person(name: str = "ada", role: str = "researcher", **fields: Any) -> User:
     """A user who has that role (empty: none)."""
     user = User.objects.create_user(name, **fields)
-    roles.give(user, role)
+    roles.assign(user, role)
     return user
 
 

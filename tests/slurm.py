@@ -24,7 +24,15 @@ import pytest
 
 from tests.serving import free_port
 
-PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge", "charliecloud-runtime", "lammps-examples")
+PACKAGES = (
+    "slurmctld",
+    "slurmd",
+    "slurm-client",
+    "munge",
+    "charliecloud-runtime",
+    "lammps-examples",
+    "quantum-espresso",
+)
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "scontrol")
 INSTALL = f"sudo apt-get install --no-install-recommends {' '.join(PACKAGES)}"
 PATIENCE = 150
@@ -60,11 +68,13 @@ class Slurm:
         Its configuration, state and logs.
     cpus
         How many its node claims to have.
+    memory
+        How many MB its node claims to have; 0: memory is not managed.
     settings
         More lines of ``slurm.conf``, such as ``TaskEpilog="/path"``.
     """
 
-    def __init__(self, directory: Path, *, cpus: int = 4, **settings: object) -> None:
+    def __init__(self, directory: Path, *, cpus: int = 4, memory: int = 0, **settings: object) -> None:
         self.directory = directory
         self.conf = directory / "slurm.conf"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
@@ -110,7 +120,7 @@ class Slurm:
                     "SlurmdParameters": "config_overrides",
                     "SchedulerParameters": "sched_interval=1,bf_interval=1,batch_sched_delay=0",
                     **settings,
-                    "NodeName": f"{host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN",
+                    "NodeName": f"{host} NodeAddr=127.0.0.1 CPUs={cpus}{f' RealMemory={memory}' if memory else ''} State=UNKNOWN",
                     "PartitionName": f"all Nodes={host} Default=YES MaxTime=INFINITE State=UP",
                 }.items()
             )
@@ -206,9 +216,9 @@ class Slurm:
 
 
 @contextlib.contextmanager
-def running(directory: Path, **settings: object) -> Iterator[Slurm]:
+def running(directory: Path, *, cpus: int = 4, memory: int = 0, **settings: object) -> Iterator[Slurm]:
     """A cluster for as long as the context lasts."""
-    cluster = Slurm(directory, **settings)
+    cluster = Slurm(directory, cpus=cpus, memory=memory, **settings)
     try:
         yield cluster.start()
     finally:

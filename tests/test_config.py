@@ -9,14 +9,17 @@ import sys
 import pytest
 
 from server.accounts import roles
-from server.config import ROLES, Config, ConfigError, load
+from server.config import Config, ConfigError, load
+from server.setting_formats import ROLES
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.one_database
 
 
 def test_the_documented_table_is_the_code():
-    rows = re.findall(r"^\| `TAILRACE_(\w+)` \| (.*?) \| (.+?) \|$", (ROOT / "docs" / "settings.md").read_text(), re.M)
+    rows = re.findall(
+        r"^\| `TAILRACE_(\w+)` \| (.*?) \| (.+?) \|$", (ROOT / "docs" / "reference" / "settings.md").read_text(), re.M
+    )
     assert [name.lower() for name, _, _ in rows] == list(Config.model_fields)
     for name, default, description in rows:
         field = Config.model_fields[name.lower()]
@@ -32,13 +35,23 @@ def test_the_documented_table_is_the_code():
             assert default.strip("`") == shown
 
 
+def test_what_the_client_and_the_epilogues_read_may_be_set_where_a_server_starts():
+    sources = [*(ROOT / "client" / "tailrace").rglob("*.py"), *(ROOT / "lammps_jobs").rglob("*.sh")]
+    named = {
+        name for source in sources for name in re.findall(r"\bTAILRACE_([A-Z]+(?:_[A-Z]+)*)\b", source.read_text())
+    }
+    own = {name.upper() for name in Config.model_fields}
+    assert {"STREAM", "FEATURES", "CA_FILE", "SPOOL_MB"} <= named
+    load({f"TAILRACE_{name}": "x" for name in named - own})
+
+
 @pytest.mark.parametrize(
     "environ, message",
     [
         ({"TAILRACE_WORKERS": "many"}, "TAILRACE_WORKERS=many: .*integer"),
         ({"TAILRACE_WORKERS": "0"}, "TAILRACE_WORKERS=0: .*greater than or equal to 1"),
         ({"TAILRACE_WORKER": "2"}, "TAILRACE_WORKER is not a setting: did you mean TAILRACE_WORKERS"),
-        ({"TAILRACE_XYZZY": "2"}, "TAILRACE_XYZZY is not a setting: docs/settings.md"),
+        ({"TAILRACE_XYZZY": "2"}, "TAILRACE_XYZZY is not a setting: docs/reference/settings.md"),
         ({"TAILRACE_BIND": "8080"}, "TAILRACE_BIND=8080: expected HOST:PORT"),
         ({"TAILRACE_BIND": "localhost:99999"}, "expected HOST:PORT"),
         ({"TAILRACE_AUTH": "off"}, "TAILRACE_AUTH=off: .*required.*open"),
@@ -47,6 +60,17 @@ def test_the_documented_table_is_the_code():
         ({"TAILRACE_AUTH": "open", "TAILRACE_BIND": "node17:8080"}, "not a loopback address"),
         ({"TAILRACE_SECRET_KEY": "short"}, "TAILRACE_SECRET_KEY=\\(hidden\\): expected at least 32"),
         ({"TAILRACE_SECRET_KEY": "x" * 40, "TAILRACE_SECRET_KEY_FILE": "/x"}, "not both"),
+        ({"TAILRACE_FILES_BUCKET": "No_Bucket"}, "TAILRACE_FILES_BUCKET=No_Bucket: expected the name of a bucket"),
+        ({"TAILRACE_FILES_BUCKET": "b-1", "TAILRACE_FILES_PREFIX": "../x"}, "expected names separated by slashes"),
+        ({"TAILRACE_FILES_BUCKET": "b-1", "TAILRACE_FILES_ENDPOINT": "https://u:p@s3"}, "without a user, a password"),
+        ({"TAILRACE_FILES_BUCKET": "b-1", "TAILRACE_FILES_ADDRESSING": "x"}, "FILES_ADDRESSING=x: .*auto"),
+        ({"TAILRACE_FILES_REGION": "eu"}, "TAILRACE_FILES_REGION also needs TAILRACE_FILES_BUCKET"),
+        ({"TAILRACE_FILES_BUCKET": "b-1", "TAILRACE_FILES_ACCESS_KEY": "a"}, "needs TAILRACE_FILES_SECRET_KEY_FILE"),
+        ({"TAILRACE_FILES_BUCKET": "b-1", "TAILRACE_FILES_SECRET_KEY": "a"}, "FILES_ACCESS_KEY needs"),
+        (
+            {"TAILRACE_FILES_BUCKET": "b-1", "TAILRACE_FILES_SECRET_KEY": "a", "TAILRACE_FILES_SECRET_KEY_FILE": "/x"},
+            "TAILRACE_FILES_SECRET_KEY_FILE, not both",
+        ),
         ({"TAILRACE_TOKEN_RATTE": "2"}, "TAILRACE_TOKEN_RATTE is not a setting: did you mean TAILRACE_TOKEN_RATE"),
         ({"TAILRACE_TOKEN_RATE": "-1"}, "TAILRACE_TOKEN_RATE=-1: .*greater than or equal to 0"),
         ({"TAILRACE_ADDRESS_RATE": "1.5"}, "TAILRACE_ADDRESS_RATE=1.5: .*integer"),
@@ -54,22 +78,22 @@ def test_the_documented_table_is_the_code():
         ({"TAILRACE_REQUEST_SECONDS": "61"}, "TAILRACE_REQUEST_SECONDS=61: .*less than or equal to 60"),
         ({"TAILRACE_EVENT_STREAMS_PER_CALLER": "0"}, "greater than or equal to 1"),
         ({"TAILRACE_BEHIND_TLS": "true"}, "needs TAILRACE_TRUSTED_PROXIES.*10.0.0.0/8"),
-        ({"TAILRACE_TRUSTED_PROXIES": "proxy"}, "'proxy' is no address or network"),
-        ({"TAILRACE_ALLOWED_HOSTS": "https://tailrace.example.org"}, "is no host name: expected .* without scheme"),
-        ({"TAILRACE_ALLOWED_HOSTS": "localhost, localhost:8080"}, "'localhost:8080' is no host name"),
+        ({"TAILRACE_TRUSTED_PROXIES": "proxy"}, "'proxy' is not an address or network"),
+        ({"TAILRACE_ALLOWED_HOSTS": "https://tailrace.example.org"}, "is not a host name: expected .* without scheme"),
+        ({"TAILRACE_ALLOWED_HOSTS": "localhost, localhost:8080"}, "'localhost:8080' is not a host name"),
         ({"TAILRACE_LOGIN_FAILURES": "0"}, "TAILRACE_LOGIN_FAILURES=0: .*greater than or equal to 1"),
         ({"TAILRACE_LOGIN_COOLOFF_MINUTES": "-1"}, "TAILRACE_LOGIN_COOLOFF_MINUTES=-1: .*greater than 0"),
         (
             {"TAILRACE_OIDC_ISSUER": "id.example.org"},
-            "TAILRACE_OIDC_ISSUER=id.example.org: expected the https:// address",
+            "TAILRACE_OIDC_ISSUER=id.example.org: expected the issuer's https:// URL",
         ),
-        ({"TAILRACE_OIDC_ISSUER": "http://id.example.org"}, "expected the https:// address"),
+        ({"TAILRACE_OIDC_ISSUER": "http://id.example.org"}, "expected the issuer's https:// URL"),
         ({"TAILRACE_OIDC_ISSUER": "https://id.example.org/?realm=x"}, "without a query"),
         ({"TAILRACE_OIDC_ISSUER": "https://id.example.org"}, "needs TAILRACE_OIDC_CLIENT_ID and TAILRACE_OIDC_ROLES"),
-        ({"TAILRACE_OIDC_SCOPES": "profile"}, "TAILRACE_OIDC_SCOPES=profile: .*openid among them"),
-        ({"TAILRACE_OIDC_ROLES": "hpc-admins"}, "'hpc-admins' isn't GROUP=ROLE"),
-        ({"TAILRACE_OIDC_ROLES": "a=viewer,b=root"}, "'b=root' isn't .*viewer, researcher, moderator, admin"),
-        ({"TAILRACE_OIDC_ROLES": "=viewer"}, "'=viewer' isn't"),
+        ({"TAILRACE_OIDC_SCOPES": "profile"}, "TAILRACE_OIDC_SCOPES=profile: .*including openid"),
+        ({"TAILRACE_OIDC_ROLES": "hpc-admins"}, "'hpc-admins' is not GROUP=ROLE"),
+        ({"TAILRACE_OIDC_ROLES": "a=viewer,b=root"}, "'b=root' is not .*viewer, researcher, moderator, admin"),
+        ({"TAILRACE_OIDC_ROLES": "=viewer"}, "'=viewer' is not"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(environ, message):
@@ -139,7 +163,7 @@ def test_cookies_are_for_https_alone_wherever_there_may_be_any():
 
 
 def test_there_is_no_default_secret_beyond_loopback(tmp_path):
-    with pytest.raises(ConfigError, match="make one with"):
+    with pytest.raises(ConfigError, match="generate one with"):
         load({"TAILRACE_VAR_DIR": str(tmp_path), "TAILRACE_BIND": "0.0.0.0:80"}).secret  # noqa: B018
     file = tmp_path / "key"
     file.write_text("x" * 50 + "\n")
@@ -161,7 +185,7 @@ def test_there_is_no_default_secret_beyond_loopback(tmp_path):
             "names no database; expected sqlite:///PATH or",
         ),
         ("TAILRACE_DATABASE_URL", "sqlite://", "names no database"),
-        ("TAILRACE_DATABASE_URL", "sqlite:////nowhere/tailrace.sqlite3", "its directory has to be there and writable"),
+        ("TAILRACE_DATABASE_URL", "sqlite:////nowhere/tailrace.sqlite3", "its directory must exist and be writable"),
         ("TAILRACE_VAR_DIR", "/proc/nowhere", "set TAILRACE_VAR_DIR to a directory that can be written"),
     ],
 )

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from server.streams.codec import dumps
-from server.streams.errors import LONGEST_MESSAGE, Invalid
-from server.streams.printable import Plain, brief, encodable
+from server.core.errors import LONGEST_MESSAGE, Invalid
+from server.core.json_codec import dumps
+from server.core.printable import Plain, brief, encodable
 
 pytestmark = pytest.mark.one_database
 

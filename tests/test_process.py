@@ -13,7 +13,7 @@ from collections import Counter
 import psutil
 import pytest
 
-from server import process
+from server.runtime import process
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.one_database
@@ -40,13 +40,13 @@ def test_each_worker_has_a_cpu_of_its_own(serve, kind):
 SETTLE = """
 import os, signal, sys
 from pathlib import Path
-from server import process
+from server.runtime import process
 settled = []
 for directory in sys.argv[1:]:
     reading, writing = os.pipe()
     settled.append(os.fork())
     if settled[-1] == 0:
-        process.settle(Path(directory), pin=True, workers=1)
+        process.tune(Path(directory), pin=True, workers=1)
         os.write(writing, " ".join(map(str, os.sched_getaffinity(0))).encode())
         signal.pause()
     print(os.read(reading, 1000).decode())
@@ -106,15 +106,15 @@ def test_what_it_sets_on_its_sockets_ends_no_lock_on_its_files(tmp_path):
 
 HEARS = """
 import os, signal, sys, threading
-from server import process
-process.hear_stops()
-for number in process.STOPS:
+from server.runtime import process
+process.handle_stop_signals()
+for number in process.STOP_SIGNALS:
     if sys.argv[1] == "handled":
         signal.signal(number, lambda number, _: heard.append(number) or all_heard.release())
 heard, all_heard = [], threading.Semaphore(0)
 threading.Thread(target=threading.Event().wait, daemon=True).start()
-signal.pthread_sigmask(signal.SIG_BLOCK, process.STOPS)  # so that no signal wakes the main thread
-for number in process.STOPS:
+signal.pthread_sigmask(signal.SIG_BLOCK, process.STOP_SIGNALS)  # so that no signal wakes the main thread
+for number in process.STOP_SIGNALS:
     os.kill(os.getpid(), number)
     all_heard.acquire()
 print([int(number) for number in heard])
@@ -125,9 +125,9 @@ def test_a_stop_is_heard_whichever_thread_the_kernel_gives_it_to():
     done = subprocess.run(
         [sys.executable, "-c", HEARS, "handled"], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
-    assert done.stdout == f"{[int(number) for number in process.STOPS]}\n", done.stderr
+    assert done.stdout == f"{[int(number) for number in process.STOP_SIGNALS]}\n", done.stderr
 
 
 def test_a_stop_that_nothing_handles_yet_ends_the_process():
     done = subprocess.run([sys.executable, "-c", HEARS, "unhandled"], cwd=ROOT, timeout=60)
-    assert done.returncode == -process.STOPS[0]
+    assert done.returncode == -process.STOP_SIGNALS[0]

@@ -1,4 +1,4 @@
-"""The tables of docs/scaling.md: each has its place there, and what is planned by them is arithmetic."""
+"""The tables of docs/explanation/scaling.md: each has its place there, and what is planned by them is arithmetic."""
 
 import pytest
 

@@ -35,6 +35,7 @@ from pathlib import Path
 from tests.serving import ROOT, free_port
 
 PAGES = (
+    "first-model",
     "one-machine",
     "kind",
     "usernetes",
@@ -83,8 +84,9 @@ def blocks(text: str) -> list[Block]:
 
 
 def page(name: str) -> Path:
-    """Where a page is."""
-    return ROOT / "docs" / f"{name}.md"
+    """The file of a page, in whichever directory of docs/ it is."""
+    (found,) = (ROOT / "docs").glob(f"*/{name}.md")
+    return found
 
 
 def says(expected: str, printed: str) -> bool:
@@ -166,7 +168,7 @@ def walk(name: str, directory: Path, *, replace: Mapping[str, str] | None = None
         if not block.is_run:
             continue
         out, err = said / f"{number}.out", said / f"{number}.err"
-        where = f"docs/{name}.md:{block.line}"
+        where = f"{name}.md:{block.line}"
         assert out.exists(), f"{where} was not reached"
         printed = out.read_text(errors="replace")
         report = f"{printed[-3000:]}\n{err.read_text(errors='replace')[-3000:]}"
@@ -177,7 +179,7 @@ def walk(name: str, directory: Path, *, replace: Mapping[str, str] | None = None
             shown = following.text
             for old, new in stands_for.items():
                 shown = shown.replace(old, new)
-            assert says(shown, printed), f"docs/{name}.md:{following.line} shows\n{shown}\nbut was\n{report}"
+            assert says(shown, printed), f"{name}.md:{following.line} shows\n{shown}\nbut was\n{report}"
 
 
 def _next_run(found: list[Block], number: int) -> int | None:

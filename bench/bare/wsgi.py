@@ -5,8 +5,8 @@ from pathlib import Path
 
 from django.core.wsgi import get_wsgi_application
 
-from server import process
+from server.runtime import process
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "bench.bare.settings"
 application = get_wsgi_application()
-process.settle(Path(os.environ["BENCH_BARE_DIR"]), pin=True, workers=int(os.environ["BENCH_BARE_WORKERS"]))
+process.tune(Path(os.environ["BENCH_BARE_DIR"]), pin=True, workers=int(os.environ["BENCH_BARE_WORKERS"]))

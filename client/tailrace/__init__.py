@@ -1,4 +1,4 @@
-"""Tailrace: post what a job measured, ask the models that learn from it.
+"""Client of Tailrace: posts what jobs measured, and gets predictions from the models that learn from it.
 
 >>> from tailrace import Client
 >>> c = Client("http://127.0.0.1:8080")
@@ -7,19 +7,22 @@
 
 `AsyncClient` does the same for programs that use asyncio.
 
-Importing this package is cheap: what it names is imported on first use. The estimators, which need river, are in
+Importing this package is fast, because each name is imported on first use. The estimators, which need river, are in
 `tailrace.estimators`.
 """
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+from tailrace.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tailrace.async_client import AsyncClient
-    from tailrace.async_handles import AsyncModel, AsyncStream
-    from tailrace.client import Client
+    from tailrace.asynchronous.calculations import AsyncCalculation
+    from tailrace.asynchronous.campaigns import AsyncCampaign
+    from tailrace.asynchronous.client import AsyncClient
+    from tailrace.asynchronous.handles import AsyncModel, AsyncStream
+    from tailrace.asynchronous.services import AsyncService
+    from tailrace.asynchronous.tracking import AsyncTrackedExperiment, AsyncTrackedRun
     from tailrace.errors import (
         Conflict,
         Forbidden,
@@ -36,18 +39,31 @@ if TYPE_CHECKING:
         Unreachable,
         Unusable,
     )
-    from tailrace.extras import MissingExtra
-    from tailrace.model import Model
-    from tailrace.posting import Posted, post
-    from tailrace.results import PointWarning, Prediction, Predictions
-    from tailrace.server import Server
-    from tailrace.spool import Spool
-    from tailrace.stream import Stream
+    from tailrace.handles.calculation import Calculation
+    from tailrace.handles.campaign import Campaign
+    from tailrace.handles.client import Client
+    from tailrace.handles.model import Model
+    from tailrace.handles.service import Service
+    from tailrace.handles.stream import Stream
+    from tailrace.handles.tracked_experiment import TrackedExperiment
+    from tailrace.handles.tracked_run import TrackedRun
+    from tailrace.optional_dependencies import MissingExtra
+    from tailrace.posting.post import Posted, post
+    from tailrace.results.predictions import PointWarning, Prediction, Predictions
+    from tailrace.spool.spool import Spool
+    from tailrace.transport.server import Server
 
 __all__ = [
+    "AsyncCalculation",
+    "AsyncCampaign",
     "AsyncClient",
     "AsyncModel",
+    "AsyncService",
     "AsyncStream",
+    "AsyncTrackedExperiment",
+    "AsyncTrackedRun",
+    "Calculation",
+    "Campaign",
     "Client",
     "Conflict",
     "Forbidden",
@@ -63,12 +79,15 @@ __all__ = [
     "QuotaWarning",
     "Refused",
     "Server",
+    "Service",
     "Spool",
     "SpoolError",
     "SpoolFull",
     "Stream",
     "TailraceError",
     "TooMany",
+    "TrackedExperiment",
+    "TrackedRun",
     "Unauthorized",
     "Unreachable",
     "Unusable",
@@ -77,9 +96,12 @@ __all__ = [
 ]
 
 _PLACES = {
-    "async_client": ("AsyncClient",),
-    "async_handles": ("AsyncModel", "AsyncStream"),
-    "client": ("Client",),
+    "asynchronous.calculations": ("AsyncCalculation",),
+    "asynchronous.campaigns": ("AsyncCampaign",),
+    "asynchronous.client": ("AsyncClient",),
+    "asynchronous.handles": ("AsyncModel", "AsyncStream"),
+    "asynchronous.services": ("AsyncService",),
+    "asynchronous.tracking": ("AsyncTrackedExperiment", "AsyncTrackedRun"),
     "errors": (
         "Conflict",
         "Forbidden",
@@ -96,15 +118,21 @@ _PLACES = {
         "Unreachable",
         "Unusable",
     ),
-    "extras": ("MissingExtra",),
-    "model": ("Model",),
-    "posting": ("Posted", "post"),
-    "results": ("PointWarning", "Prediction", "Predictions"),
-    "server": ("Server",),
-    "spool": ("Spool",),
-    "stream": ("Stream",),
+    "handles.calculation": ("Calculation",),
+    "handles.campaign": ("Campaign",),
+    "handles.client": ("Client",),
+    "handles.model": ("Model",),
+    "handles.service": ("Service",),
+    "handles.stream": ("Stream",),
+    "handles.tracked_experiment": ("TrackedExperiment",),
+    "handles.tracked_run": ("TrackedRun",),
+    "optional_dependencies": ("MissingExtra",),
+    "posting.post": ("Posted", "post"),
+    "results.predictions": ("PointWarning", "Prediction", "Predictions"),
+    "spool.spool": ("Spool",),
+    "transport.server": ("Server",),
 }
-"""Module to the public names that it defines."""
+"""The public names that each module defines."""
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""`python -m tailrace`: the command, where its script isn't on the PATH."""
+"""`python -m tailrace`: the command ``tailrace``, for shells that do not find it on the PATH."""
 
 import sys
 

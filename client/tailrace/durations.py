@@ -1,4 +1,4 @@
-"""Lengths of time as schedulers write them."""
+"""Reading durations, and writing them in the formats of schedulers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from tailrace.errors import Unusable
 
-__all__ = ["FORMATS", "duration", "written"]
+__all__ = ["FORMATS", "format_duration", "parse_duration"]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _UNIT = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|min|m|s)")
@@ -16,27 +16,27 @@ _CLOCK = re.compile(r"(?:(\d{1,5})-)?(\d{1,6}):(\d{2}):(\d{2})")
 _EXPECTED = "expected HH:MM:SS, D-HH:MM:SS, or numbers with units such as 90s, 5m, 1h30m or 2d"
 
 
-def duration(text: str) -> float:
-    """Read a length of time.
+def parse_duration(text: str) -> float:
+    """Read a duration.
 
     Parameters
     ----------
     text
-        ``HH:MM:SS``, ``D-HH:MM:SS``, or numbers with units: ``90s``, ``5m``, ``1h30m``, ``2d``. A bare number is
-        refused, as it is minutes for one scheduler and seconds for the next; so is ``MM:SS``.
+        ``HH:MM:SS``, ``D-HH:MM:SS``, or numbers with units: ``90s``, ``5m``, ``1h30m``, ``2d``. A number without a unit
+        is refused, because some schedulers read it as minutes and others as seconds. ``MM:SS`` is refused, too.
 
     Returns
     -------
-    Seconds.
+    The duration in seconds.
 
     Raises
     ------
     Unusable
-        If it is none of those.
+        If the text has none of these forms.
 
     Examples
     --------
-    >>> duration("01:30:00"), duration("1-00:00:00"), duration("1h30m"), duration("90s")
+    >>> parse_duration("01:30:00"), parse_duration("1-00:00:00"), parse_duration("1h30m"), parse_duration("90s")
     (5400.0, 86400.0, 5400.0, 90.0)
     """
     stripped = text.strip().lower()
@@ -52,17 +52,16 @@ def duration(text: str) -> float:
         hint = f" (did you mean {stripped}s or {stripped}m?)"
     elif re.fullmatch(r"\d+:\d{2}", stripped):
         hint = f" (did you mean 00:{stripped} or {stripped}:00?)"
-    raise Unusable(f"{text!r} is no length of time{hint}: {_EXPECTED}")
+    raise Unusable(f"{text!r} is not a duration{hint}: {_EXPECTED}")
 
 
-def written(seconds: float, form: str = "slurm") -> str:
-    """Write a length of time as a scheduler takes it, rounded up to what it can say.
+def format_duration(seconds: float, form: str = "slurm") -> str:
+    """Write a duration in the format of a scheduler, rounded up to the format's smallest unit.
 
     Parameters
     ----------
     seconds
-        More than that a scheduler takes as it is; less than one second is written as one, since 0 means *no limit* to
-        Slurm and Flux.
+        The duration in seconds. Less than one second is written as one, because 0 means *no limit* in Slurm and Flux.
     form
         One of `FORMATS`: ``slurm`` (``HH:MM:SS`` or ``D-HH:MM:SS``, for ``sbatch --time``), ``pbs`` (``HH:MM:SS``, for
         ``qsub -l walltime``), ``lsf`` (``HH:MM``, whole minutes, for ``bsub -W``), ``flux`` (``200s``, for
@@ -70,10 +69,10 @@ def written(seconds: float, form: str = "slurm") -> str:
 
     Examples
     --------
-    >>> written(199.2), written(90000), written(90000, "pbs"), written(199.2, "lsf"), written(199.2, "flux")
-    ('00:03:20', '1-01:00:00', '25:00:00', '00:04', '200s')
+    >>> format_duration(199.2), format_duration(90000), format_duration(90000, "pbs"), format_duration(199.2, "lsf"),
+    format_duration(199.2, "flux") ('00:03:20', '1-01:00:00', '25:00:00', '00:04', '200s')
     """
-    # What floating point leaves over is no second more.
+    # Rounding first, so that floating-point errors do not add a second.
     whole = max(1, math.ceil(round(seconds, 6)))
     return FORMATS[form](whole)
 
@@ -99,4 +98,4 @@ FORMATS: dict[str, Callable[[int], str]] = {
     "flux": "{}s".format,
     "seconds": str,
 }
-"""Scheduler to how it writes whole seconds."""
+"""Functions that write whole seconds in the format of a scheduler, by name."""

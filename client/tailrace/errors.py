@@ -1,28 +1,29 @@
-"""What can go wrong between a job and a server. Each message says what happened and what to do about it.
+"""Errors and warnings of the client. Each message says what happened and what to do about it.
 
 ::
 
     TailraceError
-    ├── Unusable            an argument, an option or a setting can't be used as it is given
-    ├── Unreachable         no answer in time, or none that says whether the request was done: it may be sent again
-    ├── Refused             the server understood the request and said no
-    │   ├── Unauthorized    401  no token, or one that doesn't hold
+    ├── Unusable            an argument, an option or a setting is not valid
+    ├── Unreachable         there is no valid response in time: the request can be sent again
+    ├── Refused             the server refused the request
+    │   ├── Unauthorized    401  there is no token, or it is not valid
     │   ├── Forbidden       403  the token may not do this
-    │   │   └── QuotaExceeded    its owner, or the token, keeps as much on the server as they may
+    │   │   └── QuotaExceeded    a quota of the token or of its owner is used up
     │   ├── NotFound        404
     │   ├── Conflict        409
-    │   └── TooMany         429  after all retries that fitted into the deadline
-    └── SpoolError          an undelivered observation can't be kept on disk
+    │   └── TooMany         429  after all retries within the deadline
+    └── SpoolError          an undelivered observation cannot be stored on disk
         └── SpoolFull       the spool has reached its size limit
 
-`QuotaWarning` is no error: something was made, and a quota is nearly used up by it. Nor is `PredictionWarning`: a model was asked
-about a point unlike those that its stream has seen, and has answered.
+`QuotaWarning`: something was created, and a quota is nearly used up. `PredictionWarning`: a predicted point differs
+from all observations of the model's stream.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 __all__ = [
@@ -50,38 +51,43 @@ ABOUT_THE_REQUEST = {
     413: ("too_large",),
     415: ("unsupported_media_type",),
 }
-"""By status: the codes with which a Tailrace server says that a request itself is at fault. With another one, or none, it is the
-address, a setting of the server, or a proxy that answered in its place."""
+"""Codes of a Tailrace server for requests that are invalid in themselves, by status.
+
+Any other code, or none, has another cause: a wrong address, a setting of the server, or a proxy that answered instead.
+"""
 
 
 class TailraceError(Exception):
-    """Anything that the client raises on purpose."""
+    """Base class of all errors of the client."""
 
 
 class Unusable(TailraceError, ValueError):
-    """An argument, an option or a setting can't be used as it is given; the message names it, its value and what was
-    expected.
-    """
+    """An argument, an option or a setting is not valid. The message names it, its value and what was expected."""
 
 
 class Unreachable(TailraceError, ConnectionError):
-    """The server could not be reached, or could not answer in time: the same request may succeed later."""
+    """The server could not be reached, or did not answer in time. The same request may succeed later."""
 
 
 class Refused(TailraceError):
-    """The server understood the request and said no; the message is the server's own.
+    """The server refused the request. The message is the server's.
 
     Attributes
     ----------
     status
         The HTTP status, 300 to 499.
     code
-        The server's stable code for the reason, such as ``no_such_address``; empty where it sent none.
+        The server's code for the reason, such as ``no_such_address``, which does not change between versions. Empty if
+        the server sent none.
     field
-        What was wrong in the request, such as ``x.a``; None where the server names nothing.
+        The field of the request that is wrong, such as ``x.a``. None if the server names none.
     request_id
-        Under which the server's log tells more; empty where it sent none.
+        Identifier of the request in the server's log. Empty if the server sent none.
+    answer
+        The whole answer, if it was a JSON object; otherwise empty.
     """
+
+    answer: Mapping[str, Any] = {}
 
     def __init__(
         self, message: str, status: int, code: str = "", field: str | None = None, request_id: str = ""
@@ -97,16 +103,16 @@ class Refused(TailraceError):
 
     @property
     def for_good(self) -> bool:
-        """Whether the request itself is at fault, so that sending it again can't help.
+        """Whether the request itself is invalid, so that sending it again cannot succeed.
 
-        A missing token, a stream not made yet, a host name that the server doesn't know or a proxy's own page can be put right
-        without touching the request.
+        It is False if the cause can be removed without changing the request, such as a missing token, a missing stream,
+        a host name that the server does not accept, or a proxy's page.
         """
         return self.code in ABOUT_THE_REQUEST.get(self.status, ())
 
 
 class Unauthorized(Refused):
-    """The server wants to know who is calling: set TAILRACE_TOKEN to a token that holds."""
+    """The server requires a valid token: set TAILRACE_TOKEN."""
 
 
 class Forbidden(Refused):
@@ -114,33 +120,35 @@ class Forbidden(Refused):
 
 
 class QuotaExceeded(Forbidden):
-    """The user, or the token, keeps as much on the server as they may. The message names the quota, what is used of it and what
-    to do: delete something, or ask an admin to raise the limit. What `tailrace post` sends stays in the spool until then.
+    """A quota of the user or of the token is used up.
+
+    The message names the quota and its use. Delete something, or ask an admin to raise the limit. Until then,
+    observations of `tailrace post` stay in the spool.
     """
 
 
 class QuotaWarning(UserWarning):
-    """Something was made, and at least 80 % of a quota is used now; the message names it."""
+    """Something was created, and at least 80 % of a quota is used now. The message names the quota."""
 
 
 class PredictionWarning(UserWarning):
-    """A model was asked about points unlike those that its stream has seen; the predictions' `warnings` say more."""
+    """Predicted points differ from all observations of the model's stream. See the predictions' `warnings`."""
 
 
 class NotFound(Refused):
-    """There is nothing of that name, or nothing that this token may know of."""
+    """The named resource does not exist, or this token may not see it."""
 
 
 class Conflict(Refused):
-    """What is there stands against it: a name that is taken, another label for the same prediction."""
+    """The request conflicts with what exists: the name is taken, or the prediction has another label."""
 
 
 class TooMany(Refused):
-    """The server has had too many requests, for longer than the deadline lasted."""
+    """The server had too many requests, and still had after all retries within the deadline."""
 
 
 class SpoolError(TailraceError, OSError):
-    """An undelivered observation can't be kept on disk: the directory is full, read-only or not there."""
+    """An undelivered observation cannot be stored: the disk is full, or the directory is read-only or missing."""
 
 
 class SpoolFull(SpoolError):

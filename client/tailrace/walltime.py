@@ -1,4 +1,4 @@
-"""How much wall time to request for the next job: an upper quantile of what a model expects, with a margin."""
+"""The wall time to request for a job: an upper quantile of a model's prediction, plus a margin."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tailrace.durations import duration, written
+from tailrace.durations import format_duration, parse_duration
 from tailrace.errors import TailraceError, Unusable
 
 if TYPE_CHECKING:
-    from tailrace.model import Model
-    from tailrace.results import PointWarning
+    from tailrace.handles.model import Model
+    from tailrace.results.predictions import PointWarning
 
 __all__ = ["FLOOR", "QUANTILE", "Margin", "NoWallTime", "WallTime", "margin", "wall_time"]
 
 QUANTILE = 0.95
 FLOOR = 60.0
 UNITS = {"": 1.0, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
-"""Seconds of a target's unit; without one it is taken to be in seconds."""
+"""Seconds in each unit of a target. A target without a unit is in seconds."""
 
 
 class NoWallTime(TailraceError):
-    """The model can't say how long the job may take: it has learned nothing yet, or gives no interval."""
+    """The model cannot predict how long the job may take: it has learned nothing yet, or computes no intervals."""
 
 
 class Margin(NamedTuple):
-    """What is added to the quantile: a share of it, and seconds."""
+    """A margin to add to the quantile: a share of the quantile, and seconds."""
 
     share: float = 0.0
     seconds: float = 0.0
@@ -40,15 +40,19 @@ class WallTime:
     Attributes
     ----------
     seconds
-        What to request.
+        The wall time to request, in seconds.
     bound
-        The model's own upper bound, in seconds: the job ends within it with probability `quantile`.
+        The model's upper bound without the margin, in seconds. The job ends within it with probability `quantile`.
     expected
         The model's prediction, in seconds.
+    quantile
+        Probability, between 0.5 and 1.
+    model
+        Name of the model.
     at
-        The last observation that the model had learned.
+        Number of the last observation that the model had learned.
     warnings
-        How the job differs from those that were seen, as `Prediction.warnings` has it.
+        How the job differs from all observations, as in `Prediction.warnings`.
     """
 
     seconds: float
@@ -60,8 +64,8 @@ class WallTime:
     warnings: tuple[PointWarning, ...] = ()
 
     def written(self, form: str = "slurm") -> str:
-        """As a scheduler takes it, rounded up: see `tailrace.durations.written`."""
-        return written(self.seconds, form)
+        """Returns the wall time in the format of a scheduler, rounded up. See `tailrace.durations.format_duration`."""
+        return format_duration(self.seconds, form)
 
     def __repr__(self) -> str:
         return (
@@ -71,12 +75,12 @@ class WallTime:
 
 
 def margin(text: str) -> Margin:
-    """Read a margin: ``10%``, ``30s``, ``5m``, or both as ``10%+30s``.
+    """Read a margin, such as ``10%``, ``30s``, ``5m`` or ``10%+30s``.
 
     Raises
     ------
     Unusable
-        If it is none of those.
+        If the text has none of these forms.
     """
     share = seconds = 0.0
     for part in text.split("+"):
@@ -85,9 +89,11 @@ def margin(text: str) -> Margin:
             share += float(percent[1]) / 100
             continue
         try:
-            seconds += duration(part)
+            seconds += parse_duration(part)
         except Unusable:
-            raise Unusable(f"{text!r} is no margin: expected a share, a time or both, as 10%, 30s or 10%+30s") from None
+            raise Unusable(
+                f"{text!r} is not a margin: expected a share, a time or both, as 10%, 30s or 10%+30s"
+            ) from None
     return Margin(share, seconds)
 
 
@@ -100,45 +106,47 @@ def wall_time(
     floor: float = FLOOR,
     ceiling: float | None = None,
 ) -> WallTime:
-    """The wall time to request for a job, so that it ends in time with probability `quantile`.
+    """Returns the wall time to request for a job, so that it ends in time with probability `quantile`.
 
     Parameters
     ----------
     model
-        Of a run time, with intervals, as the recipe ``runtime`` makes it.
+        A model that predicts a run time and computes intervals, such as one of the recipe ``runtime``.
     x
-        The job's features.
+        Features of the job.
     quantile
         Probability, between 0.5 and 1, that the job ends within the time before the margin is added.
     margin
-        Added for what the model doesn't know: `margin.share` of the quantile, and `margin.seconds`.
+        Time to add for what the model does not know: `margin.share` of the quantile, and `margin.seconds`.
     floor, ceiling
-        Seconds; no less and no more than these is requested, whatever the model says.
+        Shortest and longest wall time to return, in seconds.
 
     Raises
     ------
     NoWallTime
-        If the model has learned nothing yet, gives no intervals, or predicts something that is no time.
+        If the model has learned nothing yet, computes no intervals, or does not predict a time.
     Unusable
         If an argument is out of its range.
     Refused, Unreachable
-        As `Model.predict` does.
+        Like `Model.predict`.
     """
     if not 0.5 < quantile < 1:
         raise Unusable(f"quantile is {quantile}: expected a probability between 0.5 and 1, such as 0.95")
     if not floor > 0 or (ceiling is not None and not ceiling >= floor):
         raise Unusable(f"floor is {floor:g} s and ceiling {ceiling} s: expected 0 < floor ≤ ceiling")
-    # The upper end of a central interval leaves out half of what the interval leaves out.
+    # A value is above a central interval with probability (1 - level) / 2, which must be 1 - quantile.
     answer = model.predict(x, level=2 * quantile - 1)
     if answer.high is None and answer.low is None and not answer.value and not answer.at:
         raise NoWallTime(f"model {model.name} has learned nothing yet")
     if answer.high is None:
-        raise NoWallTime(f"model {model.name} gives no interval: make one from the recipe runtime, which does")
+        raise NoWallTime(
+            f"model {model.name} gives no interval: create a model from the recipe runtime, which gives one"
+        )
     if answer.high <= 0:
         raise NoWallTime(f"model {model.name} has learned nothing yet")
     unit = UNITS.get(answer.unit.lower())
     if unit is None:
-        raise NoWallTime(f"model {model.name} predicts in {answer.unit!r}, which is no unit of time")
+        raise NoWallTime(f"model {model.name} predicts in {answer.unit!r}, which is not a unit of time")
     bound = unit * answer.high
     seconds = max(bound * (1 + margin.share) + margin.seconds, floor)
     seconds = seconds if ceiling is None else min(seconds, ceiling)

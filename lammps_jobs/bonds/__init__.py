@@ -1,1 +1,1 @@
-"""Bond strengths: from structures and DFT or tight-binding calculations to labeled bonds, and back to bond lists."""
+"""Bond strengths: make and label cells, learn the strengths of their bonds, and predict those of large structures."""

@@ -1,11 +1,11 @@
-"""Makes a projection's basis from structures of its own: ``python -m lammps_jobs.bonds.basis FILE.npy``.
+"""Computes the basis of a projection from generated structures: ``python -m lammps_jobs.bonds.basis FILE.npy``.
 
-The structures are random close packings of soft spheres with the elements' metallic radii: as they are, sheared, and
-stretched or compressed, in compositions from all over the ternary diagram. They are no glasses, but what surrounds an
-atom in them spans what surrounds one in a glass. The basis is the leading eigenvectors of the second moment of their
-SOAP vectors, so scalar products of projected vectors are nearly those of whole ones: with 64 rows 5e-5 of the squared
-length is lost on cells of Zr49Cu49Al2 from molecular dynamics (with 32, 4e-4), and the kernel of Phys. Rev. Materials
-4, 113603 stays what it is.
+The structures are random close packings of soft spheres with the elements' metallic radii: unchanged, sheared, and
+stretched or compressed, with compositions from the whole ternary diagram. They are not glasses, but their atomic
+environments cover those of a glass. The basis consists of the leading eigenvectors of the second moment of their SOAP
+vectors. So scalar products of projected vectors are nearly those of the full vectors, and the kernel of Phys. Rev.
+Materials 4, 113603 hardly changes: on cells of Zr49Cu49Al2 from molecular dynamics, a basis of 64 rows loses 5e-5 of
+the squared length (32 rows: 4e-4).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from lammps_jobs.bonds.definition import DEFAULT, Definition
-from lammps_jobs.bonds.whole import unit_vectors
+from lammps_jobs.bonds.descriptors.definition import DEFAULT, Definition
+from lammps_jobs.bonds.descriptors.unprojected_soap import unit_vectors
 
 __all__ = ["basis", "packing", "packings"]
 
@@ -32,14 +32,14 @@ SEED, PACKINGS, ATOMS, ROUNDS = 1, 60, 100, 150
 
 
 def packing(counts: dict[str, int], random: np.random.Generator) -> Atoms:
-    """Atoms put at random and pushed apart until they hardly overlap.
+    """Return a random packing: atoms at random positions, pushed apart until they hardly overlap.
 
     Parameters
     ----------
     counts
-        Atoms of each element, of those in `RADII`.
+        Number of atoms of each element in `RADII`.
     random
-        Where they start.
+        Generator of the initial positions.
     """
     symbols = [element for element, count in counts.items() for _ in range(count)]
     edge = sum(VOLUMES[element] for element in symbols) ** (1 / 3)
@@ -58,7 +58,7 @@ def packing(counts: dict[str, int], random: np.random.Generator) -> Atoms:
 
 
 def packings(number: int = PACKINGS, seed: int = SEED) -> Iterator[Atoms]:
-    """Structures of all compositions, three of each packing: as it is, sheared by up to 0.5, and strained."""
+    """Yield structures of all compositions, three of each packing: unchanged, sheared by up to 0.5, and strained."""
     random = np.random.default_rng(seed)
     for _ in range(number):
         shares = random.multinomial(ATOMS, random.dirichlet([1.2, 2.0, 2.0]))
@@ -74,14 +74,14 @@ def packings(number: int = PACKINGS, seed: int = SEED) -> Iterator[Atoms]:
 
 
 def basis(structures: Iterator[Atoms], definition: Definition, size: int) -> np.ndarray:
-    """The leading eigenvectors of the second moment of all atoms' unit SOAP vectors.
+    """Return the leading eigenvectors of the second moment of all atoms' unit SOAP vectors.
 
     Parameters
     ----------
     structures
-        What the vectors are computed for.
+        Structures whose vectors are used.
     definition
-        How; its projection isn't looked at.
+        How the vectors are computed. Its projection is ignored.
     size
         Number of rows.
 

@@ -1,6 +1,6 @@
-"""`python -m lammps_jobs bonds SUBCOMMAND`: from melted cells and their labels to bonds that models learn.
+"""`python -m lammps_jobs bonds SUBCOMMAND`: make and label cells, send them to a server, evaluate and predict.
 
-Each subcommand is a file in `lammps_jobs.bonds.commands`.
+Each subcommand is a module in `lammps_jobs.bonds.commands`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tailrace.errors import Unreachable
 
 from lammps_jobs.bonds import commands
 from lammps_jobs.bonds.types import BondsError
-from lammps_jobs.run import LammpsNotFound
+from lammps_jobs.runs.lammps_job import LammpsNotFound
 
 __all__ = ["main"]
 
@@ -26,7 +26,7 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand and return its exit code.
 
-    That is 0, 1 where something was refused or failed, 2 for a wrong start, 130 if it was stopped.
+    0: done. 1: something was refused or failed. 2: wrong command line. 130: interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     names = sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
@@ -56,13 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _trouble(name, f"{error.filename or 'the disk'}: {error.strerror or error}", 1)
     except KeyboardInterrupt:
-        return _trouble(name, "stopped; what was done is kept", 130)
+        return _trouble(name, "stopped; finished work is kept", 130)
 
 
 def _usage(names: Sequence[str]) -> str:
     lines = [f"  {name:10} {_module(name).SUMMARY}" for name in names]
     return "usage: python -m lammps_jobs bonds SUBCOMMAND …\n\n" + "\n".join(
-        [*lines, "", "SUBCOMMAND --help says more."]
+        [*lines, "", "SUBCOMMAND --help shows the options."]
     )
 
 

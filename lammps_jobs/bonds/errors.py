@@ -1,4 +1,4 @@
-"""What is raised where a file, a structure or a calculation can't be used."""
+"""`Refused`: the error for files, structures and calculations that can't be used."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ __all__ = ["Refused"]
 
 
 class Refused(BondsError):
-    """An input that is not used, because using it would teach or tell something wrong.
+    """An input is not used, because models would learn or predict something wrong from it.
 
-    The message is ``PATH:LINE: REASON``, as compilers and editors have it, without what isn't known.
+    The message is ``PATH:LINE: REASON``, as in compilers. Unknown parts are left out.
 
     Parameters
     ----------
     reason
-        What is wrong, with the value, what was expected, and what to do about it.
+        What is wrong, the value, what was expected, and what to do.
     path
-        The file, or the directory of a calculation; None for something that was never in one.
+        The file, or the directory of a calculation; None if there is neither.
     line
-        Its line, counted from 1.
+        The line in the file, counted from 1.
     """
 
     def __init__(self, reason: str, path: str | os.PathLike[str] | None = None, line: int | None = None) -> None:
@@ -31,5 +31,5 @@ class Refused(BondsError):
         super().__init__(place + reason)
 
     def __reduce__(self) -> tuple[type[Refused], tuple[str, str | None, int | None]]:
-        # An exception's own way would hand the whole message over as the reason: workers send theirs back pickled.
+        # Workers send errors back as pickles. By default, the pickle would pass the whole message as the reason.
         return type(self), (self.reason, self.path, self.line)

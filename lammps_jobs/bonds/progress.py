@@ -1,4 +1,4 @@
-"""A bar for work that takes more than a moment, where there is a terminal; plain lines where there is none."""
+"""Progress bar for long work; plain lines if there is no terminal."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ __all__ = ["Bar", "bar"]
 
 
 class Bar:
-    """What advances a bar, and what is said above it. Made by `bar`."""
+    """A progress bar and the notes above it. Created by `bar`."""
 
     def __init__(self, progress: Progress, task: TaskID, console: Console) -> None:
         self._progress, self._task, self._console = progress, task, console
         self._done = 0.0
 
     def doing(self, what: str) -> None:
-        """Say what is worked at now."""
+        """Show the current task."""
         self._progress.update(self._task, description=what)
 
     def advance(self, by: float = 1) -> None:
-        """Count what is done."""
+        """Advance the bar."""
         self._done += by
         self.within(0)
 
     def within(self, so_far: float) -> None:
-        """Show how much of what comes next is done, before `advance` counts it."""
+        """Show progress within the current task, until `advance` counts it."""
         self._progress.update(self._task, completed=self._done + so_far)
 
     def note(self, line: str) -> None:
-        """Print a line that stays: what was done, or why something was not."""
+        """Print a line that stays on the screen."""
         self._console.print(Text(line), soft_wrap=True)
 
 
 @contextmanager
 def bar(what: str, total: float, unit: str) -> Iterator[Bar]:
-    """A bar on standard error, gone when it is done.
+    """Show a bar on standard error, and remove it at the end.
 
     Parameters
     ----------
     what
-        What is worked at.
+        Name of the task.
     total
-        How much there is to do.
+        Amount of work.
     unit
-        Of what is counted, such as ``cells``.
+        Unit of the amount, such as ``cells``.
     """
     console = Console(stderr=True, highlight=False)
     columns = (

@@ -1,4 +1,4 @@
-"""What a bond is: two atoms, how far apart, across which cell boundary, and how strong."""
+"""`Bond`, `LabeledBond`, names of bond types, and the base class of errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Bond", "BondsError", "LabeledBond", "bond_type"]
 
 
 class BondsError(Exception):
-    """Something about a cell can't be used; the message names the file, the line where there is one, and the reason."""
+    """A cell can't be used. The message names the file, the line if there is one, and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Bond:
     i, j
         Its atoms, counted from 0, ``i <= j``.
     translation
-        As LOBSTER prints it: three whole numbers of cell vectors by which *i* is shifted, so that
-        ``distance == |r_j - (r_i + translation @ cell)|`` with the positions as they are in the structure's file.
+        Shift of *i*, in cell vectors, as LOBSTER prints it: three integers with
+        ``distance == |r_j - (r_i + translation @ cell)|`` for the positions in the structure's file.
     distance
-        Å.
+        Length, Å.
     """
 
     i: int
@@ -34,17 +34,17 @@ class Bond:
 
 @dataclass(frozen=True, slots=True)
 class LabeledBond(Bond):
-    """A bond whose strength was calculated, as a label file has it.
+    """A bond from a label file, with its calculated strength.
 
     Attributes
     ----------
     elements
-        Chemical symbols of *i* and *j* as the file names them, in the order of ``i, j``.
+        Chemical symbols of *i* and *j* in the file, in the order of ``i, j``.
     icohp
-        Integrated crystal orbital Hamilton population up to the Fermi level in eV, summed over spins; negative for
-        a bond. The label that is learned is ``-icohp``.
+        Integrated crystal orbital Hamilton population up to the Fermi level in eV, summed over spins. It is negative
+        for a bond. Models learn ``-icohp``.
     line
-        Where in the file it stands, counted from 1; 0 where there is no file.
+        Line in the file, counted from 1; 0 if there is no file.
     """
 
     elements: tuple[str, str]
@@ -53,9 +53,9 @@ class LabeledBond(Bond):
 
 
 def bond_type(a: str, b: str) -> str:
-    """The name of the bond between two elements, the same either way round: ``Zr-Cu``, ``Cu-Al`` …
+    """Return the type of a bond between two elements, such as ``Zr-Cu``. It doesn't depend on their order.
 
-    The elements are in descending alphabetical order, as the types are written in Phys. Rev. Materials 4, 113603.
+    The elements are in descending alphabetical order, as in Phys. Rev. Materials 4, 113603.
 
     Examples
     --------

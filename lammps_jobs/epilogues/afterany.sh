@@ -1,14 +1,14 @@
 #!/bin/sh
-# Report a Slurm job after it has ended, by a small job of its own: nothing is added to the job itself.
+# Report a Slurm job after its end, by a small separate job. The job itself is not changed.
 #
 #   export TAILRACE_STREAM=lammps-runtime TAILRACE_FEATURES="x y z"
 #   job=$(sbatch --parsable job.sh)
 #   /opt/tailrace/lammps_jobs/epilogues/afterany.sh "$job" [OPTIONS OF SBATCH]
 #
 # It prints the number of the small job. The log is TAILRACE_LOG in the job's working directory (default: log.lammps), in
-# which %j, %A and %a stand for what they do in sbatch --output. Of a job array each task is reported.
+# which %j, %A and %a have the same meaning as in sbatch --output. For a job array, each task is reported.
 if [ -n "${TAILRACE_AFTER:-}" ]; then
-    # Unquoted: it lists several.
+    # Unquoted, because it is a list.
     exec "$TAILRACE_HOME/lammps_jobs/epilogues/report.sh" lammps_jobs.slurm_job "$TAILRACE_AFTER" $TAILRACE_FEATURES
 fi
 case ${1:-} in
@@ -19,10 +19,15 @@ case ${1:-} in
     ;;
 esac
 TAILRACE_AFTER=${1%%;*}
-TAILRACE_HOME=${TAILRACE_HOME:-$(cd "$(dirname "$0")/../.." && pwd)}
+# Where sbatch handed the job to another cluster, it names that too: a job of the same number here is another one.
+case $1 in
+*\;?*) cluster=${1#*;} ;;
+*) cluster= ;;
+esac
+TAILRACE_HOME=${TAILRACE_HOME:-$(CDPATH= cd -- "$(dirname "$0")/../.." && pwd)}
 export TAILRACE_AFTER TAILRACE_HOME
 shift
-# A user's own settings for sbatch would make it an array, wait for it, or keep what is exported here from it.
+# The user's own settings for sbatch could make it an array, wait for it, or prevent the export of these variables.
 unset SBATCH_ARRAY_INX SBATCH_EXPORT SBATCH_GET_USER_ENV SBATCH_WAIT
 exec sbatch --parsable --export=ALL --job-name="tailrace-$TAILRACE_AFTER" --dependency="afterany:$TAILRACE_AFTER" --ntasks=1 --time=5 \
-    --output="tailrace-%j.out" "$@" "$0"
+    --output="tailrace-%j.out" ${cluster:+"--clusters=$cluster"} "$@" "$0"

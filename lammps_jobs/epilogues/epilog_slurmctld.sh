@@ -6,17 +6,17 @@
 #   sbatch --comment="tailrace lammps-runtime x y z" job.sh
 #   sbatch --comment="tailrace lammps-runtime log=log.%a x y z" --array=1-20 job.sh
 #
-# that is: the stream, and features as name=value or as bare names that are read from the log. The log is log.lammps in
-# the job's working directory unless log= says otherwise, with %j, %A and %a as in sbatch --output; SlurmUser must be able
-# to read it. Where the server is, and the site's token, stand in /etc/tailrace/epilogue.conf (see report.sh).
+# The comment names the stream and the features: name=value, or a bare name whose value is read from the log. log= names the
+# log in the job's working directory (default: log.lammps), with %j, %A and %a as in sbatch --output. SlurmUser must be able to
+# read it. /etc/tailrace/epilogue.conf contains the server's address and the site's token (see report.sh).
 #
-# It exits 0 at once, whatever happens: the controller must not wait for a report, which goes on in the background.
-# What it says goes to TAILRACE_EPILOG_LOG, from that file too (default: syslog, by logger).
+# It always exits with 0 immediately, so that the controller does not wait: the report runs in the background. Its output goes to
+# TAILRACE_EPILOG_LOG, which the same file can set (default: syslog, by logger).
 case ${SLURM_JOB_COMMENT:-} in
 "tailrace "*) ;;
 *) exit 0 ;;
 esac
-# These hooks are run without a search path.
+# Slurm runs hooks without a PATH.
 PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}
 export PATH
 here=$(dirname "$0")

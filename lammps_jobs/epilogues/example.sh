@@ -2,9 +2,9 @@
 #SBATCH --job-name=melt
 #SBATCH --ntasks=1
 #SBATCH --output=melt-%j.out
-# A job script that reports itself:   sbatch --time="$(tailrace walltime runtime x=2 y=3 z=3 processes=1)" example.sh 2 3 3
+# A job script that reports its own run:   sbatch --time="$(tailrace walltime runtime x=2 y=3 z=3 processes=1)" example.sh 2 3 3
 #
-# Submit it from the top of the checkout. LAMMPS finds its potentials where LAMMPS_POTENTIALS says.
+# Submit it from the top directory of the checkout. LAMMPS_POTENTIALS is the directory of LAMMPS's potentials.
 checkout=$PWD
 mkdir -p "melt-$SLURM_JOB_ID" && cd "melt-$SLURM_JOB_ID" || exit 1
 export TAILRACE_STREAM=lammps-runtime TAILRACE_FEATURES="x y z"

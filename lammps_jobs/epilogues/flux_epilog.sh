@@ -5,9 +5,9 @@
 #   exec /opt/tailrace/lammps_jobs/epilogues/flux_epilog.sh
 #
 # Flux runs it as root after each job, with FLUX_JOB_ID set. It acts for the jobs whose users had TAILRACE_STREAM in their
-# environment when they submitted them (and TAILRACE_LOG and TAILRACE_FEATURES, as for trap.sh). It exits 0 at once: the
-# report goes on in the background. Where the server is stands in /etc/tailrace/epilogue.conf (see report.sh).
-# These hooks are run without a search path.
+# environment when they submitted them (and TAILRACE_LOG and TAILRACE_FEATURES, as for trap.sh). It exits with 0 immediately: the
+# report runs in the background. /etc/tailrace/epilogue.conf contains the server's address (see report.sh).
+# Flux runs hooks without a PATH.
 PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}
 export PATH
 here=$(dirname "$0")

@@ -1,8 +1,8 @@
 #!/bin/sh
-# What a site's hook leaves behind: `setsid -w in_background.sh TAG MODULE ARGUMENTS…` starts a report and returns at once.
+# Start a report in the background for a site's hook: `setsid -w in_background.sh TAG MODULE ARGUMENTS…` returns immediately.
 #
-# It must be in a session of its own before the hook ends: Slurm then kills the hook's process group. What the report says
-# goes to TAILRACE_EPILOG_LOG, which epilogue.conf may set (default: syslog, by logger), with the tag before it.
+# It needs a session of its own, because Slurm kills the hook's process group when the hook ends. The output of the report goes
+# to TAILRACE_EPILOG_LOG, which epilogue.conf may set (default: syslog, by logger). Each line starts with the tag.
 conf=${TAILRACE_CONF:-/etc/tailrace/epilogue.conf}
 [ -r "$conf" ] && . "$conf"
 tag=$1

@@ -1,15 +1,16 @@
-# For any job script: source this before LAMMPS runs, and the run is reported when the script ends.
+# For any job script: source this file before LAMMPS runs. The run is then reported when the script ends.
 #
 #   export TAILRACE_STREAM=lammps-runtime TAILRACE_FEATURES="x y z"
 #   . /opt/tailrace/lammps_jobs/epilogues/trap.sh
 #
-# TAILRACE_LOG names LAMMPS's log (default: log.lammps here). TAILRACE_FEATURES lists features: name=value, or a bare name
-# that is read from the log. TAILRACE_HOME is the checkout (default: where this file is, in bash; else /opt/tailrace).
-# The script's exit code stays its own. A script with a trap on EXIT calls tailrace_report in it, first of all.
+# TAILRACE_LOG is LAMMPS's log (default: log.lammps in the current directory). TAILRACE_FEATURES lists features: name=value, or a
+# bare name whose value is read from the log. TAILRACE_HOME is the checkout (default in bash: the one that contains this file;
+# in other shells: /opt/tailrace). The script's exit code does not change. If the script has its own trap on EXIT, call
+# tailrace_report at the start of it.
 if [ -z "${TAILRACE_HOME:-}" ]; then
     TAILRACE_HOME=/opt/tailrace
     if [ -n "${BASH_VERSION:-}" ]; then
-        eval 'TAILRACE_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)'
+        eval 'TAILRACE_HOME=$(CDPATH= cd -- "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)'
     fi
 fi
 case ${TAILRACE_LOG:=log.lammps} in
@@ -26,7 +27,7 @@ tailrace_report() {
     if [ -n "$tailrace_before" ] && [ "$tailrace_before" = "$(stat -c '%i %y %s' "$TAILRACE_LOG" 2>/dev/null)" ]; then
         echo "tailrace: nothing posted: $TAILRACE_LOG was there before this job and has not changed" >&2
     else
-        # Unquoted: it lists several.
+        # Unquoted, because it is a list.
         "$TAILRACE_HOME/lammps_jobs/epilogues/report.sh" $TAILRACE_FEATURES
     fi
     exit "$tailrace_status"

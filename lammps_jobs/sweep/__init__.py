@@ -1,1 +1,1 @@
-"""Sweeps: many LAMMPS jobs over ranges of sizes, whose results models learn, or are put to the test with."""
+"""Sweeps: run many LAMMPS jobs over ranges of sizes. Models learn the results, or predict them as a test."""

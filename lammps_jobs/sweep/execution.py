@@ -1,4 +1,4 @@
-"""Running the jobs of a sweep, a few at a time, so that each counts once, whatever fails between."""
+"""Runs the jobs of a sweep, several at a time. Each result counts once, whatever fails."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from tailrace.spool import write_whole
+from tailrace.atomic_files import read_json, write_json
+from tailrace.launchers.queues import QueueFailed
 
-from lammps_jobs.log import read_log
-from lammps_jobs.plan import read_json
-from lammps_jobs.run import LOG, OUTPUT
-from lammps_jobs.sweep.jobs import PREDICTION, RECEIPT, Recipe
+from lammps_jobs.logs.log_reader import read_log
+from lammps_jobs.runs.lammps_job import LOG, OUTPUT
+from lammps_jobs.sweep.jobs import PREDICTION, RECEIPT, JobBuilder
 from lammps_jobs.sweep.models import ModelInfo, Stream
 from lammps_jobs.sweep.plan import SweepJob
-from lammps_jobs.sweep.queues import QueueFailed
-from lammps_jobs.sweep.running import Runner
+from lammps_jobs.sweep.runners import Runner, SubmissionFailed
 
 __all__ = ["Execution", "Outcome", "Watcher"]
 
@@ -28,20 +27,20 @@ PATIENCE = 60
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job.
+    """The result of a job.
 
     Attributes
     ----------
     loop_time
-        Seconds; None if it failed.
+        Loop time, s; None if the job failed.
     failure
-        Why it has no time to learn from, or why that couldn't be delivered; None for a job that counts.
+        Why the job has no usable time, or why the time couldn't be delivered; None for a successful job.
     predictions
-        Model to its answer before the time was known.
+        Model to its prediction from before the time was known.
     observation
-        Its number in the log; None where it was not to be learned.
+        Number of the observation in the log; None if the result is not to be learned.
     fresh
-        Whether it ran just now.
+        Whether this start of the sweep ran the job.
     """
 
     job: SweepJob
@@ -53,7 +52,7 @@ class Outcome:
 
 
 class Watcher(Protocol):
-    """Somebody who is told how a sweep goes on."""
+    """Receiver of a sweep's progress."""
 
     def under_way(self, jobs: Sequence[SweepJob]) -> None: ...
 
@@ -65,27 +64,27 @@ class Watcher(Protocol):
 class Execution:
     """One start of a sweep.
 
-    All state is on disk and in the server's log. A job whose log is complete is not run again; one that failed is; one
-    whose result the server has not acknowledged is posted again, which changes nothing if it was there.
+    All state is on disk and in the server's log. A job with a complete log is not run again. A failed job is run again.
+    A result that the server has not acknowledged is posted again, which changes nothing if the server has it.
 
     Parameters
     ----------
     models
-        Those to ask before a job is run; empty where results are learned.
+        Models that predict each job before it runs; empty if results are learned.
     environment
-        Of the commands that are run here.
+        Environment of the commands that run on this machine.
     """
 
     def __init__(
         self,
-        recipe: Recipe,
+        builder: JobBuilder,
         runner: Runner,
         stream: Stream,
         models: Sequence[ModelInfo],
         environment: Mapping[str, str],
         watcher: Watcher,
     ) -> None:
-        self._recipe = recipe
+        self._builder = builder
         self._runner = runner
         self._stream = stream
         self._models = models
@@ -93,13 +92,14 @@ class Execution:
         self._watcher = watcher
 
     def run(self, jobs: Sequence[SweepJob], at_once: int) -> list[Outcome]:
-        """Run those that have not been run, `at_once` at a time, and say of each what became of it."""
+        """Run the jobs that have not been run, `at_once` at a time. Return the results of all jobs."""
         outcomes: dict[str, Outcome] = {}
         waiting: deque[SweepJob] = deque()
         active: list[SweepJob] = []
         told: set[str] = set()
+        adopted = {job.name for job in self._runner.adopt([job for job in jobs if self._begun(job)])}
         for job in jobs:
-            if self._begun(job) and self._runner.adopt(job):
+            if job.name in adopted:
                 active.append(job)
             elif (done := self._settle(job, fresh=False)).loop_time is not None:
                 outcomes[job.name] = done
@@ -128,18 +128,20 @@ class Execution:
 
     def _start(self, job: SweepJob) -> None:
         if self._models:
-            answers = self._stream.predict(self._models, self._recipe.plan.features(job))
+            answers = self._stream.predict(self._models, self._builder.plan.features(job))
             self._directory(job).mkdir(parents=True, exist_ok=True)
-            write_whole(self._directory(job) / PREDICTION, answers)
+            write_json(self._directory(job) / PREDICTION, answers)
         (self._directory(job) / RECEIPT).unlink(missing_ok=True)
         self._runner.start(job)
 
     def _ended(self, active: Sequence[SweepJob]) -> list[SweepJob]:
         try:
             return self._runner.ended(active)
+        except SubmissionFailed:
+            raise
         except QueueFailed as error:
-            # A controller that restarts is no end of a sweep: its jobs go on.
-            self._watcher.notice(f"{error}; asking again")
+            # The batch system's controller may be restarting. The jobs continue meanwhile.
+            self._watcher.notice(f"{error}; trying again")
             return []
 
     def _settle(self, job: SweepJob, *, fresh: bool) -> Outcome:
@@ -151,11 +153,9 @@ class Execution:
         if not report.completed:
             return Outcome(job, failure=f"{report.failure} (see {directory})")
         if report.processes != job.point["processes"]:
-            why = (
-                f"LAMMPS ran on {report.processes} processes, not on {job.point['processes']}: what started it and the "
-            )
-            return Outcome(job, failure=why + "MPI that it was built with don't go together (see --mpi)")
-        if self._recipe.plan.mode == "predict":
+            why = f"LAMMPS ran on {report.processes} processes, not on {job.point['processes']}: its launcher does not match "
+            return Outcome(job, failure=why + "the MPI that it was built with (see --mpi)")
+        if self._builder.plan.mode == "predict":
             return Outcome(job, report.loop_time, None, read_json(directory / PREDICTION) or {}, None, fresh)
         receipt = read_json(directory / RECEIPT) or self._post(job)
         if receipt is None:
@@ -164,8 +164,8 @@ class Execution:
         return Outcome(job, report.loop_time, None, receipt.get("models", {}), receipt.get("last"), fresh)
 
     def _post(self, job: SweepJob) -> Any:
-        """Report a job whose own epilogue did not get through; the server's answer, or None."""
-        epilogue = self._recipe.epilogue(job)
+        """Report a job whose own epilogue could not deliver its result. Return the server's answer, or None."""
+        epilogue = self._builder.epilogue(job)
         assert epilogue is not None
         with open(self._directory(job) / OUTPUT, "ab") as output:
             subprocess.run(
@@ -175,11 +175,11 @@ class Execution:
         return read_json(self._directory(job) / RECEIPT)
 
     def _directory(self, job: SweepJob) -> Path:
-        return self._recipe.directory.job(job)
+        return self._builder.directory.job(job)
 
 
 def _last_line(path: Path, *, of_epilogue: bool = False) -> str:
-    """The last line of a job's output that the epilogue said, or that it did not."""
+    """Return the last line of a job's output: of its epilogue if `of_epilogue`, otherwise of the other programs."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     lines = [line.strip() for line in lines if line.strip() and line.startswith("tailrace: ") is of_epilogue]
-    return lines[-1] if lines else f"{path} does not say why"
+    return lines[-1] if lines else f"no reason is given in {path}"

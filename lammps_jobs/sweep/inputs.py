@@ -1,4 +1,4 @@
-"""What a sweep's jobs run: LAMMPS inputs with the files that they read and the variables that they take."""
+"""LAMMPS inputs of a sweep: the files that they read, and their variables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lammps_jobs.run import INPUTS, POTENTIAL, LammpsNotFound, potentials
+from lammps_jobs.runs.lammps_job import INPUTS, POTENTIAL, LammpsNotFound, potentials
 
 __all__ = ["Input", "InputNotFound", "adapted", "find_input"]
 
@@ -17,7 +17,7 @@ HNS_FILES = ("data.hns-equil", "ffield.reax.hns")
 
 
 class InputNotFound(Exception):
-    """An input or one of its files isn't here; the message says where it was looked for and how to get it."""
+    """An input or one of its files was not found. The message says where it was searched and how to get it."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Input:
     content
         Its text.
     beside
-        The files that it reads by name.
+        Files that it reads.
     takes
-        Parameter of the sweep to the variable that holds it. Each is given with ``-v``.
+        Parameter of the sweep to the variable of the input. Each is set with ``-v``.
     gives
-        More variables, the same for every job.
+        More variables with the same values for every job.
     seeded
-        Whether it takes a ``seed``.
+        Whether it has a variable ``seed``.
     """
 
     file: str
@@ -48,12 +48,12 @@ class Input:
     seeded: bool = False
 
     def variables(self, point: Mapping[str, int], seed: int) -> dict[str, str]:
-        """What to give with ``-v`` for a job."""
+        """Return the variables of a job, which are set with ``-v``."""
         given = {name: str(point[parameter]) for parameter, name in self.takes.items() if parameter in point}
         return given | ({"seed": str(seed)} if self.seeded else {}) | dict(self.gives)
 
     def put(self, directory: Path) -> None:
-        """Write it and the files that it reads into a directory, which is made."""
+        """Create a directory with the input and the files that it reads."""
         directory.mkdir(parents=True, exist_ok=True)
         (directory / self.file).write_text(self.content, encoding="utf-8")
         for path in self.beside:
@@ -68,14 +68,14 @@ class Input:
 
 
 def find_input(name: str, *, contained: bool = False) -> Input:
-    """``melt``, ``hns``, or the path of an input of one's own, which takes x, y, z and steps.
+    """Return the input ``melt`` or ``hns``, or the user's own input at this path, with the variables x, y, z and steps.
 
-    `contained` says that it runs in a container, which has potentials of its own where this machine has none.
+    If `contained`, the input runs in a container, which brings the potentials.
 
     Raises
     ------
     InputNotFound
-        If it, or what it needs, isn't here.
+        If the input or one of its files was not found.
     """
     if name == "melt":
         return _melt(contained)
@@ -83,7 +83,7 @@ def find_input(name: str, *, contained: bool = False) -> Input:
         return _hns()
     path = Path(name)
     if not path.is_file():
-        raise InputNotFound(f"{name!r} is no input: expected melt, hns, or the path of a LAMMPS input")
+        raise InputNotFound(f"{name!r} is not an input: expected melt, hns, or the path of a LAMMPS input")
     return Input(path.name, path.read_text(encoding="utf-8"))
 
 
@@ -106,7 +106,7 @@ def _hns() -> Input:
     if found is None or missing:
         raise InputNotFound(
             f"the HNS benchmark is not in {directory}: install LAMMPS's examples (Debian: apt-get install "
-            "lammps-examples), or set LAMMPS_EXAMPLES to where they are"
+            "lammps-examples), or set LAMMPS_EXAMPLES to their directory"
         )
     takes = {"x": "x", "y": "y", "z": "z", "steps": "t"}
     beside = tuple(directory / name for name in HNS_FILES)
@@ -114,7 +114,7 @@ def _hns() -> Input:
 
 
 def adapted(content: str) -> str:
-    """The HNS input of any LAMMPS, as LAMMPS since 2021 wants it, and with `run` taking the variable that it declares."""
+    """Return the HNS input of any version of LAMMPS, changed for LAMMPS since 2021. `run` uses the variable ``t``."""
     for old, new in ((r"\breax/c\b", "reaxff"), (r"\bqeq/reax\b(?!ff)", "qeq/reaxff")):
         content = re.sub(old, new, content)
     content = re.sub(r"(?m)^box\b.*\n", "", content)

@@ -1,4 +1,4 @@
-"""The models that a sweep feeds or asks, on their server."""
+"""The stream and the models of a sweep on the server: create, list, predict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from tailrace.errors import Refused
-from tailrace.server import Server
+from tailrace.transport.server import Server
 
 __all__ = ["ModelInfo", "NoSuchModel", "Stream"]
 
@@ -18,7 +18,7 @@ OWN = "own estimator"
 
 
 class NoSuchModel(Exception):
-    """A stream or a model that was asked for isn't there; the message says which are."""
+    """A requested stream or model does not exist. The message names existing ones."""
 
 
 @dataclass(frozen=True)
@@ -30,27 +30,27 @@ class ModelInfo:
 
     @property
     def title(self) -> str:
-        """Both, as a table or a picture shows them: a name alone can hide what the model is."""
+        """Name and recipe for tables and pictures, because a name alone may not tell what the model is."""
         return self.name if self.name == self.recipe else f"{self.name} ({self.recipe})"
 
 
 class Stream:
-    """One stream of a server, and its models. Its methods raise what `Server.request` raises, too."""
+    """One stream of a server, and its models. Its methods also raise the errors of `Server.request`."""
 
     def __init__(self, server: Server, name: str) -> None:
         self._server = server
         self._name = name
 
     def ensure(self, features: Iterable[str], description: str, recipes: Iterable[str]) -> None:
-        """Make the stream, for loop times in seconds, and a model from each recipe, if they aren't there.
+        """Create the stream, for loop times in seconds, and a model from each recipe, if they don't exist.
 
-        A model is named after its recipe, and after the stream, too, where another stream has one of that name.
+        A model has the name of its recipe. If another stream has a model of that name, the stream's name is appended.
 
         Raises
         ------
         NoSuchModel
-            If the stream isn't there and there are no recipes: a stream without models is made on purpose only. If its
-            target is in another unit than seconds. If a model can't be made because its names are taken.
+            If the stream does not exist and no recipes are given, if its target has another unit than seconds, or if
+            a model can't be created because its names are taken.
         """
         recipes = list(recipes)
         path = f"/api/v1/streams/{quote(self._name, safe='')}/"
@@ -58,7 +58,7 @@ class Stream:
         if there is None:
             if not recipes:
                 raise NoSuchModel(
-                    f"there is no stream {self._name!r} at {self._server.url}: name --recipes to make it with models, such "
+                    f"there is no stream {self._name!r} at {self._server.url}: give --recipes to create it with models, such "
                     "as --recipes runtime,linear"
                 )
             body = {
@@ -69,19 +69,21 @@ class Stream:
             }
             self._make(path, "/api/v1/streams/", body)
         elif (unit := there["target"]["unit"]) not in ("", "s"):
-            raise NoSuchModel(f"stream {self._name} is in {unit}, and LAMMPS's times are in s: choose another --stream")
+            raise NoSuchModel(
+                f"the target of stream {self._name} is in {unit}, but LAMMPS's times are in s: choose another --stream"
+            )
         made = {model.recipe for model in self.models()} if recipes else set()
         for recipe in recipes:
             if recipe not in made:
                 self._make_model(recipe)
 
     def models(self, names: Iterable[str] = ()) -> list[ModelInfo]:
-        """The regression models of these names; all of the stream's, in the order of their names, if none is given.
+        """Return the regression models with these names, or all of the stream, sorted by name, if none is given.
 
         Raises
         ------
         NoSuchModel
-            If the stream or one of them isn't there.
+            If the stream or one of the models does not exist.
         """
         answer = self._get(f"/api/v1/models/?{urlencode({'stream': self._name})}")
         if answer is None:
@@ -99,7 +101,10 @@ class Stream:
         return [found[name] for name in names] or list(found.values())
 
     def predict(self, models: Iterable[ModelInfo], features: Mapping[str, int]) -> dict[str, Any]:
-        """Each model's answer: ``prediction``, ``at`` and perhaps a 95 % ``interval``; nothing is learned."""
+        """Return each model's answer: ``prediction``, ``at`` and, if the model has one, a 95 % ``interval``.
+
+        Nothing is learned.
+        """
         body = {"x": dict(features), "level": LEVEL}
         return {
             model.name: self._server.request("POST", f"/api/v1/models/{quote(model.name, safe='')}/predict/", body)
@@ -114,14 +119,14 @@ class Stream:
             if self._get(path)["stream"] == self._name:
                 return
         raise NoSuchModel(
-            f"{recipe} and {recipe}-{self._name} are models of other streams: make one for {self._name} by `tailrace create`"
+            f"{recipe} and {recipe}-{self._name} are models of other streams: create one for {self._name} with `tailrace create`"
         )
 
     def _make(self, path: str, collection: str, body: dict[str, Any]) -> None:
         try:
             self._server.request("POST", collection, body)
         except Refused as error:
-            # A first try whose answer got lost has made it.
+            # An earlier attempt, whose answer was lost, has created it.
             if error.status != 409 or self._get(path) is None:
                 raise
 

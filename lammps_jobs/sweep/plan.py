@@ -1,4 +1,4 @@
-"""What one sweep is: its jobs, and a directory that outlives every crash."""
+"""The plan of a sweep: its jobs, and its directory, from which it can be resumed after a crash."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tailrace.spool import write_whole
+from tailrace.atomic_files import write_json
 
-from lammps_jobs.sweep import space
+from lammps_jobs.sweep import parameter_space
 
 __all__ = ["MODES", "Plan", "PlanError", "SweepDirectory", "SweepJob", "resumed"]
 
@@ -22,12 +22,12 @@ ALWAYS = ("x", "y", "z", "processes")
 
 
 class PlanError(Exception):
-    """This sweep can't be started or gone on with as asked; the message says why and what to do."""
+    """The sweep can't be started or resumed as requested. The message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class SweepJob:
-    """One job: its name, what it is run with, and the seed of its velocities."""
+    """One job: its name, its parameters, and the seed of its velocities."""
 
     name: str
     point: Mapping[str, int]
@@ -36,22 +36,22 @@ class SweepJob:
 
 @dataclass(frozen=True)
 class Plan:
-    """What decides the jobs of a sweep and how they are reported.
+    """The jobs of a sweep, and where they are reported.
 
     Attributes
     ----------
     mode
-        ``train``: their results are learned. ``predict``: models are asked first, and learn nothing.
+        ``train``: models learn the results. ``predict``: models predict each job first, and learn nothing.
     input
-        As `find_input` knows it.
+        Name or path of the input, see `find_input`.
     values
-        Parameter to the values that it takes.
+        Parameter to its values.
     sample, iters, seed
-        How many combinations of these are chosen, and how (see `space.sample`).
+        How combinations of the values are chosen, how many, and the seed (see `parameter_space.sample`).
     stream
-        Where the results are posted, or whose models are asked.
+        Stream that the results are posted to, or whose models predict.
     identity
-        Makes the idempotency keys of this sweep its own.
+        Part of the idempotency keys that is unique to this sweep.
     """
 
     mode: str
@@ -64,8 +64,8 @@ class Plan:
     identity: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def jobs(self) -> list[SweepJob]:
-        """All jobs, in order. Raises RangeError where there can't be so many."""
-        points = space.sample(self.values, self.sample, self.iters, self.seed)
+        """Return all jobs in order. Raises RangeError if there are not enough combinations."""
+        points = parameter_space.sample(self.values, self.sample, self.iters, self.seed)
         digits = max(3, len(str(len(points))))
         return [
             SweepJob(f"{self.mode}-{number:0{digits}d}", point, self.seed + number)
@@ -73,18 +73,18 @@ class Plan:
         ]
 
     def key(self, job: SweepJob) -> str:
-        """The idempotency key of a job's result."""
+        """Return the idempotency key of a job's result."""
         return f"sweep-{self.identity}-{job.name}"
 
     def features(self, job: SweepJob) -> dict[str, int]:
-        """What its time is predicted from: sizes, processes, and steps where these vary."""
+        """Return the features of a job: sizes, processes, and steps if they vary."""
         return {
             name: value for name, value in job.point.items() if name in ALWAYS or len(self.values.get(name, ())) > 1
         }
 
 
 class SweepDirectory:
-    """Where a sweep keeps its plan, its inputs, the directory of each job and its report."""
+    """The directory of a sweep, with its plan, its inputs, a directory for each job, and its report."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -99,7 +99,7 @@ class SweepDirectory:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other sweeps out. Raises PlanError if one is running."""
+        """Lock the directory. Raises PlanError if a sweep is running in it."""
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / "lock", "a") as lock:
             try:
@@ -109,7 +109,10 @@ class SweepDirectory:
             yield
 
     def load(self) -> Plan | None:
-        """The plan of the sweep that was begun here; None if there is none. Raises PlanError if it can't be read."""
+        """Return the plan of the sweep that was started here; None if there is none.
+
+        Raises PlanError if it can't be read.
+        """
         try:
             content: dict[str, Any] = json.loads(self._plan.read_bytes())
             content["values"] = {name: tuple(values) for name, values in content["values"].items()}
@@ -121,32 +124,32 @@ class SweepDirectory:
 
     def save(self, plan: Plan) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        write_whole(self._plan, asdict(plan))
+        write_json(self._plan, asdict(plan))
 
 
 def resumed(begun: Plan, asked: Plan, directory: Path) -> Plan:
-    """The plan that was begun in a directory, with as many jobs as are asked for now.
+    """Return the plan of a sweep that was started in a directory, with the number of jobs that is requested now.
 
     Raises
     ------
     PlanError
-        If the jobs would be others than those that were begun.
+        If the jobs of the two plans differ.
     """
     for name in ("mode", "input", "values", "sample", "seed", "stream"):
         was, now = getattr(begun, name), getattr(asked, name)
         if was != now:
             raise PlanError(
-                f"the sweep in {directory} was begun with {_shown(name, was)}, not {_shown(name, now)}: give the same, "
+                f"the sweep in {directory} was started with {_shown(name, was)}, not {_shown(name, now)}: give the same, "
                 "or another --directory"
             )
     was, now = len(begun.jobs()), len(asked.jobs())
     if begun.sample == "lhs" and was != now:
         raise PlanError(
-            f"the sweep in {directory} was begun with --iters {was}: a Latin hypercube of another number has other "
+            f"the sweep in {directory} was started with --iters {was}: a Latin hypercube with another number has other "
             "points; give the same, or another --directory"
         )
     if now < was:
-        raise PlanError(f"the sweep in {directory} was begun with {was} jobs: it can't have fewer ({now})")
+        raise PlanError(f"the sweep in {directory} was started with {was} jobs: it can't have fewer ({now})")
     return replace(begun, iters=asked.iters)
 
 

@@ -1,4 +1,4 @@
-"""What a sweep shows: a bar and a line for each job, what failed, and how the models did."""
+"""Output of a sweep: a progress bar, a line for each job, failures, the table of models."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from lammps_jobs.scores import scores
+from lammps_jobs.evaluation.scores import scores
 from lammps_jobs.sweep.execution import Outcome
-from lammps_jobs.sweep.heldout import trials
 from lammps_jobs.sweep.models import ModelInfo
 from lammps_jobs.sweep.plan import SweepJob
+from lammps_jobs.sweep.prediction_report import trials
 
 __all__ = ["Screen"]
 
@@ -25,7 +25,7 @@ MOST_FAILURES = 10
 
 
 class Screen:
-    """Writes to the terminal, or plainly where there is none. It is a `Watcher` of a sweep of `total` jobs."""
+    """Prints to the terminal, or plain lines if there is none. It is the `Watcher` of a sweep of `total` jobs."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -47,7 +47,7 @@ class Screen:
 
     @contextmanager
     def progress(self) -> Iterator[None]:
-        """A bar while jobs run, where there is a terminal."""
+        """Show a bar while jobs run, if there is a terminal."""
         if not self._console.is_terminal:
             yield
             return
@@ -77,7 +77,7 @@ class Screen:
             self._console.print(Text(f"{self._count:3d}/{self._total}  {outcome.job.name}  {line}"), soft_wrap=True)
 
     def ended(self, outcomes: Sequence[Outcome], seconds: float) -> None:
-        """How many ran and failed, and why."""
+        """Print the numbers of jobs that ran and failed, and the reasons."""
         failed = [outcome for outcome in outcomes if outcome.failure is not None]
         before = sum(not outcome.fresh for outcome in outcomes)
         done = f", {before} were done before" if before else ""
@@ -89,10 +89,10 @@ class Screen:
         if len(failed) > MOST_FAILURES:
             self.trouble(f"and {len(failed) - MOST_FAILURES} more")
         if failed:
-            self.note("Start it again to try those once more.")
+            self.note("Run the same command again to retry those.")
 
     def table(self, models: Sequence[ModelInfo], outcomes: Sequence[Outcome]) -> None:
-        """Each model's errors on jobs that it did not learn."""
+        """Print each model's errors on jobs that it did not learn."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="")
         for heading in ("model", "recipe"):
             table.add_column(heading, no_wrap=True)
@@ -117,10 +117,10 @@ def _said(outcome: Outcome) -> str:
         for name, answer in outcome.predictions.items()
         if answer.get("prediction") is not None
     }
-    if not said or outcome.observation == 1:  # What a model says before it has learned anything is no prediction.
+    if not said or outcome.observation == 1:  # The answer of a model that has learned nothing is not a prediction.
         return ""
     name = "runtime" if "runtime" in said else min(said)
-    return f" ({name} had predicted {said[name]:.2f} s)"
+    return f" ({name} predicted {said[name]:.2f} s)"
 
 
 def _number(value: float) -> str:

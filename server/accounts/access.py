@@ -1,4 +1,4 @@
-"""Who may use an address: declared beside it in the URL configuration, looked up by the guard before the view runs."""
+"""Access declarations: the permission that each method of a view needs. The URL configuration declares them."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -6,26 +6,25 @@ from typing import Any, TypeVar
 View = TypeVar("View", bound=Callable[..., Any])
 
 PUBLIC = "public"
-"""Instead of a permission: anyone, without showing who they are."""
+"""In place of a permission: anyone, without a credential."""
 
-FOR_PROGRAMS = ("/api/", "/metrics", "/invocations")
-"""How the addresses begin that are for programs, which show a credential in a header; the others are pages."""
+API_PREFIXES = ("/api/", "/metrics", "/invocations", "/v2")
+"""Path prefixes of the APIs, whose callers send a credential in a header. All other paths are pages."""
 
 SIGNED_IN = "signed in"
-"""Instead of a permission: anyone whose credential holds, whatever their role."""
+"""In place of a permission: anyone with a valid credential, whatever their role."""
 
 
 def allow(view: View, *, hot: bool = False, watches: bool = False, **methods: str) -> View:
-    """Declare what each method of a view needs; one that isn't named is refused to everybody.
+    """Declare the permission that each method of a view needs. Methods that aren't declared are refused.
 
     Parameters
     ----------
     hot
-        POST holds the caller against the generation that it reads with its own row (:func:`server.api.caller.confirm`),
-        so that the guard need not ask the database for it.
+        POST compares the caller's generation itself, in the query that it needs anyway
+        (:func:`server.api.caller.confirm`). So the guard needs no query.
     watches
-        It is read to see what is wrong: where the database can't say who a caller is, what this process remembers of
-        them counts.
+        The view is for monitoring: if the database is down, the guard uses the cached caller.
     methods
         Method in lower case to a permission of :class:`server.accounts.models.Access`, :data:`PUBLIC` or
         :data:`SIGNED_IN`.
@@ -33,7 +32,7 @@ def allow(view: View, *, hot: bool = False, watches: bool = False, **methods: st
     Raises
     ------
     ValueError
-        If another address declared something else for the same view, which would count for both.
+        If the same view is declared differently at another path: one declaration would count for both.
     """
     declared = {method.upper(): needed for method, needed in methods.items()}, hot, watches
     if getattr(view, "declared", declared) != declared:

@@ -1,4 +1,4 @@
-"""Where a request comes from: its peer's address, or what a proxy that is trusted says of it."""
+"""Client address of a request: the peer's address, or the address that a trusted proxy reports."""
 
 import ipaddress
 from functools import lru_cache
@@ -6,15 +6,14 @@ from functools import lru_cache
 from django.conf import settings
 from django.http import HttpRequest
 
-IPV6_SITE = 64
-"""Bits of an IPv6 address that count as one client: the rest is any one machine's to choose."""
+IPV6_PREFIX_BITS = 64
+"""Length of the IPv6 prefix that counts as one client: a machine can choose the other bits itself."""
 
 
-def of(request: HttpRequest) -> str:
-    """The client's address.
+def client_address(request: HttpRequest) -> str:
+    """Return the client's address.
 
-    ``X-Forwarded-For`` counts only as far as it was written by proxies in ``TAILRACE_TRUSTED_PROXIES``: read from the right,
-    the first address that isn't one of theirs.
+    If the peer is in ``TAILRACE_TRUSTED_PROXIES``, it is the last address in ``X-Forwarded-For`` that is not a trusted proxy.
     """
     address = str(request.META.get("REMOTE_ADDR", ""))
     trusted = settings.TAILRACE.trusted_proxies
@@ -30,21 +29,21 @@ def of(request: HttpRequest) -> str:
     return address
 
 
-def site(request: HttpRequest) -> str:
-    """What is counted as one client: its IPv4 address, or the network that its IPv6 address is in; empty if it has neither."""
+def client_network(request: HttpRequest) -> str:
+    """Return the client's IPv4 address, or the network of its IPv6 address, as one client; empty if it has neither."""
     try:
-        address = ipaddress.ip_address(of(request))
+        address = ipaddress.ip_address(client_address(request))
     except ValueError:
         return ""
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((int(address), IPV6_SITE), strict=False).network_address)
+    return str(ipaddress.ip_network((int(address), IPV6_PREFIX_BITS), strict=False).network_address)
 
 
-def note_scheme(request: HttpRequest) -> None:
-    """Take the scheme that the client used from a trusted proxy's ``X-Forwarded-Proto``; nobody else's counts."""
+def apply_forwarded_scheme(request: HttpRequest) -> None:
+    """Set the request's scheme from ``X-Forwarded-Proto``, if a trusted proxy sent it."""
     said = request.META.get("HTTP_X_FORWARDED_PROTO")
     if said is not None and _is_in(str(request.META.get("REMOTE_ADDR", "")), settings.TAILRACE.trusted_proxies):
         is_https = said.split(",")[0].strip().lower() == "https"

@@ -1,4 +1,4 @@
-"""Accounts, as Django knows them."""
+"""Django's configuration of the app."""
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
@@ -9,7 +9,7 @@ class Accounts(AppConfig):
 
     def ready(self) -> None:
         from server.accounts import audit, roles
-        from server.streams import changes
+        from server.core import audit_signals
 
-        changes.changed.connect(audit.record)
+        audit_signals.changed.connect(audit.record)
         post_migrate.connect(roles.make_groups, sender=self)

@@ -1,7 +1,7 @@
-"""The audit trail: every change, with who made it, in a chain of hashes that shows what was taken out or altered.
+"""The audit trail: every change and its author, in a chain of hashes that reveals removed and altered entries.
 
-An entry is written in the transaction of the change that it tells of, so there is neither without the other. Triggers in the
-database refuse to alter or delete one (see the migrations); :func:`verify` finds it where somebody got past them.
+An entry is written in the transaction of its change, so neither exists without the other. Database triggers refuse to alter
+or delete entries (see the migrations). :func:`verify` detects it if somebody bypassed them.
 """
 
 import hashlib
@@ -10,31 +10,31 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from server.accounts import actor, addresses
+from server.accounts import addresses, current_request
 from server.accounts.models import AuditEntry, AuditHead
-from server.streams.codec import dumps
-from server.streams.locks import transaction_for_writing
+from server.core.db.locks import transaction_for_writing
+from server.core.json_codec import dumps
 
 HASHED = (
     "number", "at", "user_id", "username", "token_id", "address", "request_id", "action", "target", "before", "after",
     "previous",
 )  # fmt: skip
-"""What an entry's hash is over, in this order, as a JSON array in UTF-8."""
+"""Columns that an entry's hash covers, in this order, as a JSON array in UTF-8."""
 
 COMMAND = "(command line)"
-"""Who is named for what no request did."""
+"""User name in entries that no request caused."""
 
 
 def record(sender: Any, action: str, target: str, before: Any, after: Any, **kwargs: Any) -> None:
-    """Append an entry for a change (:mod:`server.streams.changes`), inside its transaction."""
-    request = actor.request.get()
-    identity = getattr(request, "identity", None)
+    """Append an entry for a change, inside its transaction. Receives the signal of :mod:`server.core.audit_signals`."""
+    request = current_request.request.get()
+    caller = getattr(request, "caller", None)
     entry = AuditEntry(
         at=datetime.now(UTC).isoformat(timespec="microseconds"),
-        user_id=None if identity is None else identity.user_id,
-        username=identity.username if identity is not None else COMMAND if request is None else "",
-        token_id=None if identity is None else identity.token_id or None,
-        address="" if request is None else addresses.of(request),
+        user_id=None if caller is None else caller.user_id,
+        username=caller.username if caller is not None else COMMAND if request is None else "",
+        token_id=None if caller is None else caller.token_id or None,
+        address="" if request is None else addresses.client_address(request),
         request_id=getattr(request, "request_id", ""),
         action=action,
         target=target,
@@ -51,12 +51,12 @@ def record(sender: Any, action: str, target: str, before: Any, after: Any, **kwa
 
 
 def hash_of(entry: AuditEntry) -> str:
-    """SHA-256, in hex, over the columns in :data:`HASHED`."""
+    """Return the SHA-256, in hex, of the columns in :data:`HASHED`."""
     return hashlib.sha256(dumps([getattr(entry, name) for name in HASHED])).hexdigest()
 
 
 def verify() -> Iterator[str]:
-    """What is wrong with the trail, a line each, in its order; nothing if it is whole."""
+    """Yield the errors of the trail, in its order; nothing if it is intact."""
     number, previous = 0, ""
     rest = entries = AuditEntry.objects.order_by("number")
     while True:
@@ -65,7 +65,7 @@ def verify() -> Iterator[str]:
             if entry.number != number + 1:
                 yield f"entries {number + 1} to {entry.number - 1} are missing"
             elif entry.previous != previous:
-                yield f"entry {entry.number} doesn't follow the one before it: one of them was replaced"
+                yield f"entry {entry.number} doesn't match the previous entry: one of them was replaced"
             if entry.hash != hash_of(entry):
                 yield f"entry {entry.number} was altered ({entry.at}, {entry.action} {entry.target})"
             number, previous = entry.number, entry.hash
@@ -74,13 +74,13 @@ def verify() -> Iterator[str]:
             return
         if rest is not entries and number == begun:
             break
-        rest = entries.filter(number__gt=number)  # it may have been written on meanwhile: then there are more now
+        rest = entries.filter(number__gt=number)  # entries that were added in the meantime
     expected = "nothing" if head is None else f"entry {head.number} with hash {head.hash[:12]}…"
-    yield f"the trail ends with entry {number}, where {expected} was written last"
+    yield f"the trail ends with entry {number}, but the last one written is {expected}"
 
 
-def shown(entry: AuditEntry) -> dict[str, Any]:
-    """An entry as the API and the export show it."""
+def as_dict(entry: AuditEntry) -> dict[str, Any]:
+    """Return an entry as the API and the export show it."""
     return {
         "number": entry.number,
         "at": entry.at,

@@ -1,7 +1,7 @@
-"""How often callers may come, counted by each process for itself.
+"""Rate limits of callers, counted in each process.
 
-A credential that holds is counted by itself, wherever it comes from; an address, only for what comes from there without one.
-So a cluster of a thousand nodes behind one address is as many callers as it has tokens, and who guesses is one.
+Requests with a valid credential are counted by credential, whatever their address. Requests without one are counted by
+address. So a cluster of many nodes behind one address is limited by token, and failed attempts are counted by address.
 """
 
 import itertools
@@ -14,25 +14,25 @@ from collections.abc import Hashable
 from django.http import HttpRequest
 
 from server.accounts import addresses
-from server.accounts.identity import Identity
+from server.accounts.caller import Caller
 from server.config import Config
-from server.probes import PROBES
-from server.streams.errors import TooMany
+from server.core.errors import TooMany
+from server.core.probe_paths import PROBE_PATHS
 
 clock = time.monotonic
 
 
 class Window:
-    """Counts hits by key, all keys in the same fixed windows.
+    """Counts hits by key in fixed windows, the same for all keys.
 
-    The counts are forgotten together as the next window begins: nothing has to be cleaned up, and a hit costs 0.3 µs.
+    All counts are discarded when the next window begins, so nothing has to be cleaned up. A hit takes 0.3 µs.
 
     Parameters
     ----------
     seconds
-        How long a window lasts.
+        Length of a window.
     most
-        Hits of a key in a window; 0 means no limit.
+        Largest number of hits of a key in a window; 0 means no limit.
     """
 
     def __init__(self, seconds: float, most: int = 0) -> None:
@@ -40,112 +40,112 @@ class Window:
         self.begin(most)
 
     def begin(self, most: int) -> None:
-        """Forget what was counted, and allow so many from now on."""
+        """Discard the counts, and set the limit."""
         self.most = most
         self._ends = 0.0
         self._counts: defaultdict[Hashable, itertools.count[int]] = defaultdict(itertools.count)
 
     def hit(self, key: Hashable) -> float:
-        """Count a hit; how many seconds are to be waited if that was one too many, else 0."""
+        """Count a hit. Return the seconds to wait if it exceeds the limit, else 0."""
         if not self.most:
             return 0.0
         now = clock()
         if now >= self._ends:
             self._counts = defaultdict(itertools.count)
             self._ends = now + self.seconds
-        # next() of a count is one step to the interpreter: threads lose no hits.
+        # next() of a count is atomic, so threads lose no hits.
         return 0.0 if next(self._counts[key]) < self.most else self._ends - now
 
 
 CALLERS = Window(1)
-"""Requests a second, by token or person."""
+"""Requests per second, by token or person."""
 
-STRANGERS = Window(60)
-"""Requests a minute without a credential that holds, by address and by what was asked for or shown."""
+ANONYMOUS = Window(60)
+"""Requests per minute without a valid credential, by address and by route or credential."""
 
 _room = threading.BoundedSemaphore()
-"""For the strangers that may be sending something at the same time."""
+"""Limits how many requests without a credential may send a body at the same time."""
 
 
-def begin(config: Config) -> None:
-    """Count anew, by these settings. Where nobody is asked who they are, nobody is limited."""
+def configure(config: Config) -> None:
+    """Set the limits from the settings, and discard the counts. With ``AUTH=open`` there are no limits."""
     global _room
     _room = threading.BoundedSemaphore(max(1, config.working_threads // 4))
     is_open = config.auth == "open"
     CALLERS.begin(0 if is_open else config.token_rate)
-    STRANGERS.begin(0 if is_open else config.address_rate)
+    ANONYMOUS.begin(0 if is_open else config.address_rate)
 
 
-def key(identity: Identity) -> int:
-    """What a caller is counted by: the number of their token, or (negative) of the person."""
-    return identity.token_id or -identity.user_id
+def key(caller: Caller) -> int:
+    """Return the key that a caller is counted by: the number of their token, or the negative number of the person."""
+    return caller.token_id or -caller.user_id
 
 
-def count_caller(identity: Identity) -> None:
-    """Count a request with a credential that holds.
+def count_caller(caller: Caller) -> None:
+    """Count a request with a valid credential.
 
     Raises
     ------
     TooMany
-        If its token, or the person who signed in, has had ``TAILRACE_TOKEN_RATE`` requests in this second.
+        If its token, or the person who signed in, has sent ``TAILRACE_TOKEN_RATE`` requests in this second.
     """
-    wait = CALLERS.hit(key(identity))
+    wait = CALLERS.hit(key(caller))
     if wait:
-        who = f"token {identity.token_id}" if identity.token_id else f"user {identity.username}"
+        who = f"token {caller.token_id}" if caller.token_id else f"user {caller.username}"
         raise TooMany(
-            f"{who} sent more than {CALLERS.most} requests in a second (TAILRACE_TOKEN_RATE): send many points in one "
-            "request, or wait",
+            f"{who} sent more than {CALLERS.most} requests in one second (TAILRACE_TOKEN_RATE): send several points in "
+            "one request, or wait",
             retry_after=math.ceil(wait),
         )
 
 
-def admit_stranger(request: HttpRequest) -> None:
-    """Let in a request of whoever it may be, to an address that is open to all.
+def admit_anonymous(request: HttpRequest) -> None:
+    """Count a request without a credential to a public path, and limit how many send a body at the same time.
 
-    What they send is taken from as many of them at once as leave most threads to others: whoever sends slowly, or has
-    passwords tried, keeps one busy. :func:`leave` makes room again.
+    Each of them may keep a thread busy, by sending slowly or by having a password checked. So at most a quarter of the
+    threads serve them. :func:`release` ends the request's share.
 
     Raises
     ------
     TooMany
-        As :func:`count_stranger`, or if so many are at it already.
+        As :func:`count_anonymous`, or if too many are being served already.
     """
-    if not STRANGERS.most or request.path_info in PROBES:
+    if not ANONYMOUS.most or request.path_info in PROBE_PATHS:
         return
-    count_stranger(request, getattr(request.resolver_match, "route", ""))
+    count_anonymous(request, getattr(request.resolver_match, "route", ""))
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
     room = _room
     if not room.acquire(blocking=False):
-        raise TooMany("as many sign-ins are under way as are taken at once: try again", retry_after=1)
+        raise TooMany("too many sign-ins are in progress: try again", retry_after=1)
     request.room = room  # type: ignore[attr-defined]
 
 
-def leave(request: HttpRequest) -> None:
-    """Make room for another stranger, where the request took some."""
+def release(request: HttpRequest) -> None:
+    """Release the share that :func:`admit_anonymous` gave to the request, if any."""
     room = request.__dict__.pop("room", None)
     if room is not None:
         room.release()
 
 
-def count_stranger(request: HttpRequest, what: str) -> None:
-    """Count a request without a credential that holds.
+def count_anonymous(request: HttpRequest, what: str) -> None:
+    """Count a request without a valid credential.
 
     Parameters
     ----------
     what
-        What was asked for or shown; each is counted by itself, so that revoked tokens of many jobs behind an address keep
-        nobody there from signing in.
+        The route, or the kind of the invalid credential. Each is counted separately, so that many jobs with a revoked token
+        don't prevent people at the same address from signing in.
 
     Raises
     ------
     TooMany
-        If that address has sent ``TAILRACE_ADDRESS_RATE`` of them in this minute.
+        If the address has sent ``TAILRACE_ADDRESS_RATE`` of them in this minute.
     """
-    if STRANGERS.most and (wait := STRANGERS.hit((addresses.site(request), what))):
+    if ANONYMOUS.most and (wait := ANONYMOUS.hit((addresses.client_network(request), what))):
         seconds = math.ceil(wait)
         raise TooMany(
-            f"more than {STRANGERS.most} requests in a minute came from your address without a credential that holds "
-            f"(TAILRACE_ADDRESS_RATE): wait {seconds} s, or check the credential; those that hold are let in meanwhile",
+            f"more than {ANONYMOUS.most} requests without a valid credential came from your address in one minute "
+            f"(TAILRACE_ADDRESS_RATE): wait {seconds} s, or check the credential; valid credentials still work",
             retry_after=seconds,
         )

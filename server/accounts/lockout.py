@@ -1,7 +1,7 @@
-"""Passwords, guessed at: who fails too often for a user from an address is locked out there for a while.
+"""Lockout after repeated wrong passwords, by user and address.
 
-Only passwords are counted. Tokens never come this way, so nobody can lock out another's jobs; and a lock-out holds for one
-address, so nobody can lock out another person elsewhere. The counts are in the database and hold for all workers.
+Only passwords count, not tokens, so nobody can lock out the jobs of others. A lockout holds for one address, so nobody can
+lock out a person elsewhere. The counts are in the database and hold for all workers.
 """
 
 import logging
@@ -17,8 +17,8 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from server.accounts import addresses
-from server.streams import changes
-from server.streams.locks import transaction_for_writing
+from server.core import audit_signals
+from server.core.db.locks import transaction_for_writing
 
 logger = logging.getLogger(__name__)
 
@@ -26,27 +26,32 @@ LONGEST_NAME = 150
 
 
 class Passwords(AxesStandaloneBackend, ModelBackend):
-    """Django's backend for passwords, behind the lock-out. It is asked about passwords alone: sign-ins of other kinds
-    give no ``username`` and pass it by."""
+    """Django's password backend with lockout. Sign-ins of other kinds have no ``username`` and skip it."""
 
     def authenticate(  # type: ignore[override]
         self, request: HttpRequest, username: str, password: str, **kwargs: Any
     ) -> AbstractBaseUser | None:
-        """The user, or None; ``PermissionDenied``, which ends the asking, where they are locked out."""
+        """Return the user with this password, or None.
+
+        Raises
+        ------
+        PermissionDenied
+            If they are locked out. Django then tries no other backend.
+        """
         if "\x00" in username or len(username) > LONGEST_NAME:
-            return None  # no user's name, and no database would take it
+            return None  # not a valid user name; PostgreSQL refuses it
         super().authenticate(request, username=username, password=password)
         user = ModelBackend.authenticate(self, request, username=username, password=password)
         if user is not None:
-            forgive(user.get_username(), address_of(request))
+            reset_failures(user.get_username(), address_of(request))
         return user
 
 
 class Handler(AxesDatabaseHandler):
-    """Counts failures, and tells the audit trail of those that were for a user whom there is.
+    """Counts failures, and records those of existing users in the audit trail.
 
-    Of others the log has a line without the name: it may be a password that was typed into the wrong field, and names
-    can be made up faster than a trail should grow.
+    For other names it only logs a line without the name, because people sometimes type a password into the wrong field, and
+    because made-up names would fill the audit trail.
     """
 
     def user_login_failed(
@@ -59,29 +64,29 @@ class Handler(AxesDatabaseHandler):
         super().user_login_failed(sender, credentials, request, **kwargs)
         if was_locked_out:
             return
-        address = addresses.of(request)
+        address = addresses.client_address(request)
         if not User.objects.filter(username=username).exists():
-            logger.warning("a sign-in from %s failed: nobody has the name that was given", address)
+            logger.warning("a sign-in from %s failed: there is no user with the given name", address)
             return
         logger.warning("a sign-in of %s from %s failed", username, address)
         with transaction_for_writing():
-            changes.tell("login.failed", username)
+            audit_signals.send("login.failed", username)
             if is_locked_out(request):
                 minutes = settings.TAILRACE.login_cooloff_minutes
-                changes.tell("login.locked", username, after={"address": address, "minutes": minutes})
+                audit_signals.send("login.locked", username, after={"address": address, "minutes": minutes})
 
 
 def is_locked_out(request: HttpRequest) -> bool:
-    """Whether :func:`django.contrib.auth.authenticate` found this request's user locked out, or locked them out."""
+    """Whether the user is locked out, after :func:`django.contrib.auth.authenticate` ran for this request."""
     return bool(getattr(request, "axes_locked_out", False))
 
 
-def forgive(username: str, address: str | None = None) -> None:
-    """Forget a user's failures, from one address or from all."""
+def reset_failures(username: str, address: str | None = None) -> None:
+    """Delete the counted failures of a user, from one address or from all."""
     with transaction_for_writing():
         reset(username=username, ip=address)
 
 
 def address_of(request: HttpRequest) -> str | None:
-    """What failures are counted by (:func:`server.accounts.addresses.site`); None if the server doesn't know."""
-    return addresses.site(request) or None
+    """Return the address by which failures are counted (:func:`~server.accounts.addresses.client_network`), or None."""
+    return addresses.client_network(request) or None

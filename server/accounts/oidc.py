@@ -1,8 +1,8 @@
-"""Sign-in by OpenID Connect: an issuer vouches for people, whose groups there give them their role here.
+"""Sign-in by OpenID Connect: an issuer authenticates people, and their groups there determine their role here.
 
-The protocol is mozilla-django-oidc's (authorization code, PKCE, state, nonce); what it leaves open is decided here: that an
-ID token must be signed with RS256 by a key that the issuer publishes, be from that issuer, for this server and of now, and
-that nobody is taken for somebody else by a name or an e-mail address, which others may choose.
+mozilla-django-oidc implements the protocol (authorization code, PKCE, state, nonce). This module adds checks: the ID token
+must be signed with RS256 by a key that the issuer publishes, and be issued by that issuer, for this server, and not expired.
+Users are never matched by name or e-mail address, which others can choose.
 """
 
 import logging
@@ -23,36 +23,36 @@ from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 from mozilla_django_oidc.views import OIDCAuthenticationRequestView
 
 from server.accounts import oidc_users
-from server.config import is_loopback
-from server.streams.errors import Forbidden, Unavailable
+from server.core.errors import Forbidden, Unavailable
+from server.setting_formats import is_loopback
 
 logger = logging.getLogger(__name__)
 
 ALGORITHM = "RS256"
 TIMEOUT = (3.05, 10)
-"""Seconds to reach the issuer, and for each of its answers."""
+"""Timeouts to connect to the issuer and to read from it, s."""
 
 KEPT = 3600
-"""Seconds after which the issuer is asked anew where its endpoints are."""
+"""Seconds for which the issuer's endpoints are cached."""
 
 PAUSE = 5
-"""Seconds for which an issuer that failed isn't asked again, so that not every thread waits for it."""
+"""Seconds for which a failed issuer is not contacted again, so that not every thread waits for it."""
 
 LEEWAY = 60
-"""Seconds that the issuer's clock may differ from ours."""
+"""Largest difference between the issuer's clock and this server's, s."""
 
 LONGEST_SUBJECT = 255
 
 
 class NotVouchedFor(Forbidden):
-    """The issuer didn't vouch for anybody, or not so that it can be believed."""
+    """The issuer didn't authenticate the person, or its response is not valid."""
 
     code = "not_vouched_for"
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where an issuer does what, as its discovery document says."""
+    """Endpoints of an issuer, from its discovery document."""
 
     authorization: str
     token: str
@@ -66,20 +66,20 @@ _asking = threading.Lock()
 
 
 def is_configured() -> bool:
-    """Whether people can sign in by OpenID Connect here."""
+    """Whether OpenID Connect is configured."""
     return bool(settings.TAILRACE.oidc_issuer)
 
 
 def endpoints() -> Endpoints:
-    """The issuer's endpoints, asked for at the first use and now and then.
+    """Return the issuer's endpoints, read when first needed and cached.
 
     Raises
     ------
     Unavailable
-        If the issuer can't be reached, or isn't what the settings say.
+        If the issuer can't be reached, or doesn't match the settings.
     """
     issuer = settings.TAILRACE.oidc_issuer
-    with _asking:  # one asks, the others wait for the answer
+    with _asking:  # one thread asks, the others wait for the result
         asked, found = _known.get(issuer, (-math.inf, None))
         if time.monotonic() - asked > (PAUSE if found is None else KEPT):
             found = _discovered(issuer)
@@ -90,19 +90,19 @@ def endpoints() -> Endpoints:
 
 
 def forget() -> None:
-    """Forget what issuers said of themselves."""
+    """Empty the cache of endpoints."""
     _known.clear()
 
 
 def _discovered(issuer: str) -> Endpoints | None:
-    """What the issuer says; None, with a line in the log, if that can't be had or used."""
+    """Read the issuer's endpoints; None, with a line in the log, if that fails."""
     address = issuer.rstrip("/") + "/.well-known/openid-configuration"
     try:
         response = requests.get(address, timeout=TIMEOUT)
         response.raise_for_status()
         document = response.json()
         if document["issuer"] != issuer:
-            raise ValueError(f"it calls itself {document['issuer']!r}: set TAILRACE_OIDC_ISSUER to that")
+            raise ValueError(f"its issuer name is {document['issuer']!r}: set TAILRACE_OIDC_ISSUER to that")
         methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         return Endpoints(
             authorization=_safe(document["authorization_endpoint"], issuer),
@@ -117,23 +117,27 @@ def _discovered(issuer: str) -> Endpoints | None:
 
 
 def _safe(address: str, issuer: str) -> str:
-    """An endpoint's address, if secrets may be sent there: over TLS, or within this machine as the issuer itself."""
+    """Return an endpoint's URL if secrets may be sent there: by https, or by http on loopback if the issuer is there too.
+
+    Raises
+    ------
+    ValueError
+        If they may not.
+    """
     parts = urlsplit(address)
     is_local = parts.scheme == "http" and issuer.startswith("http:") and is_loopback(parts.hostname or "")
     if parts.scheme != "https" and not is_local:
-        raise ValueError(f"its endpoint {address!r} isn't https://")
+        raise ValueError(f"its endpoint {address!r} is not https://")
     return address
 
 
 def _down() -> Unavailable:
     name = settings.TAILRACE.oidc_name
-    return Unavailable(
-        f"{name} doesn't answer as it should: try again in a while, or sign in with a password", retry_after=30
-    )
+    return Unavailable(f"{name} doesn't respond correctly: try again later, or sign in with a password", retry_after=30)
 
 
 def setting(name: str, *default: Any) -> Any:
-    """A setting as mozilla-django-oidc asks for it, from ours and from what the issuer says."""
+    """Return a setting of mozilla-django-oidc, from the settings of this server and the issuer's endpoints."""
     config = settings.TAILRACE
     own: dict[str, Any] = {
         "OIDC_RP_CLIENT_ID": config.oidc_client_id,
@@ -155,18 +159,18 @@ def setting(name: str, *default: Any) -> Any:
 
 
 class Begin(OIDCAuthenticationRequestView):
-    """GET: send the browser to the issuer, with a state, a nonce and a PKCE challenge that its session remembers."""
+    """GET: redirect the browser to the issuer, with state, nonce and PKCE challenge, which are stored in its session."""
 
     get_settings = staticmethod(setting)
 
 
 class Backend(OIDCAuthenticationBackend):
-    """What becomes of the browser that comes back: it is whom the issuer says, or it is refused."""
+    """Authenticates the browser that returns from the issuer."""
 
     get_settings = staticmethod(setting)
 
     def __init__(self) -> None:
-        # Django makes one for each sign-in, by password too: the issuer is asked once it is needed.
+        # Django creates a backend for each sign-in, also by password, so the issuer is contacted later.
         self.UserModel = User
 
     def authenticate(self, request: HttpRequest, *, nonce: str, code_verifier: str) -> User | None:  # type: ignore[override]
@@ -175,9 +179,9 @@ class Backend(OIDCAuthenticationBackend):
         Raises
         ------
         NotVouchedFor
-            If the issuer refuses the code, or its token doesn't hold.
+            If the issuer refuses the code, or its token is invalid.
         Forbidden
-            If the user is blocked here, or no group of theirs has a role.
+            If the user is blocked, or none of their groups has a role.
         Unavailable
             If the issuer can't be reached.
         """
@@ -202,7 +206,7 @@ class Backend(OIDCAuthenticationBackend):
             raise _refused(exc) from exc
 
     def retrieve_matching_jwk(self, token: str) -> Any:
-        """The published key that an ID token names, or the only one there is."""
+        """Return the published key that an ID token names, or the only published key if it names none."""
         kid = jwt.get_unverified_header(token).get("kid")
         response = requests.get(self.OIDC_OP_JWKS_ENDPOINT, timeout=TIMEOUT)
         response.raise_for_status()
@@ -213,7 +217,7 @@ class Backend(OIDCAuthenticationBackend):
         ]
         matching = keys if kid is None else [key for key in keys if key.get("kid") == kid]
         if len(matching) != 1:
-            raise SuspiciousOperation(f"{len(matching)} of {len(keys)} published keys are the one that the token names")
+            raise SuspiciousOperation(f"{len(matching)} of {len(keys)} published keys match the token: expected 1")
         return jwt.PyJWK(matching[0], algorithm=ALGORITHM)
 
     def _verify_jws(self, payload: str, key: Any) -> dict[str, Any]:
@@ -232,23 +236,23 @@ class Backend(OIDCAuthenticationBackend):
         return claims
 
     def get_or_create_user(self, access_token: str, id_token: str, payload: dict[str, Any]) -> User:
-        """The user whom the claims are about: those of the ID token, which is signed, before those of the userinfo."""
+        """Return the user of the claims. Claims of the signed ID token take precedence over those of the userinfo."""
         told = self.get_userinfo(access_token, id_token, payload) if self.OIDC_OP_USER_ENDPOINT else payload
         if told.get("sub") != payload["sub"]:
-            raise SuspiciousOperation("the userinfo is about somebody else than the ID token")
+            raise SuspiciousOperation("the subjects of the userinfo and the ID token differ")
         if not payload["sub"].isprintable() or not 0 < len(payload["sub"]) <= LONGEST_SUBJECT:
-            raise SuspiciousOperation(f"the subject isn't 1 to {LONGEST_SUBJECT} printable characters")
-        return oidc_users.admitted(self.request, {**told, **payload})
+            raise SuspiciousOperation(f"the subject is not 1 to {LONGEST_SUBJECT} printable characters")
+        return oidc_users.admit(self.request, {**told, **payload})
 
     def get_user(self, user_id: int) -> User | None:
-        """The user of a session, while they are active."""
+        """Return the user of a session if they are active."""
         return User.objects.filter(pk=user_id, is_active=True).first()
 
 
 def _refused(exc: Exception) -> NotVouchedFor:
     logger.warning("a sign-in by OpenID Connect failed: %s: %s", type(exc).__name__, str(exc)[:300])
     name = settings.TAILRACE.oidc_name
-    return NotVouchedFor(f"{name} didn't vouch for you in a way that can be believed: sign in again from the start")
+    return NotVouchedFor(f"the response of {name} could not be verified: start the sign-in again")
 
 
 def _unreachable(exc: Exception) -> Unavailable:

@@ -1,4 +1,4 @@
-"""Whom an OpenID Connect issuer vouched for, as a user here: found by issuer and subject, with the role of their groups."""
+"""Users who sign in by OpenID Connect: found by issuer and subject, with the role of their groups."""
 
 import re
 import unicodedata
@@ -11,33 +11,33 @@ from django.http import HttpRequest
 
 from server.accounts import roles, sessions, users
 from server.accounts.models import ExternalIdentity
-from server.streams import changes
-from server.streams.errors import Conflict, Forbidden
-from server.streams.locks import transaction_for_writing
+from server.core import audit_signals
+from server.core.db.locks import transaction_for_writing
+from server.core.errors import Conflict, Forbidden
 
 EVERYBODY = "*"
 LONGEST_NAME = 140
-"""Leaves room for the number that makes a name unlike others'."""
+"""Leaves room for a number that makes the name unique."""
 
 TRIES = 20
-"""Names that are tried before giving up; a sign-in that begins twice at once needs two."""
+"""Number of names that are tried. Two sign-ins of a new user at the same time need two."""
 
 
 class NotAdmitted(Forbidden):
-    """The issuer vouches for them, and they may not come in."""
+    """The issuer authenticated the person, but they have no access here."""
 
     code = "not_admitted"
 
 
-def admitted(request: HttpRequest, claims: dict[str, Any]) -> User:
-    """The user whom the claims are about, made if they are new, with the role that their groups give them now.
+def admit(request: HttpRequest, claims: dict[str, Any]) -> User:
+    """Return the user of the claims, with the role of their current groups. A new user is created.
 
     Raises
     ------
     NotAdmitted
-        If they are blocked here, or no group of theirs has a role: then they lose the one that they had.
+        If the user is blocked, or if none of their groups has a role. In that case they lose their role.
     Conflict
-        If the last active admin would lose that role.
+        If the last active admin would lose their role.
     """
     config = settings.TAILRACE
     role = role_for(groups_in(claims, config.oidc_groups_claim), config.role_by_group)
@@ -48,9 +48,9 @@ def admitted(request: HttpRequest, claims: dict[str, Any]) -> User:
             raise _no_role()
         return _made(request, config.oidc_issuer, subject, role, claims)
     user = known.user
-    sessions.act_as(request, user)
+    sessions.set_caller(request, user)
     if not user.is_active:
-        changes.tell("login.failed", user.username, after={"by": "OpenID Connect", "why": "blocked"})
+        audit_signals.send("login.failed", user.username, after={"by": "OpenID Connect", "why": "blocked"})
         raise NotAdmitted(f"user {user.username} is blocked: ask a moderator of this server", code="blocked")
     if not role:
         _take_role(user)
@@ -60,9 +60,9 @@ def admitted(request: HttpRequest, claims: dict[str, Any]) -> User:
 
 
 def groups_in(claims: dict[str, Any], claim: str) -> frozenset[str]:
-    """The groups that a claim names, a list or one string; none if it isn't there or is anything else.
+    """Return the groups in a claim, which is a list or a string; none if it is missing or anything else.
 
-    Dots in the claim's name lead into objects (``realm_access.roles``), unless there is a claim of just that name.
+    Dots in the claim's name lead into objects (``realm_access.roles``), unless there is a claim with exactly that name.
     """
     found: Any = claims
     for name in [claim] if claim in claims else claim.split("."):
@@ -72,13 +72,13 @@ def groups_in(claims: dict[str, Any], claim: str) -> frozenset[str]:
 
 
 def role_for(groups: frozenset[str], role_by_group: dict[str, str]) -> str:
-    """The highest role that any of the groups gives; empty for none."""
+    """Return the highest role of the groups; empty for none."""
     given = [role for group, role in role_by_group.items() if group in groups or group == EVERYBODY]
     return max(given, key=roles.rank, default="")
 
 
 def free_name(wanted: Any, attempt: int) -> str:
-    """A name for a new user, from what the issuer calls them; later attempts have a number, so that they differ."""
+    """Return a name for a new user, based on their name at the issuer. Later attempts append a number."""
     letters = unicodedata.normalize("NFKD", str(wanted or "")).encode("ascii", "ignore").decode()
     name = re.sub(r"[^A-Za-z0-9_.@+-]+", "-", letters).strip(".@+-")[:LONGEST_NAME] or "user"
     return name if attempt == 1 else f"{name}-{attempt}"
@@ -91,27 +91,27 @@ def _made(request: HttpRequest, issuer: str, subject: str, role: str, claims: di
             with transaction_for_writing():
                 user = users.create(free_name(wanted, attempt), role)
                 ExternalIdentity.objects.create(user=user, issuer=issuer, subject=subject)
-                sessions.act_as(request, user)
-                changes.tell("user.link", user.username, after={"issuer": issuer, "subject": subject})
+                sessions.set_caller(request, user)
+                audit_signals.send("user.link", user.username, after={"issuer": issuer, "subject": subject})
                 return user
         except Conflict:
-            continue  # somebody has that name
-        except IntegrityError:  # they were made just now, by another sign-in of theirs
+            continue  # the name is taken
+        except IntegrityError:  # another sign-in of the same person has just created them
             return ExternalIdentity.objects.get(issuer=issuer, subject=subject).user
-    raise Conflict(f"no name for a new user could be found: {TRIES} like {wanted!r} are taken")
+    raise Conflict(f"no free name for a new user: {TRIES} names like {wanted!r} are taken")
 
 
 def _take_role(user: User) -> None:
     with transaction_for_writing():
         before = roles.role_of(user)
         if before:
-            roles.give(user, "")
-            changes.tell("user.role", user.username, before={"role": before}, after={"role": None})
+            roles.assign(user, "")
+            audit_signals.send("user.role", user.username, before={"role": before}, after={"role": None})
 
 
 def _no_role() -> NotAdmitted:
     config = settings.TAILRACE
     return NotAdmitted(
-        f"{config.oidc_name} knows you, and none of your groups there has a role here: ask an admin of this server "
-        f"(it looks at the claim {config.oidc_groups_claim!r})"
+        f"{config.oidc_name} authenticated you, but none of your groups there has a role here: ask an admin of this server "
+        f"(the groups are read from the claim {config.oidc_groups_claim!r})"
     )

@@ -1,4 +1,4 @@
-"""Passwords: checked where repeated failures lock out, and held to the rules of the settings when they are set."""
+"""Passwords: verification with lockout, and the rules for new passwords."""
 
 import math
 import secrets
@@ -12,39 +12,39 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from server.accounts import lockout
-from server.streams.errors import Invalid, TooMany, Unauthenticated
+from server.core.errors import Invalid, TooMany, Unauthenticated
 
 LONGEST = 4096
 
 
-def verified(request: HttpRequest, username: str, password: str) -> User:
-    """The active user whose password that is. The same is done and said for a wrong user as for a wrong password.
+def verify(request: HttpRequest, username: str, password: str) -> User:
+    """Return the active user with this name and password.
+
+    Time and message are the same for an unknown user as for a wrong password.
 
     Raises
     ------
     Unauthenticated
-        If there is no such user with that password, or they are blocked.
+        If the user doesn't exist or is blocked, or if the password is wrong.
     TooMany
-        If that was tried too often: right or wrong, it counts for nothing until ``retry_after`` is over.
+        If the user is locked out. Until ``retry_after`` has passed, the right password is refused, too.
     """
     user = authenticate(request, username=username, password=password)
     if lockout.is_locked_out(request):
         minutes = settings.TAILRACE.login_cooloff_minutes
         raise TooMany(
-            f"too many failed attempts to sign in as this user from here: try again in {minutes:g} minutes; tokens go on "
-            "working",
+            f"too many failed attempts to sign in as this user from your address: try again in {minutes:g} minutes; tokens "
+            "still work",
             retry_after=math.ceil(minutes * 60),
             code="locked_out",
         )
     if not isinstance(user, User):
-        raise Unauthenticated(
-            "this user and this password don't go together, or the user is blocked: check both", code="wrong_password"
-        )
+        raise Unauthenticated("wrong user name or password, or the user is blocked: check both", code="wrong_password")
     return user
 
 
 def check_text(value: Any, field: str) -> str:
-    """A password as it came in: a string, not too long to be hashed. It is shown in no message.
+    """Return the value if it is a string that can be hashed. No message shows it.
 
     Raises
     ------
@@ -58,17 +58,17 @@ def check_text(value: Any, field: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise Invalid(f"{field} holds a lone surrogate, which is no character", field=field) from None
+        raise Invalid(f"{field} contains a lone surrogate, which is not a character", field=field) from None
     return value
 
 
 def check_new(value: Any, user: User, field: str = "password") -> str:
-    """A password that somebody chose for ``user``, held to ``AUTH_PASSWORD_VALIDATORS``.
+    """Return a new password for ``user`` if it follows ``AUTH_PASSWORD_VALIDATORS``.
 
     Raises
     ------
     Invalid
-        Saying each rule that it breaks.
+        If it doesn't. The message lists each broken rule.
     """
     password = check_text(value, field)
     try:
@@ -78,6 +78,6 @@ def check_new(value: Any, user: User, field: str = "password") -> str:
     return password
 
 
-def random() -> str:
-    """A password of 120 random bits."""
+def generate() -> str:
+    """Return a password of 120 random bits."""
     return secrets.token_urlsafe(15)

@@ -1,4 +1,4 @@
-"""The four roles, as Django groups with permissions, each including the one before."""
+"""The four roles, as Django groups with permissions. Each role includes the previous one."""
 
 from typing import Any
 
@@ -6,37 +6,55 @@ from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection, transaction
 
+from server.accounts.models import Access
+
 ROLES: dict[str, tuple[str, ...]] = {
     "viewer": ("read",),
     "researcher": ("predict", "learn", "create", "create_by_posting", "change_own"),
-    "moderator": ("change_any", "retract", "moderate_users"),
-    "admin": ("manage_users", "read_audit", "read_settings"),
+    "moderator": ("change_any", "retract", "approve", "moderate_users"),
+    "admin": ("manage_users", "read_audit", "read_settings", "manage_clusters", "compute"),
 }
-"""What each role adds to the one before it."""
+"""Permissions that each role adds to the previous one."""
 
 SCOPES: dict[str, frozenset[str]] = {
     "learn": frozenset({"learn"}),
     "predict": frozenset({"predict"}),
     "read": frozenset({"read", "read_audit", "read_settings"}),
-    "manage": frozenset({"create", "change_own", "change_any", "retract", "moderate_users", "manage_users"}),
+    "manage": frozenset(
+        [
+            "create",
+            "change_own",
+            "change_any",
+            "retract",
+            "approve",
+            "moderate_users",
+            "manage_users",
+            "manage_clusters",
+        ]
+    ),
     "create": frozenset({"create_by_posting"}),
 }
-"""What a token of each scope may do, where its owner's role allows it."""
+"""Permissions of a token with each scope, within its owner's role."""
 
-USUAL_SCOPES = tuple(scope for scope in SCOPES if scope != "create")
-"""Those of a token of which nothing else is said: a stream that a typing error makes is one that no model learns from."""
+COMPUTE = "compute"
+"""Scope of the token of a cluster's agent. Only :mod:`server.calculations.clusters` creates such tokens."""
+
+ALL_SCOPES = SCOPES | {COMPUTE: frozenset({COMPUTE})}
+
+DEFAULT_SCOPES = tuple(scope for scope in SCOPES if scope != "create")
+"""Scopes of a token by default. Without ``create``, a mistyped stream name gives an error, not a new stream."""
 
 ALL = frozenset(permission for added in ROLES.values() for permission in added)
 
 
 def permissions_of_role(role: str) -> tuple[str, ...]:
-    """Everything that a role allows, with what the roles before it allow."""
+    """Return all permissions of a role, with those of the roles that it includes."""
     names = list(ROLES)
     return tuple(permission for name in names[: names.index(role) + 1] for permission in ROLES[name])
 
 
 def role_of(user: User) -> str:
-    """The highest role of a user; empty for a user without one."""
+    """Return the highest role of a user; empty for a user without one."""
     if user.is_superuser:
         return "admin"
     names = set(user.groups.values_list("name", flat=True))
@@ -44,31 +62,35 @@ def role_of(user: User) -> str:
 
 
 def rank(role: str) -> int:
-    """0 for no role, 1 for viewer … 4 for admin."""
+    """Return 0 for no role, 1 for viewer … 4 for admin."""
     return list(ROLES).index(role) + 1 if role in ROLES else 0
 
 
-def give(user: User, role: str) -> None:
-    """Make ``role`` the one role of a user (empty: none). Other groups of theirs stay."""
+def assign(user: User, role: str) -> None:
+    """Replace the roles of a user by ``role`` (empty: none). Their other groups stay."""
     user.groups.remove(*Group.objects.filter(name__in=ROLES).exclude(name=role))
     if role:
         user.groups.add(Group.objects.get(name=role))
 
 
-def are_made() -> bool:
-    """Whether the groups are there, and every permission that there is."""
+def exist() -> bool:
+    """Whether the groups of the roles and all permissions exist."""
     own = Permission.objects.filter(content_type__app_label="accounts", codename__in=ALL)
     return own.count() == len(ALL) and Group.objects.filter(name__in=ROLES).count() == len(ROLES)
 
 
 @transaction.atomic
 def make_groups(sender: Any, using: str = "default", **kwargs: Any) -> None:
-    """Make the groups after a migration, and give those that are new their permissions."""
+    """Create the groups after a migration, and add new permissions to them. Permissions get their current names."""
     create_permissions(sender, verbosity=0, using=using)
-    permissions = {
-        permission.codename: permission
-        for permission in Permission.objects.using(using).filter(content_type__app_label="accounts", codename__in=ALL)
-    }
+    own = Permission.objects.using(using).filter(content_type__app_label="accounts", codename__in=ALL)
+    permissions = {permission.codename: permission for permission in own}
+    for (
+        codename,
+        name,
+    ) in Access._meta.permissions:  # Django creates missing permissions, but doesn't rename existing ones
+        if permissions[codename].name != name:
+            own.filter(codename=codename).update(name=name)
     for role in ROLES:
         group, _ = Group.objects.using(using).get_or_create(name=role)
         group.permissions.add(*(permissions[name] for name in permissions_of_role(role)))
@@ -84,7 +106,7 @@ WHERE c.app_label = 'accounts' AND (
 
 
 def permissions_of(user_id: int, *, is_superuser: bool) -> frozenset[str]:
-    """What a user may do, by all their groups and by themselves."""
+    """Return the permissions of a user, from all their groups and their own."""
     if is_superuser:
         return ALL
     with connection.cursor() as cursor:

@@ -1,7 +1,6 @@
-"""People who signed in with a browser: each session is a sign-in (:mod:`server.accounts.signins`) without a refresh token.
+"""Browser sessions. Each is a sign-in (:mod:`server.accounts.signins`) without a refresh token.
 
-So a session can be seen beside the others and ended like them, and it ends with its user's right to be here: whether it
-still works is asked of the database for every page.
+So it is listed and ended like other sign-ins. Each page checks in the database that its sign-in is still valid.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -13,21 +12,21 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from server.accounts import addresses, roles, signins
-from server.accounts.identity import Identity
+from server.accounts.caller import Caller
 from server.accounts.models import SignIn
-from server.streams import changes
-from server.streams.locks import transaction_for_writing
+from server.core import audit_signals
+from server.core.db.locks import transaction_for_writing
 
 KEY = "sign_in"
-"""Where a session keeps the number of its sign-in."""
+"""Key in the session under which the number of its sign-in is stored."""
 
 
 PASSWORDS = "server.accounts.lockout.Passwords"
-"""The backend that vouches for people by their password."""
+"""Path of the backend that checks passwords."""
 
 
 def begin(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
-    """Note a sign-in that just succeeded: connected to Django's signal ``user_logged_in``."""
+    """Create the sign-in of a session. Receives Django's signal ``user_logged_in``."""
     earlier = request.session.get(KEY)
     now = datetime.now(UTC)
     with transaction_for_writing():
@@ -35,21 +34,21 @@ def begin(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
             _end(earlier, "signed in again")
         sign_in = SignIn.objects.create(
             user=user,
-            hash="",  # which is no secret's hash: a session has no refresh token
+            hash="",  # a session has no refresh token
             expires_at=now + timedelta(seconds=settings.SESSION_COOKIE_AGE),
-            address=addresses.of(request)[:64],
+            address=addresses.client_address(request)[:64],
             agent=str(request.META.get("HTTP_USER_AGENT", ""))[:200],
         )
-        act_as(request, user)
+        set_caller(request, user)
         by = "password" if request.session.get(auth.BACKEND_SESSION_KEY) == PASSWORDS else "OpenID Connect"
-        changes.tell("login", user.username, after={"sign_in": sign_in.pk, "by": by})
+        audit_signals.send("login", user.username, after={"sign_in": sign_in.pk, "by": by})
     request.session[KEY] = sign_in.pk
-    request.session.set_expiry(None)  # as long as the settings say, whatever held before anybody was signed in
+    request.session.set_expiry(None)  # the lifetime of the settings, not that of the anonymous session
     request.session.clear_expired()
 
 
-def identity(request: HttpRequest) -> Identity | None:
-    """Who is signed in with this browser; None if nobody is, or their sign-in ended, or they were blocked."""
+def caller_of(request: HttpRequest) -> Caller | None:
+    """Return the person signed in with this browser; None if nobody is, or the sign-in ended, or they are blocked."""
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return None
@@ -66,10 +65,10 @@ def end(request: HttpRequest) -> None:
     auth.logout(request)
 
 
-def act_as(request: HttpRequest, user: User) -> None:
-    """Let what follows in this request be recorded as that user's doing: they have just shown who they are."""
+def set_caller(request: HttpRequest, user: User) -> None:
+    """Make a user who has just authenticated the caller of this request, so that the audit trail names them."""
     permissions = roles.permissions_of(user.pk, is_superuser=user.is_superuser)
-    request.identity = Identity(user.pk, user.username, 0, permissions)  # type: ignore[attr-defined]
+    request.caller = Caller(user.pk, user.username, 0, permissions)  # type: ignore[attr-defined]
 
 
 def _end(number: int, why: str) -> None:

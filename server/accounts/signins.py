@@ -1,7 +1,7 @@
-"""Sign-ins of people: a short access token, and a refresh token that is replaced whenever it is used.
+"""Sign-ins of people: a short-lived access token, and a refresh token that is replaced at each use.
 
-A refresh token that comes a second time was copied: the sign-in ends, for whoever holds which copy. Only just after its
-first use it is taken for the same browser asking twice at once, and refused without further ado.
+If a refresh token is used a second time, it may have been copied, so the sign-in ends. Within :data:`GRACE` after the first
+use it is only refused, because the same browser may have sent it twice.
 """
 
 import re
@@ -13,15 +13,15 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from server.accounts import roles
-from server.accounts.identity import Identity
+from server.accounts.caller import Caller
 from server.accounts.models import SignIn
 from server.accounts.tokens import hash_of
-from server.streams import changes
-from server.streams.errors import Conflict, Unauthenticated
-from server.streams.locks import transaction_for_writing
+from server.core import audit_signals
+from server.core.db.locks import transaction_for_writing
+from server.core.errors import Conflict, Unauthenticated
 
 LIFETIME = timedelta(days=14)
-"""How long a sign-in lasts without being used."""
+"""How long a sign-in stays valid without being used."""
 
 GRACE = timedelta(seconds=10)
 _REFRESH = re.compile(r"trr_([0-9]{1,18})_[0-9a-f]{64}\Z", re.ASCII)
@@ -33,13 +33,13 @@ _READ = (
 
 
 def begin(user: User, *, address: str = "", agent: str = "") -> tuple[SignIn, str]:
-    """Sign a user in whose password or provider vouched for them: the sign-in and its first refresh token."""
+    """Sign in an authenticated user. Return the sign-in and its first refresh token."""
     now = datetime.now(UTC)
     with transaction_for_writing():
         sign_in = SignIn.objects.create(
             user=user, hash="", expires_at=now + LIFETIME, address=address[:64], agent=agent[:200]
         )
-        changes.tell("signin.begin", user.username, after={"sign_in": sign_in.pk, "agent": sign_in.agent})
+        audit_signals.send("signin.begin", user.username, after={"sign_in": sign_in.pk, "agent": sign_in.agent})
         refresh = _renew(sign_in, now)
     return sign_in, refresh
 
@@ -50,12 +50,12 @@ def refresh(given: str) -> tuple[SignIn, str]:
     Raises
     ------
     Unauthenticated
-        If it doesn't hold. If it was used before, the sign-in ends.
+        If it is invalid. If it was used before, the sign-in ends.
     Conflict
-        If it was used just now, by another tab of the same browser.
+        If it was used within :data:`GRACE`, as by another tab of the same browser.
     """
     found = _REFRESH.match(given)
-    refused = Unauthenticated("the sign-in doesn't hold any more: sign in again", code="sign_in_ended")
+    refused = Unauthenticated("the sign-in is no longer valid: sign in again", code="sign_in_ended")
     if found is None:
         raise refused
     now = datetime.now(UTC)
@@ -66,19 +66,19 @@ def refresh(given: str) -> tuple[SignIn, str]:
         if secrets.compare_digest(sign_in.hash, hash_of(given)):
             return sign_in, _renew(sign_in, now)
         if now - sign_in.refreshed_at < GRACE:
-            raise Conflict("this refresh token was used just now: use the one that was answered", code="rotated")
+            raise Conflict("this refresh token has just been used: use the new one from that response", code="rotated")
         _end(sign_in, "a refresh token was used twice")
     raise refused
 
 
 def end(sign_in: SignIn, why: str = "signed out") -> None:
-    """End a sign-in, and every access token that was issued for it."""
+    """End a sign-in and all access tokens that were issued for it."""
     with transaction_for_writing():
         _end(sign_in, why)
 
 
 def holder(given: str) -> SignIn | None:
-    """The sign-in that a refresh token belongs to, if it is the one that works now."""
+    """Return the sign-in of a refresh token; None if the token is not its current one or the sign-in has ended."""
     found = _REFRESH.match(given)
     if found is None:
         return None
@@ -86,8 +86,8 @@ def holder(given: str) -> SignIn | None:
     return sign_in if sign_in is not None and _works(sign_in, datetime.now(UTC)) else None
 
 
-def verify_id(number: int) -> Identity | None:
-    """Who signed in there; None if the sign-in ended or its user is blocked."""
+def verify_id(number: int) -> Caller | None:
+    """Return the caller of the sign-in with this number; None if it has ended or its user is blocked."""
     now = connection.ops.adapt_datetimefield_value(datetime.now(UTC))
     with connection.cursor() as cursor:
         cursor.execute(_READ, (number, now))
@@ -96,7 +96,7 @@ def verify_id(number: int) -> Identity | None:
         return None
     user_id, username, is_superuser, generation = row
     permissions = roles.permissions_of(user_id, is_superuser=bool(is_superuser))
-    return Identity(user_id, username, 0, permissions, generation=generation)
+    return Caller(user_id, username, 0, permissions, generation=generation)
 
 
 def _works(sign_in: SignIn, now: datetime) -> bool:
@@ -113,4 +113,4 @@ def _renew(sign_in: SignIn, now: datetime) -> str:
 def _end(sign_in: SignIn, why: str) -> None:
     ended: Any = SignIn.objects.filter(pk=sign_in.pk, revoked_at=None).update(revoked_at=datetime.now(UTC))
     if ended:
-        changes.tell("signin.end", sign_in.user.username, after={"sign_in": sign_in.pk, "why": why})
+        audit_signals.send("signin.end", sign_in.user.username, after={"sign_in": sign_in.pk, "why": why})

@@ -1,4 +1,4 @@
-"""Who is calling: credentials in the Authorization header, and the guard in front of every address of the API."""
+"""Authentication: credentials in the Authorization header, and the middleware that checks permissions for every address."""
 
 import base64
 import binascii
@@ -11,23 +11,24 @@ from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from server.accounts import callers, jwt, limits, tokens, uses
-from server.accounts.access import FOR_PROGRAMS, PUBLIC, SIGNED_IN
-from server.accounts.identity import Identity
+from server.accounts import credential_cache, jwt, last_used, limits, tokens
+from server.accounts.access import API_PREFIXES, PUBLIC, SIGNED_IN
+from server.accounts.caller import Caller
+from server.accounts.roles import COMPUTE
 from server.api.errors import request_id, respond
-from server.streams.errors import Conflict, Forbidden, Unauthenticated
-from server.streams.locks import give_up
+from server.core.db.locks import to_unavailable
+from server.core.errors import Conflict, Forbidden, Unauthenticated
 
 logger = logging.getLogger(__name__)
 
-GUARDED = FOR_PROGRAMS
+GUARDED = API_PREFIXES
 HANDSHAKE = "/api/auth/token/"
-CHANGES = frozenset(("learn", "create", "change_own", "change_any", "retract"))
-"""Permissions for what a server with a frozen model does for nobody."""
+CHANGES = frozenset(("learn", "create", "change_own", "change_any", "retract", "approve", "manage_clusters", "compute"))
+"""Permissions that nobody has on a server with a frozen model."""
 
 
 class Challenge(Unauthenticated):
-    """Refused, with the address where an access token is to be had."""
+    """No valid credential. The response has the address that issues access tokens."""
 
     def __init__(self, message: str, request: HttpRequest, *, code: str | None = None) -> None:
         super().__init__(message, code=code)
@@ -37,139 +38,142 @@ class Challenge(Unauthenticated):
 
 
 class Guard:
-    """Middleware that lets in who may come in, by what the URL configuration declares (:mod:`server.accounts.access`).
+    """Middleware that checks the permissions that the URL configuration declares (:mod:`server.accounts.access`).
 
-    It sets ``request.identity``: whoever shows a working credential, or None where nobody is asked. It stands last, so that
-    :class:`server.api.middleware.Envelope` can send calls of the API straight to it.
+    It sets ``request.caller``: the caller with a valid credential, or None if the server is open. It is the last middleware,
+    so that :class:`server.api.middleware.Envelope` can call it directly for requests to the API.
     """
 
     shortcut: Callable[[HttpRequest], HttpResponseBase]
-    """The way to the views for calls of the API, past the middleware that is for pages."""
+    """Calls the views of the API directly, without the middleware for pages."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
         Guard.shortcut = staticmethod(get_response)  # type: ignore[assignment]
-        self.is_open = settings.TAILRACE.auth == "open"  # read once: each look at Django's settings takes 2 µs
+        self.is_open = (
+            settings.TAILRACE.auth == "open"
+        )  # read once, because each access to Django's settings takes 2 µs
         self.is_frozen = settings.TAILRACE.frozen_model is not None
-        limits.begin(settings.TAILRACE)
+        limits.configure(settings.TAILRACE)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
-        """Let the request pass (None), or answer it in the view's place."""
-        request.identity = None  # type: ignore[attr-defined]
+        """Return None if the request may pass, else the response."""
+        request.caller = None  # type: ignore[attr-defined]
         if not request.path_info.startswith(GUARDED):
             return None
         try:
             needed = needs(request, view)
             if self.is_frozen and needed in CHANGES:
                 raise Conflict(
-                    "this server has a frozen copy of a model: it predicts, and neither learns nor changes anything",
+                    "this server has a frozen copy of a model: it predicts, but does not learn or change anything",
                     code="frozen",
                 )
             if needed is PUBLIC:
-                if request.path_info != HANDSHAKE:  # which counts those alone whose credential doesn't hold
-                    limits.admit_stranger(request)
-            elif self.is_open:
+                if request.path_info != HANDSHAKE:  # which counts only invalid credentials
+                    limits.admit_anonymous(request)
+            elif self.is_open and needed != COMPUTE:  # an agent's token also says which cluster it is
                 check_origin(request)
             else:
                 request.needed = needed  # type: ignore[attr-defined]
                 identity = admit(
                     request, needed, may_be_stale=view.is_hot and request.method == "POST", watches=view.watches
                 )
-                request.identity = identity  # type: ignore[attr-defined]
+                request.caller = identity  # type: ignore[attr-defined]
                 limits.count_caller(identity)
-        except Exception as exc:  # process_exception hears of views alone
+        except Exception as exc:  # process_exception is called for views only
             return respond(exc, request)
         return None
 
 
 def check_origin(request: HttpRequest) -> None:
-    """Refuse what a page of another origin has somebody's browser send to a server that asks nobody who they are.
+    """Check that a request to an open server doesn't come from a web page of another origin.
 
     Raises
     ------
     Forbidden
-        Then.
+        If it does.
     """
     origin = request.META.get("HTTP_ORIGIN")
     if origin is not None and origin.partition("://")[2] != request.get_host():
         raise Forbidden(
-            f"this came from a page of another origin, {origin}, which may not use this server", code="origin"
+            f"the request came from a page of another origin, {origin}, which may not use this server", code="origin"
         )
 
 
 def needs(request: HttpRequest, view: Any) -> str:
-    """The permission that a request needs.
+    """Return the permission that a request needs.
 
     Raises
     ------
     Forbidden
-        If the address declares none for any method: a bug, which must not be an open door.
+        If the address declares no permissions. That is a bug, and must not give access.
     """
     access: dict[str, str] | None = getattr(view, "access", None)
     if not access:
-        raise Forbidden(f"{request.path} is closed: nothing says who may use it")
+        raise Forbidden(f"{request.path} is closed: it declares no permission")
     method = str(request.method)
-    return access.get("GET" if method == "HEAD" else method, SIGNED_IN)  # the view says which methods it takes
+    return access.get("GET" if method == "HEAD" else method, SIGNED_IN)  # the view refuses methods that it doesn't have
 
 
-def admit(request: HttpRequest, needed: str, *, may_be_stale: bool = False, watches: bool = False) -> Identity:
-    """Who is calling, if they may.
+def admit(request: HttpRequest, needed: str, *, may_be_stale: bool = False, watches: bool = False) -> Caller:
+    """Return the caller, if they have the permission.
 
     Parameters
     ----------
     may_be_stale
-        Take what this process remembers of the caller: the view will hold it against the present generation.
+        Accept a cached caller; the view then compares it with the current generation.
     watches
-        Take it where the database can't say.
+        Accept a cached caller while the database is unavailable.
 
     Raises
     ------
     Challenge
-        If no credential is shown, or the one shown doesn't hold.
+        If there is no credential, or if it isn't valid.
     Forbidden
-        If it holds and isn't for this.
+        If it is valid, but lacks the permission.
     DatabaseError
-        If the database can't say.
+        If the database is unavailable.
     """
     scheme, credential = _authorization(request)
     if scheme != "bearer":
         raise refusal(request)
     if may_be_stale:
-        identity = callers.remembered(credential)
+        identity = credential_cache.cached(credential)
         if identity is not None and needed in identity.permissions:
             return identity
     try:
-        identity = callers.verified(credential)
+        identity = credential_cache.verify(credential)
     except (DatabaseError, InterfaceError) as exc:
-        identity = callers.remembered(credential) if watches else None
+        identity = credential_cache.cached(credential) if watches else None
         if identity is None:
             raise
-        give_up(exc)
+        to_unavailable(exc)
     if identity is None:
         raise refusal(request)
-    uses.note(identity)
-    if needed is not SIGNED_IN and needed not in identity.permissions:
+    last_used.mark(identity)
+    is_open_to_all = (
+        needed is SIGNED_IN and identity.cluster_id is None
+    )  # an agent reaches its own cluster's work alone
+    if not is_open_to_all and needed not in identity.permissions:
         limits.count_caller(identity)
         raise not_allowed(identity, needed)
     return identity
 
 
-def not_allowed(identity: Identity, needed: str) -> Forbidden:
-    """Why a caller may not do something, and who could change that."""
+def not_allowed(identity: Caller, needed: str) -> Forbidden:
+    """Return the error for a caller without a permission. It says what they have."""
     if identity.token_id:
-        hint = f"neither do all tokens of theirs: token {identity.token_id} may " + (
-            ", ".join(sorted(identity.permissions)) or "nothing"
-        )
+        hint = f"token {identity.token_id} has " + (", ".join(sorted(identity.permissions)) or "no permissions")
     else:
-        hint = "an admin gives roles"
-    return Forbidden(f"{identity.username} may not do this, which needs the permission {needed!r}; {hint}")
+        hint = "an admin can give them another role"
+    return Forbidden(f"{identity.username} may not do this: it needs the permission {needed!r}; {hint}")
 
 
-def identify_basic(request: HttpRequest) -> Identity | None:
-    """Who sends ``Authorization: Basic`` with ``user:token``, which the handshake alone takes."""
+def identify_basic(request: HttpRequest) -> Caller | None:
+    """Return the caller of ``Authorization: Basic`` with ``user:token``, which only the handshake accepts."""
     scheme, credential = _authorization(request)
     if scheme != "basic":
         return None
@@ -182,36 +186,36 @@ def identify_basic(request: HttpRequest) -> Identity | None:
 
 
 def refusal(request: HttpRequest) -> Challenge:
-    """Why the caller was not let in and what to do about it. The credential itself is shown to nobody.
+    """Return the error for a missing or invalid credential. It never contains the credential.
 
     Raises
     ------
     TooMany
-        If too many credentials that don't hold came from the caller's address.
+        If too many invalid credentials came from the caller's address.
     """
     scheme, credential = _authorization(request)
     if not scheme:
         return Challenge(
-            "this server wants to know who is calling: send 'Authorization: Bearer TOKEN', or set RIVER_ML_USER and "
-            "RIVER_ML_TOKEN for riverapi; `manage.py create_token USER` makes a token",
+            "a credential is missing: send 'Authorization: Bearer TOKEN', or set RIVER_ML_USER and RIVER_ML_TOKEN for "
+            "riverapi; `manage.py create_token USER` creates a token",
             request,
         )
     logger.info("request %s: the credential was refused", request_id(request))
-    if not jwt.was_issued(credential):  # clients hold theirs until they expire and then ask for the next one
-        limits.count_stranger(request, "credentials")
+    if not jwt.was_issued(credential):  # clients use an access token until it expires, and then get the next one
+        limits.count_anonymous(request, "credentials")
     wanted = "basic" if request.path_info == HANDSHAKE else "bearer"
     if scheme != wanted:
-        hint = f"GET {HANDSHAKE} takes Basic user:token, every other address 'Authorization: Bearer TOKEN'"
-        return Challenge(f"credentials of another kind were expected: {hint}", request)
+        hint = f"GET {HANDSHAKE} accepts Basic user:token, every other address 'Authorization: Bearer TOKEN'"
+        return Challenge(f"expected another kind of credential: {hint}", request)
     return Challenge(
-        "the credential doesn't hold: it is malformed, unknown, expired or revoked, or its user is blocked or another; "
-        "check it, or make a new token",
+        "the credential is not valid: it is malformed, unknown, expired or revoked, or its user is blocked or has another "
+        "name; check it, or create a new token",
         request,
         code="invalid_credential",
     )
 
 
 def _authorization(request: HttpRequest) -> tuple[str, str]:
-    """The scheme, in lower case, and what follows it."""
+    """Return the scheme in lower case, and the credential."""
     scheme, _, credential = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
     return scheme.lower(), credential.strip()

@@ -1,4 +1,4 @@
-"""Who is calling, as the views of both APIs ask it."""
+"""The caller of a request: their name, permissions, streams and quotas. The views of both APIs use it."""
 
 from typing import Any, TypeVar
 
@@ -6,41 +6,68 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from server.accounts import uses
-from server.accounts.identity import Identity
+from server.accounts import last_used, limits
+from server.accounts.caller import Caller
 from server.api import auth
+from server.calculations.models import Calculation, Structure
+from server.campaigns.models import Campaign, Composition
 from server.cells.models import Database
-from server.learning import asking, inspection, quarantine
+from server.core import audit_signals
+from server.core.db.locks import transaction_for_writing
+from server.core.errors import Conflict, Forbidden, NotFound, TailraceError
+from server.core.validation import format_value
+from server.learning import inspection, quarantine
 from server.learning import registry as models
-from server.learning.asking import Place
 from server.learning.models import Model
-from server.streams import changes, registry
-from server.streams.errors import Conflict, Forbidden, NotFound, TailraceError
-from server.streams.locks import transaction_for_writing
+from server.learning.predictions import predict_points
+from server.learning.predictions.predict_points import ModelLocation
+from server.services.models import Service
+from server.streams import registry
 from server.streams.models import Stream
-from server.streams.quotas import Owner
-from server.streams.validation import shown
+from server.streams.quotas.limits import Owner
+from server.tracking.models import Experiment, LoggedModel, RegisteredModel, Run
+from server.tracking.writing import LockedRun
 
 QUOTA_HEADER = "X-Tailrace-Quota"
-"""Header of an answer to whoever made something and is near a quota's limit by it."""
+"""Header of a response to a caller who created something and is near the limit of a quota."""
 
 R = TypeVar("R", bound=HttpResponseBase)
+Tracked = Experiment | Run | LockedRun | RegisteredModel | LoggedModel
+Owned = Stream | Model | Database | Structure | Calculation | Composition | Campaign | Service | Tracked
+_SERVER_WIDE = (
+    Structure,
+    Calculation,
+    Composition,
+    Campaign,
+    Experiment,
+    Run,
+    LockedRun,
+    RegisteredModel,
+    LoggedModel,
+    Service,
+)
 
 
-def identity(request: HttpRequest) -> Identity | None:
-    """The caller; None where the server asks nobody who they are."""
-    found: Identity | None = getattr(request, "identity", None)
+def identity(request: HttpRequest) -> Caller | None:
+    """Return the caller; None if the server requires no authentication."""
+    found: Caller | None = getattr(request, "caller", None)
     return found
 
 
+def key(request: HttpRequest) -> int | None:
+    """Return the key under which the caller's shares of slots are counted; None if the server requires no authentication."""
+    who = identity(request)
+    return None if who is None else limits.key(who)
+
+
 def name(request: HttpRequest) -> str:
-    """The caller's user name, as what they make remembers it; empty where nobody is asked."""
+    """Return the caller's user name; empty if the server requires no authentication."""
     who = identity(request)
     return "" if who is None else who.username
 
 
 def made_by(request: HttpRequest) -> dict[str, Any]:
-    """The caller as the owner of what they make."""
+    """Return the fields that record the caller as the owner of what they create."""
     who = identity(request)
     return (
         {"created_by": "", "owner_id": None} if who is None else {"created_by": who.username, "owner_id": who.user_id}
@@ -48,7 +75,10 @@ def made_by(request: HttpRequest) -> dict[str, Any]:
 
 
 def owner(request: HttpRequest) -> Owner | None:
-    """Whose quotas count what the request makes: the same at each call; None where nobody is asked."""
+    """Return the owner whose quotas count what the request creates; None if the server requires no authentication.
+
+    Each call for the same request returns the same object, which collects the warnings.
+    """
     found: Owner | None = getattr(request, "owner", None)
     who = identity(request)
     if found is None and who is not None:
@@ -57,7 +87,7 @@ def owner(request: HttpRequest) -> Owner | None:
 
 
 def warned(request: HttpRequest, response: R) -> R:
-    """The answer, with a header that says which quotas what was made brought near their limits."""
+    """Return the response with a header that names the quotas that are near their limits."""
     found: Owner | None = getattr(request, "owner", None)
     if found is not None and found.warnings:
         said = "; ".join(dict.fromkeys(use.sentence(found.username) for use in found.warnings))
@@ -66,7 +96,7 @@ def warned(request: HttpRequest, response: R) -> R:
 
 
 def confirm(request: HttpRequest, generation: int | None) -> None:
-    """Hold a caller whom this process remembered against the present generation; if it differs, ask the database.
+    """Check a cached caller against the current generation of the permissions. If it differs, read them from the database.
 
     Raises
     ------
@@ -77,13 +107,13 @@ def confirm(request: HttpRequest, generation: int | None) -> None:
     if who is None:
         return
     if generation is None or who.generation != generation:
-        request.identity = auth.admit(request, request.needed)  # type: ignore[attr-defined]
+        request.caller = auth.admit(request, request.needed)  # type: ignore[attr-defined]
     else:
-        uses.note(who)
+        last_used.mark(who)
 
 
 class Admission:
-    """Whether a caller who was let in long ago still may: asked anew whenever anybody's rights changed."""
+    """Checks whether the caller of a long request still has access. It reads the database only if anybody's permissions changed."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
@@ -100,39 +130,40 @@ class Admission:
 
 
 def may(request: HttpRequest, permission: str) -> bool:
-    """Whether the caller has a permission; everybody has all where nobody is asked."""
+    """Return whether the caller has a permission. If the server requires no authentication, every caller has all."""
     who = identity(request)
     return who is None or permission in who.permissions
 
 
 def reaches(request: HttpRequest, stream: str) -> bool:
-    """Whether the caller's token works for a stream; for others it is as if they were not there."""
+    """Return whether the caller's token is valid for a stream. Other streams are reported as missing."""
     who = identity(request)
     return who is None or who.streams is None or stream in who.streams
 
 
 def only_streams(request: HttpRequest) -> frozenset[str] | None:
-    """Names of the only streams that the caller's token works for; None for all."""
+    """Return the names of the streams that the caller's token is limited to; None for all streams."""
     who = identity(request)
     return None if who is None else who.streams
 
 
-def place(request: HttpRequest, model: Any) -> Place:
-    """Where a model is, for a hot view: found, and the caller confirmed, with one read.
+def place(request: HttpRequest, model: Any) -> ModelLocation:
+    """Find a model and confirm the caller, with one read, for a hot view.
 
-    What it raises, :func:`server.api.hot.post` holds back from a caller who may no longer do this.
+    A caller who has lost access does not see these errors: :func:`server.api.hot_views.post` checks the access first.
 
     Raises
     ------
     NotFound, Conflict, Invalid, Unavailable
-        As :func:`server.learning.asking.find` does; NotFound also for a model on a stream that the token isn't for.
+        As :func:`server.learning.predictions.predict_points.find` does; NotFound also if the token is not
+        valid for the model's stream.
     Challenge, Forbidden
         If the caller may no longer do this.
     """
     try:
-        found = asking.find(model)
+        found = predict_points.find(model)
     except Conflict:
-        check_model(request, model)  # where the token isn't for it, it isn't told that it is there and backfilling
+        check_model(request, model)  # if the token is not valid for its stream, the model must seem missing
         raise
     confirm(request, found.generation)
     if not reaches(request, found.stream):
@@ -141,12 +172,12 @@ def place(request: HttpRequest, model: Any) -> Place:
 
 
 def position(request: HttpRequest, stream: str) -> tuple[int, int, int] | None:
-    """Id, head and epoch of a stream, for a hot view; None if there is none. The caller is confirmed with the same read.
+    """Return id, head and epoch of a stream, for a hot view; None if it does not exist. Confirm the caller with the same read.
 
     Raises
     ------
     NotFound
-        If the token isn't for that stream, whether it is there or not.
+        If the token is not valid for that stream, whether it exists or not.
     Challenge, Forbidden
         If the caller may no longer do this.
     """
@@ -158,12 +189,12 @@ def position(request: HttpRequest, stream: str) -> tuple[int, int, int] | None:
 
 
 def stream(request: HttpRequest, stream_name: Any) -> Stream:
-    """The stream of that name, if the caller's token works for it.
+    """Return the stream of that name.
 
     Raises
     ------
     NotFound
-        If it isn't there, or isn't there for them.
+        If it does not exist, or the caller's token is not valid for it.
     """
     found = registry.find(stream_name)
     if not reaches(request, found.name):
@@ -172,40 +203,44 @@ def stream(request: HttpRequest, stream_name: Any) -> Stream:
 
 
 def check_new_stream(request: HttpRequest, stream_name: str) -> None:
-    """Refuse to make a stream that the caller's token would not work for.
+    """Check that the caller's token would be valid for a new stream.
 
     Raises
     ------
     Forbidden
-        Then.
+        If it would not.
     """
     who = identity(request)
     if who is not None and not reaches(request, stream_name):
         allowed = ", ".join(sorted(who.streams or ()))
-        raise Forbidden(f"token {who.token_id} works for {allowed} only, not for a stream named {shown(stream_name)}")
+        raise Forbidden(
+            f"token {who.token_id} is valid only for {allowed}, not for a stream named {format_value(stream_name)}"
+        )
 
 
 def check_unlimited(request: HttpRequest, things: str) -> None:
-    """Refuse a token for some streams only to make what all streams share.
+    """Check that the caller's token is valid for all streams, before a change that affects all streams.
 
     Raises
     ------
     Forbidden
-        Then.
+        If it is not.
     """
     who = identity(request)
     if who is not None and who.streams is not None:
         allowed = ", ".join(sorted(who.streams))
-        raise Forbidden(f"token {who.token_id} works for the streams {allowed} only, and {things} are for all streams")
+        raise Forbidden(
+            f"token {who.token_id} is valid only for the streams {allowed}, and {things} are for all streams"
+        )
 
 
 def check_model(request: HttpRequest, model: Any) -> None:
-    """Refuse a model on a stream that the caller's token isn't for, as if it were not there.
+    """Check that the caller's token is valid for the stream of a model.
 
     Raises
     ------
     NotFound
-        Then.
+        If it is not, or the model does not exist.
     """
     only = only_streams(request)
     if only is None:
@@ -216,27 +251,19 @@ def check_model(request: HttpRequest, model: Any) -> None:
 
 
 def delete_model(request: HttpRequest, model: str) -> None:
-    """Delete a model, if the caller made it or may change everybody's.
-
-    Raises
-    ------
-    NotFound, Forbidden
-        If it isn't there (for them), or isn't theirs.
-    """
+    """Delete a model. See :func:`check_model` and :func:`check_owner` for the errors."""
     check_model(request, model)
     check_owner(request, models.find(model))
     models.delete(model)
 
 
 def release_model(request: HttpRequest, model: str) -> Model:
-    """Let a model out of quarantine, if the caller made it or may change everybody's.
+    """Release a model from quarantine. See :func:`check_model` and :func:`check_owner` for the errors.
 
     Raises
     ------
-    NotFound, Forbidden
-        If it isn't there (for them), or isn't theirs.
     Conflict
-        If it isn't in quarantine, or would have to go back at once.
+        If it is not in quarantine, or would be quarantined again at once.
     """
     check_model(request, model)
     found = models.find(model)
@@ -246,43 +273,61 @@ def release_model(request: HttpRequest, model: str) -> Model:
 
 
 def download(request: HttpRequest, model: str, at: int | None = None) -> bytes:
-    """A model's estimator as a pickle; who took it is recorded.
+    """Return a model's estimator as a pickle, and record the download in the audit trail.
 
     Raises
     ------
-    NotFound, Conflict, Invalid, Unavailable
+    NotFound, Conflict, Invalid, Unavailable, TooMany, TooSlow
         As :func:`server.learning.inspection.download` does.
     """
     check_model(request, model)
-    data = inspection.download(model, at)
+    data = inspection.download(model, at, key(request))
     with transaction_for_writing():
-        changes.tell("model.download", model, after={"at": at, "bytes": len(data)})
+        audit_signals.send("model.download", model, after={"at": at, "bytes": len(data)})
     return data
 
 
-def check_owner(request: HttpRequest, thing: Stream | Model | Database) -> None:
-    """Refuse to change what somebody else made.
+def check_owner(request: HttpRequest, thing: Owned) -> None:
+    """Check that the caller owns something or may change what others own.
 
     Raises
     ------
     Forbidden
-        If the caller neither made it nor may change everybody's.
+        If neither is the case.
     NotFound
-        Then, where the caller may not even know of it.
+        If neither is the case and the caller may not read.
     """
     who = identity(request)
     if who is None or "change_any" in who.permissions or (thing.owner_id is not None and thing.owner_id == who.user_id):
         return
+    if "read" not in who.permissions and isinstance(thing, _SERVER_WIDE):
+        raise NotFound(f"no {type(thing).__name__.lower()} {format_value(str(thing))}")
     if "read" not in who.permissions:
         raise no_model(thing.name) if isinstance(thing, Model) else no_stream(getattr(thing, "stream", thing).name)
     raise Forbidden(
-        f"{type(thing).__name__.lower()} {thing.name} belongs to somebody else: {who.username} may change their own; "
-        "moderators, everybody's"
+        f"{type(thing).__name__.lower()} {thing.name} has another owner: {who.username} may change only their own; "
+        "ask its owner or a moderator"
     )
 
 
+def check_own(request: HttpRequest, thing: Calculation) -> None:
+    """Check that the caller owns something, for what moderators may not do either.
+
+    Raises
+    ------
+    Forbidden, NotFound
+        As :func:`check_owner`.
+    """
+    who = identity(request)
+    if who is not None and thing.owner_id != who.user_id and "change_any" in who.permissions:
+        raise Forbidden(
+            f"calculation {thing.pk} has another owner: only its owner and admins may delete it", field="calculation"
+        )
+    check_owner(request, thing)
+
+
 def may_create_by_posting(request: HttpRequest) -> bool:
-    """Whether a post of the caller's makes a stream that isn't there (``TAILRACE_CREATE_BY_POSTING``)."""
+    """Return whether the caller creates a missing stream by posting to it (``TAILRACE_CREATE_BY_POSTING``)."""
     who, allowed = identity(request), settings.TAILRACE.create_by_posting
     if allowed == "nobody" or who is None:
         return who is None and allowed != "nobody"
@@ -292,21 +337,21 @@ def may_create_by_posting(request: HttpRequest) -> bool:
 
 
 def nearest_stream(request: HttpRequest, stream_name: str) -> str | None:
-    """The stream of the most similar name that the caller may read; None where none is similar."""
+    """Return the name of the most similar stream that the caller may read; None if none is similar."""
     return registry.nearest(stream_name, only_streams(request)) if may(request, "read") else None
 
 
 def no_model(model: Any) -> NotFound:
-    return NotFound(f"no model named {shown(model)}", field="model")
+    return NotFound(f"no model named {format_value(model)}", field="model")
 
 
 def no_stream(stream_name: Any) -> NotFound:
-    return NotFound(f"no stream named {shown(stream_name)}", field="stream")
+    return NotFound(f"no stream named {format_value(stream_name)}", field="stream")
 
 
 def no_stream_to_post_to(request: HttpRequest, stream_name: str) -> NotFound:
-    """That there is no such stream, and the caller's post makes none."""
+    """Return the error for a stream that does not exist and that the caller may not create by posting."""
     nearest = nearest_stream(request, stream_name)
     meant = "" if nearest is None else f"; did you mean {nearest}?"
-    how = "" if nearest is not None else "; make it first, or post with a token of the scope create"
-    return NotFound(f"no stream named {shown(stream_name)}{meant}{how}", field="stream")
+    how = "" if nearest is not None else "; create it first, or post with a token that has the scope create"
+    return NotFound(f"no stream named {format_value(stream_name)}{meant}{how}", field="stream")

@@ -1,5 +1,7 @@
-"""JSON in and out of HTTP: orjson, whose refusals become messages that say where."""
+"""JSON bodies of requests and responses, read and written by orjson. Errors say where the JSON is invalid."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -8,59 +10,90 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
 from server.api import large_bodies
-from server.streams.codec import dumps
-from server.streams.errors import Invalid, TailraceError, TooLarge
+from server.core.errors import Invalid, TailraceError, TooLarge
+from server.core.json_codec import dumps
 
 MOST_MEMORY = 256 * 2**20
-"""Bytes that the values of one body may take, about. Reading so many takes half a second, in which no other thread works."""
+"""Approximate limit on the memory for the values of one body, bytes. Parsing them takes half a second and blocks all threads."""
+
+PART = 2**18
+"""Largest part of a body that is read in parts, bytes."""
+DEEPEST = 250
+"""Levels of lists and objects that the codec writes."""
 
 SIZES = {b"{": 200, b"[": 80, b",": 40, b":": 60, b'"': 40}
-"""Bytes of CPython's objects for each such sign, about: objects, lists, values, fields, and both ends of a text."""
+"""Approximate bytes of CPython's objects for each of these characters: objects, lists, values, fields, and quotes."""
 
 
 class TooSlow(TailraceError):
-    """The request didn't come in within its time."""
+    """The request took too long to arrive."""
 
     status = 408
     code = "request_timeout"
 
 
 def body(request: HttpRequest) -> bytes:
-    """The request's body, within the limit.
+    """Return the request's body.
 
     Raises
     ------
     TooLarge
-        Naming the limit.
+        If it exceeds the limit.
     Unavailable
-        If it is large, and others are already, or come in.
+        If it is large, and too many other large bodies are in memory or arriving.
     TooSlow
-        If it didn't come in time.
+        If it took too long to arrive.
     Invalid
-        If its end is missing: what came may look whole.
+        If its end is missing. The received part may look complete.
     """
     from django.core.exceptions import RequestDataTooBig
-    from django.http.request import UnreadablePostError
 
     length = int(request.META.get("CONTENT_LENGTH") or 0)
     try:
-        with large_bodies.room_to_read(0 if hasattr(request, "_body") else length):
+        with _reading(), large_bodies.room_to_read(0 if hasattr(request, "_body") else length):
             data = request.body
     except RequestDataTooBig as exc:
         raise too_large(request) from exc
-    except UnreadablePostError as exc:
-        if _was_timeout(exc):
-            raise TooSlow("the body didn't come within TAILRACE_REQUEST_SECONDS: send less at a time") from exc
-        raise _cut_off() from exc
     if len(data) < length:
         raise _cut_off()
-    if length > large_bodies.LARGE:  # what is on its way keeps no room from others, but for what is very large
+    if length > large_bodies.LARGE:  # a body counts once it has arrived; only a very large one counts before
         large_bodies.hold(length)
     return data
 
 
+def chunks(request: HttpRequest) -> Iterator[bytes]:
+    """Yield the parts of the request's body as they arrive, so that it is never in memory as a whole.
+
+    Raises
+    ------
+    TooSlow, Invalid
+        As :func:`body`.
+    """
+    left = int(request.META.get("CONTENT_LENGTH") or 0)
+    while left > 0:
+        with _reading():
+            part = request.read(min(left, PART))
+        if not part:
+            raise _cut_off()
+        left -= len(part)
+        yield part
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Translate the errors of a body that doesn't arrive."""
+    from django.http.request import UnreadablePostError
+
+    try:
+        yield
+    except UnreadablePostError as exc:
+        if _was_timeout(exc):
+            raise TooSlow("the body did not arrive within TAILRACE_REQUEST_SECONDS: send less in one request") from exc
+        raise _cut_off() from exc
+
+
 def too_large(request: HttpRequest) -> TooLarge:
-    """That the body is larger than any may be."""
+    """Return the error for a body that is larger than the limit."""
     from django.conf import settings
 
     return TooLarge(
@@ -70,7 +103,7 @@ def too_large(request: HttpRequest) -> TooLarge:
 
 
 def _cut_off() -> Invalid:
-    return Invalid("the body ended before its announced length: nothing of it was taken", code="cut_off")
+    return Invalid("the body is shorter than its Content-Length: nothing was stored", code="cut_off")
 
 
 def _was_timeout(exc: BaseException | None) -> bool:
@@ -80,16 +113,14 @@ def _was_timeout(exc: BaseException | None) -> bool:
 
 
 def check_values(data: bytes) -> None:
-    """Refuse JSON that is too large, or whose values would take far more memory than its text does.
-
-    An empty object takes thirty times as much.
+    """Check the size of JSON, and the memory that its values will take: an empty object takes thirty times its text.
 
     Raises
     ------
     TooLarge
-        Then.
+        If one exceeds its limit.
     Unavailable
-        If there is no room beside those of others.
+        If other large requests leave too little memory.
     """
     if len(data) <= large_bodies.LARGE:
         return
@@ -111,12 +142,12 @@ def check_values(data: bytes) -> None:
 
 
 def parse(data: bytes) -> Any:
-    """JSON of any kind.
+    """Return the value of a JSON text.
 
     Raises
     ------
     Invalid
-        Saying where it stops being JSON.
+        If it isn't JSON. The message says where.
     TooLarge
         If its values would take too much memory.
     """
@@ -133,20 +164,38 @@ def parse(data: bytes) -> Any:
 
 
 def json_object(request: HttpRequest) -> dict[str, Any]:
-    """The body as a JSON object."""
+    """Return the body, which must be a JSON object."""
     payload = parse(body(request))
     if type(payload) is not dict:
         raise Invalid(f"the body is a JSON {_kind(payload)}: expected an object", code="not_an_object")
     return payload
 
 
-def only(payload: dict[str, Any], *known: str, required: tuple[str, ...] = ()) -> None:
-    """Refuse fields that aren't known, and objects that lack a required one.
+def storable_object(request: HttpRequest) -> dict[str, Any]:
+    """Return the body, which must be a JSON object that can be written again: the codec writes fewer levels than it reads.
 
     Raises
     ------
     Invalid
-        Naming the field and the fields that there are.
+        If it is nested too deep.
+    """
+    payload = json_object(request)
+    data = request.body
+    if data.count(b"[") + data.count(b"{") > DEEPEST:
+        try:
+            orjson.dumps(payload)
+        except orjson.JSONEncodeError as exc:
+            raise Invalid(f"the body is nested deeper than {DEEPEST} levels", code="too_deep") from exc
+    return payload
+
+
+def only(payload: dict[str, Any], *known: str, required: tuple[str, ...] = ()) -> None:
+    """Check that an object has all required fields and no unknown ones.
+
+    Raises
+    ------
+    Invalid
+        If it doesn't. The message names the field and the known fields.
     """
     for name in required:
         if name not in payload:
@@ -157,7 +206,7 @@ def only(payload: dict[str, Any], *known: str, required: tuple[str, ...] = ()) -
 
 
 def answer(data: Any, status: int = 200) -> HttpResponse:
-    """A JSON response."""
+    """Return a JSON response."""
     return HttpResponse(dumps(data), status=status, content_type="application/json")
 
 

@@ -1,15 +1,13 @@
-"""Server-sent events for both APIs: an endless answer that follows the log.
+"""Server-sent events of both APIs: a response without an end that follows the log.
 
-What is told comes from the database (:mod:`server.api.event_log`), not from this process, and is sent as fast as the
-client reads: a slow one lags behind and loses nothing that is still in the log.
+The events come from the database (:mod:`server.learning.event_log`), not from this process, and are sent as fast as the client
+reads. A slow client lags behind, but misses nothing that is still in the log.
 """
 
 import logging
 import select
 import socket
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -17,24 +15,24 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, StreamingHttpResponse
 
-from server.accounts import limits
-from server.accounts.identity import Identity
 from server.api import caller
 from server.api.errors import request_id
-from server.api.event_log import Position, Reader, Row, now
-from server.stopping import STOPPING
-from server.streams.codec import dumps
-from server.streams.errors import TooMany, Unavailable
-from server.streams.locks import give_up
+from server.api.ready_events import ReadyEvents, turn
+from server.api.response_slots import Slot
+from server.core.db.locks import to_unavailable
+from server.core.json_codec import dumps
+from server.core.slots import Slots
+from server.core.stopping import STOPPING
+from server.learning.event_log import Position, Reader, Row, now
 from server.streams.models import Stream
 
 logger = logging.getLogger(__name__)
 
 POLL = 0.25
-"""Seconds between two looks at the database when nothing comes."""
+"""Seconds between two queries when nothing new is found."""
 
 HEARTBEAT = 15.0
-"""Seconds after which something is sent in any case, so that a client that has gone is noticed."""
+"""Seconds after which something is sent in any case, so that a closed connection is noticed."""
 
 COMMENT = b":\n\n"
 
@@ -42,13 +40,13 @@ Tell = Callable[[Row], Iterator[bytes]]
 
 
 def message(position: str, data: Any, event: str | None = None) -> bytes:
-    """One event as it goes over the wire; ``data`` is JSON in one line."""
+    """Return one event as it is sent; ``data`` becomes JSON in one line."""
     name = b"" if event is None else b"event: " + event.encode() + b"\n"
     return name + b"data: " + dumps(data) + b"\nid: " + position.encode() + b"\n\n"
 
 
 def begin(request: HttpRequest) -> Position:
-    """Where the client wants to go on: after its ``Last-Event-ID``, or from now on.
+    """Return where the client wants to continue: after its ``Last-Event-ID``, or now.
 
     Raises
     ------
@@ -59,38 +57,44 @@ def begin(request: HttpRequest) -> Position:
     return now() if last is None else Position.parse(last.strip())
 
 
-def respond(request: HttpRequest, reader: Reader, tell: Tell, heartbeat: bytes = COMMENT) -> StreamingHttpResponse:
-    """Answer with events for as long as the client listens.
+def respond(
+    request: HttpRequest, reader: Reader, tell: Tell, heartbeat: bytes = COMMENT, *, is_slow: bool = False
+) -> StreamingHttpResponse:
+    """Return a response that sends events until the client closes the connection.
 
     Parameters
     ----------
     request
         For the log.
     reader
-        What to tell, from where on.
+        Reads the rows to send.
     tell
-        Turns a row into events.
+        Converts a row to events.
     heartbeat
-        What to send while nothing happens.
+        Sent while there are no events.
+    is_slow
+        Whether ``tell`` may take long, as it calls models. Other streams don't wait for it then.
 
     Raises
     ------
     Unavailable
-        If this process has as many event streams as it may (each keeps a thread).
+        If this process has as many event streams as allowed (each occupies a thread).
     TooMany
-        If the caller has as many in this process as one may.
+        If the caller has as many in this process as allowed.
     """
     if caller.only_streams(request) is not None:
         tell = _Only(request, tell)
-    slot = _slots.take(caller.identity(request))
+    slot = Slot(SLOTS, caller.identity(request))
+    slot.take()
     stream = EventStream(reader, tell, heartbeat, slot, request_id(request), request.META.get("gunicorn.socket"))
+    stream.is_slow = is_slow
     stream.admission = caller.Admission(request)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return StreamingHttpResponse(stream, content_type="text/event-stream", headers=headers)
 
 
 class _Only:
-    """Tells of the streams alone that the caller's token works for."""
+    """Leaves out streams that the caller's token doesn't work for."""
 
     def __init__(self, request: HttpRequest, tell: Tell) -> None:
         self._request, self._tell = request, tell
@@ -103,51 +107,21 @@ class _Only:
         return self._tell(row) if self._reached[row.stream_id] else iter(())
 
 
-class _Slots:
-    """How many event streams this process has, and each caller in it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.taken = 0
-        self._by_caller: Counter[int | None] = Counter()
-
-    def take(self, who: Identity | None) -> int | None:
-        """Take a place for a caller; what :meth:`give` wants back."""
-        limit, own_limit = settings.TAILRACE.event_stream_limit, settings.TAILRACE.event_streams_per_caller
-        slot = None if who is None else limits.key(who)
-        with self._lock:
-            if slot is not None and self._by_caller[slot] >= own_limit:
-                raise TooMany(
-                    f"this token or person has {own_limit} event streams here, as many as "
-                    "TAILRACE_EVENT_STREAMS_PER_CALLER allows: close one first",
-                    retry_after=5,
-                )
-            if self.taken >= limit:
-                raise Unavailable(
-                    f"this process already serves {self.taken} event streams, as many as TAILRACE_EVENT_STREAMS allows: "
-                    "close one or try again",
-                    retry_after=5,
-                )
-            self.taken += 1
-            self._by_caller[slot] += 1
-        return slot
-
-    def give(self, slot: int | None) -> None:
-        with self._lock:
-            self.taken -= 1
-            self._by_caller[slot] -= 1
-            if not self._by_caller[slot]:
-                del self._by_caller[slot]
-
-
-_slots = _Slots()
+SLOTS = Slots(
+    lambda: (settings.TAILRACE.event_stream_limit, settings.TAILRACE.event_streams_per_caller),
+    process_full="this process already serves {limit} event streams, as many as TAILRACE_EVENT_STREAMS allows: "
+    "close one or try again",
+    caller_full="this token or person has {limit} event streams here, as many as "
+    "TAILRACE_EVENT_STREAMS_PER_CALLER allows: close one first",
+    retry_after=5,
+)
 
 
 class EventStream:
-    """The body of one such answer. The server closes it when the client has gone.
+    """The body of an event stream. The web server closes it when the connection is closed.
 
-    gunicorn notices that only when it sends, so the connection is looked at, where it is at hand; otherwise a
-    client is missed when a heartbeat can't be sent.
+    gunicorn notices a closed connection only when it sends something, so this class checks the connection itself if it can.
+    Otherwise the next heartbeat fails.
     """
 
     def __init__(
@@ -155,7 +129,7 @@ class EventStream:
         reader: Reader,
         tell: Tell,
         heartbeat: bytes,
-        slot: int | None,
+        slot: Slot,
         name: str,
         client: socket.socket | None = None,
     ) -> None:
@@ -168,31 +142,33 @@ class EventStream:
         self._chunks = self._follow()
         self._open = True
         self.admission: caller.Admission | None = None
+        self.is_slow = False
 
     def __iter__(self) -> Iterator[bytes]:
         return self._chunks
 
     def close(self) -> None:
-        """Give the place free; also if nothing was ever sent."""
+        """Release the slot, also if nothing was sent."""
         if self._open:
             self._open = False
             self._chunks.close()
-            _slots.give(self._slot)
+            self._slot.release()
             if not connection.in_atomic_block:
                 connection.close()
 
     def _follow(self) -> Generator[bytes]:
-        yield self._heartbeat  # sends the headers: the client knows that from now on it misses nothing
+        yield self._heartbeat  # sends the headers, so that the client knows that it misses no event from now on
         sent = time.monotonic()
         while not STOPPING.is_set() and not _has_gone(self._client) and self._may_go_on(if_unknown=True):
             idle = True
-            for chunk in self._look():
+            for ready in self._look():
                 idle = False
-                if chunk:
-                    # It was read before this: what came after a revocation isn't in it.
+                if ready:
+                    # It was read before this check, so it contains nothing from after a revocation.
                     if not self._may_go_on(if_unknown=False):
+                        ready.close()
                         break
-                    yield chunk
+                    yield from ready.pieces()
                     sent = time.monotonic()
             if time.monotonic() - sent >= HEARTBEAT:
                 yield self._heartbeat
@@ -201,21 +177,36 @@ class EventStream:
                 STOPPING.wait(POLL)
 
     def _may_go_on(self, *, if_unknown: bool) -> bool:
-        """Whether whoever listens may still: a revoked token hears nothing more. While the database is away, nobody knows."""
+        """Whether the caller still has access. While the database is unavailable, return ``if_unknown``."""
         try:
             return self.admission is None or self.admission.holds()
         except (DatabaseError, InterfaceError) as exc:
-            give_up(exc)
+            to_unavailable(exc)
             return if_unknown
 
-    def _look(self) -> Iterator[bytes]:
-        """The events of each row that came since; nothing while the database is away."""
+    def _look(self) -> Iterator[ReadyEvents]:
+        """Yield the events of each new row; nothing while the database is unavailable, or the disk is full."""
+        rows = self._reader.read()
         try:
-            for row in self._reader.read():
-                yield b"".join(self._tell(row))
+            while (ready := self._next(rows)) is not None:
+                yield ready
         except (DatabaseError, InterfaceError) as exc:
             logger.warning("events wait for the database: %s (request %s)", str(exc).strip(), self._name)
-            give_up(exc)
+            to_unavailable(exc)
+        except OSError as exc:
+            logger.warning("events wait for space on the disk: %s (request %s)", exc, self._name)
+
+    def _next(self, rows: Iterator[Row]) -> ReadyEvents | None:
+        """Return the events of the next row, and hold nothing of the row itself."""
+        with turn():
+            row = next(rows, None)
+            if row is None:
+                return None
+            events = self._tell(row)
+            del row
+            if not self.is_slow:
+                return ReadyEvents(events)
+        return ReadyEvents(events)
 
 
 def _has_gone(client: socket.socket | None) -> bool:

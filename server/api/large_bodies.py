@@ -1,41 +1,41 @@
-"""Large bodies that a process has at hand: what several of them take of its memory together."""
+"""Limits on the memory that large request bodies of one process take together."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from server.streams.errors import Unavailable
+from server.core.errors import Unavailable
 
 LARGE = 2**20
-"""Bytes from which on a body counts."""
+"""A body with at least this many bytes counts."""
 
 MOST = 512 * 2**20
-"""Bytes that all bodies and their values may take, about. A single one may take more than is left."""
+"""Approximate memory limit for all bodies and their values, bytes. A single body may exceed it."""
 
 LARGE_TO_READ = 8 * 2**20
-"""Bytes from which on a body counts while it comes in: others' that come slowly keep such ones waiting, and no smaller ones."""
+"""A body with at least this many bytes counts while it arrives, so slow ones make others of this size wait, but no smaller ones."""
 
 MOST_READ = 8
-"""Such bodies that come in at once."""
+"""Largest number of such bodies that arrive at the same time."""
 
 _FREE = nullcontext()
 _coming_in = threading.BoundedSemaphore(MOST_READ)
 
 reading = threading.Lock()
-"""Held while JSON of a large body is read: one after the other, others' threads have the interpreter in between."""
+"""Held while the JSON of a large body is parsed: one at a time, so that other threads can run in between."""
 
 _held: dict[int, int] = {}
-"""Bytes by thread."""
+"""Bytes that count, by thread."""
 _deciding = threading.Lock()
 
 
 def room_to_read(size: int) -> AbstractContextManager[None]:
-    """Be among those whose bodies come in, where a body of so many bytes counts.
+    """Return a context in which a body of this size is received.
 
     Raises
     ------
     Unavailable
-        If there are as many as may be; on entering.
+        On entering, if the body is large and as many as allowed are being received.
     """
     return _FREE if size < LARGE_TO_READ else _room_for_large()
 
@@ -44,7 +44,7 @@ def room_to_read(size: int) -> AbstractContextManager[None]:
 def _room_for_large() -> Iterator[None]:
     if not _coming_in.acquire(blocking=False):
         raise Unavailable(
-            f"{MOST_READ} bodies of {LARGE_TO_READ // 2**20} MB and more are coming in already; try again"
+            f"{MOST_READ} bodies of {LARGE_TO_READ // 2**20} MB and more are being received already; try again"
         )
     try:
         yield
@@ -53,12 +53,12 @@ def _room_for_large() -> Iterator[None]:
 
 
 def hold(size: int) -> None:
-    """Count so many bytes more for the calling thread's request, until :func:`leave`.
+    """Count more bytes for the request of the calling thread, until :func:`leave`.
 
     Raises
     ------
     Unavailable
-        If others hold so much that there is no room; the thread's own is no longer counted.
+        If other requests leave too little memory. The bytes of this request are then no longer counted.
     """
     thread = threading.get_ident()
     with _deciding:
@@ -66,13 +66,13 @@ def hold(size: int) -> None:
         others = sum(_held.values())
         if others and others + own > MOST:
             raise Unavailable(
-                f"large requests that are under way take {others // 2**20} MB, and this one would take {own // 2**20} MB: at most "
-                f"{MOST // 2**20} MB are taken at once; try again, or send less in one request"
+                f"other large requests use {others // 2**20} MB, and this one needs {own // 2**20} MB: the most allowed together is "
+                f"{MOST // 2**20} MB; try again, or send less in one request"
             )
         _held[thread] = own
 
 
 def leave() -> None:
-    """The calling thread's request is answered."""
+    """Stop counting the request of the calling thread, because it is answered."""
     if _held:
         _held.pop(threading.get_ident(), None)

@@ -1,7 +1,7 @@
-"""Bodies that come slowly, where the server hands a thread to a request before its body is there (granian).
+"""Limits on threads that wait for slow bodies, for servers that start a thread before the body has arrived (granian).
 
-Nothing can end a thread's waiting then. So no caller has more than half of them waiting, and where most wait, the rest is for
-callers that have none waiting: another user, or who comes from another address without a token, finds a thread.
+Such a wait can't be interrupted. So at most half of the threads may wait for one caller. If three quarters wait, the others are
+for callers that no thread waits for: another user, or another address without a token.
 """
 
 import time
@@ -12,41 +12,41 @@ from typing import Any
 from django.http import HttpRequest
 
 from server.accounts import addresses
-from server.streams.errors import TooMany
+from server.core.errors import TooMany
 
 LONGEST = 0.05
-"""Seconds that a thread waits for another to be done with a body of the same caller."""
+"""Seconds that a thread waits until another thread has read a body of the same caller."""
 
 PAUSE = 0.001
-"""Seconds between two looks whether it is."""
+"""Seconds between two checks."""
 
 
 class SlowBodies:
-    """Knows the threads that read a body. Who begins when few do takes no lock, and asks nobody who the callers are.
+    """The threads that are reading a body. If they are few, starting to read takes no lock and no look at the callers.
 
     Parameters
     ----------
     threads
-        How many threads there are.
+        Number of threads of this process.
     """
 
     def __init__(self, threads: int) -> None:
         self.most_of_one = max(1, threads // 2)
         self.most_of_all = max(1, threads * 3 // 4)
         self._reading: dict[int, HttpRequest] = {}
-        """By thread, the first to begin first."""
+        """The request of each thread, the earliest first."""
 
     def watch(self, request: HttpRequest) -> None:
-        """Have the request's body read within the bound."""
+        """Apply the limits when the request's body is read."""
         request._stream = _Stream(request._stream, request, self)  # type: ignore[assignment]
 
     def read(self, request: HttpRequest, call: Any, *args: Any) -> Any:
-        """What the call returns, which reads of the request's body.
+        """Return the result of a call that reads from the request's body.
 
         Raises
         ------
         TooMany
-            If as many threads as may do so for this caller already.
+            If as many threads as allowed are reading bodies of this caller.
         """
         thread, reading = get_ident(), self._reading
         reading[thread] = request
@@ -63,8 +63,8 @@ class SlowBodies:
         while others := self._too_many(thread, mine):
             if time.monotonic() > deadline:
                 refused = TooMany(
-                    f"{others} requests of yours are being read whose bodies come slowly, and keep threads from "
-                    "others: send bodies whole, or wait",
+                    f"{others} of your requests have bodies that arrive slowly, and occupy threads that others need: "
+                    "send each body at once, or wait",
                     retry_after=1,
                 )
                 refused.headers = {"Connection": "close"}  # type: ignore[attr-defined]
@@ -72,7 +72,7 @@ class SlowBodies:
             time.sleep(PAUSE)
 
     def _too_many(self, thread: int, caller: Hashable) -> int:
-        """How many threads began before this one to read bodies of the same caller, where those are too many; else 0."""
+        """Return how many threads started earlier to read bodies of the same caller, if they are too many; else 0."""
         before: list[HttpRequest] = []
         for other, request in self._reading.copy().items():
             if other == thread:
@@ -83,12 +83,12 @@ class SlowBodies:
 
 
 def _caller(request: HttpRequest) -> Hashable:
-    identity = getattr(request, "identity", None)
-    return addresses.site(request) if identity is None else identity.user_id
+    identity = getattr(request, "caller", None)
+    return addresses.client_network(request) if identity is None else identity.user_id
 
 
 class _Stream:
-    """A body that is read within the bound."""
+    """A body whose reading is limited."""
 
     __slots__ = ("_bodies", "_request", "_stream")
 

@@ -1,33 +1,29 @@
-"""Looking at the cells of a stream."""
+"""Reading the cells of a stream."""
 
 from typing import Any
 
 from server.cells.models import Cell
-from server.streams.codec import loads
-from server.streams.errors import NotFound
+from server.core.db.find_by_name import find_by_name
+from server.core.json_codec import loads
 from server.streams.models import Stream
-from server.streams.validation import shown
 
 
 def find(stream: Stream, name: Any) -> Cell:
-    """The cell of that name.
+    """Return the cell with this name.
 
     Raises
     ------
     NotFound
         If the stream has none.
     """
-    known = isinstance(name, str) and "\x00" not in name
-    found = Cell.objects.filter(stream=stream, name=name).first() if known else None
-    if found is None:
-        raise NotFound(f"stream {stream.name} has no cell named {shown(name)}", field="cell")
-    return found
+    missing = f"stream {stream.name} has no cell named {{name}}"
+    return find_by_name(Cell.objects.filter(stream=stream), name, missing, field="cell")
 
 
 def page(
     stream: Stream, *, composition: str | None, status: str | None, after: str | None, limit: int
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """At most ``limit`` cells by name, from the first after ``after``, and the ``after`` of the next page (None: no more)."""
+    """Return at most ``limit`` cells, sorted by name, after ``after``; and ``after`` of the next page (None: no more)."""
     found = Cell.objects.filter(stream=stream).defer("structure", "provenance", "checksums").order_by("name")
     if composition is not None:
         found = found.filter(composition=composition)
@@ -41,12 +37,13 @@ def page(
 
 
 def summary(cell: Cell, stream: Stream) -> dict[str, Any]:
-    """A cell as a list shows it."""
+    """Return a cell as lists show it."""
     said: dict[str, Any] = {
         "name": cell.name,
         "stream": stream.name,
         "status": cell.status,
         "composition": cell.composition,
+        "family": cell.family or cell.name,
         "descriptor": stream.descriptor,
         "first": cell.first,
         "last": cell.last,
@@ -59,7 +56,7 @@ def summary(cell: Cell, stream: Stream) -> dict[str, Any]:
 
 
 def described(cell: Cell, stream: Stream) -> dict[str, Any]:
-    """A cell with all that is kept of it."""
+    """Return a cell with all stored data."""
     return summary(cell, stream) | {
         "structure": cell.structure,
         "provenance": loads(cell.provenance),
@@ -68,7 +65,7 @@ def described(cell: Cell, stream: Stream) -> dict[str, Any]:
 
 
 def counts(cell: Cell) -> dict[str, int]:
-    """How many of its observations are of which type."""
+    """Return bond type to number of the cell's observations."""
     if cell.types is None:
         return {}
     types = loads(cell.types)

@@ -1,4 +1,4 @@
-"""Databases of interactions: defined once under a name, and the same for ever."""
+"""Databases of interactions: named selections of observations that never change."""
 
 from typing import Any
 
@@ -6,15 +6,16 @@ from django.db import IntegrityError
 from django.db.models import Max
 
 from server.cells import exporting
-from server.cells.canonical import canonical
+from server.cells.canonical_json import canonical
 from server.cells.models import Database
 from server.cells.selection import Definition, Selected, counts, definition_of, select
-from server.streams import changes
-from server.streams.codec import loads, text
-from server.streams.errors import Conflict, Invalid, NotFound
-from server.streams.locks import transaction_for_writing
+from server.core import audit_signals
+from server.core.db.find_by_name import find_by_name
+from server.core.db.locks import transaction_for_writing
+from server.core.errors import Conflict, Invalid
+from server.core.json_codec import dumps_text, loads
+from server.core.validation import check_name, check_text, format_value, whole_as_int
 from server.streams.models import Retraction, Stream
-from server.streams.validation import as_whole, check_name, check_text, shown
 
 FIELDS = ("name", "stream", "compositions", "cells", "types", "seed", "until")
 MOST_NAMES = 1000
@@ -23,12 +24,12 @@ LARGEST_DEFINITION = 2**20
 
 
 def asked_for(payload: dict[str, Any], stream: Stream) -> dict[str, Any]:
-    """The definition that a request asks for, checked, with what it leaves out filled in.
+    """Return the checked definition of a request, with defaults filled in.
 
     Raises
     ------
     Invalid
-        Naming the field, its value and what was expected.
+        If a field is invalid. The message names the field, its value and what was expected.
     """
     check_name(payload["name"], "database")
     return {
@@ -45,7 +46,9 @@ def _names(value: Any, field: str) -> list[str] | None:
     if value is None:
         return None
     if type(value) is not list or not 0 < len(value) <= MOST_NAMES:
-        raise Invalid(f"{field} is {shown(value)}: expected null or a list of 1 to {MOST_NAMES} strings", field=field)
+        raise Invalid(
+            f"{field} is {format_value(value)}: expected null or a list of 1 to {MOST_NAMES} strings", field=field
+        )
     for n, name in enumerate(value):
         check_text(name, f"{field}[{n}]", 200)
     return sorted(set(value))
@@ -56,11 +59,11 @@ def _types(value: Any, stream: Stream) -> dict[str, int | None] | None:
         return None
     if type(value) is not dict or not 0 < len(value) <= MOST_NAMES:
         raise Invalid(
-            f"types is {shown(value)}: expected null, or an object of types and how many of each at most (null: all)",
+            f"types is {format_value(value)}: expected null, or an object of types with the most observations of each (null: all)",
             field="types",
         )
     if stream.segment is None:
-        raise Invalid(f"types can't be told apart: stream {stream.name} has no segment feature", field="types")
+        raise Invalid(f"types can't be selected: stream {stream.name} has no segment feature", field="types")
     for name in value:
         check_text(name, "types", 1000)
     return {
@@ -69,31 +72,31 @@ def _types(value: Any, stream: Stream) -> dict[str, int | None] | None:
 
 
 def _whole(value: Any, field: str, least: int, most: int) -> int:
-    value = as_whole(value)
+    value = whole_as_int(value)
     if type(value) is not int or not least <= value <= most:
-        raise Invalid(f"{field} is {shown(value)}: expected a whole number from {least} to {most}", field=field)
+        raise Invalid(f"{field} is {format_value(value)}: expected a whole number from {least} to {most}", field=field)
     return value
 
 
 def create(
     name: str, asked: dict[str, Any], stream: Stream, *, created_by: str = "", owner_id: int | None = None
 ) -> tuple[Database, bool]:
-    """Select from the log as it is now, and keep the definition.
+    """Create a database: select from the current log, and store the definition.
 
     Parameters
     ----------
     name, asked
-        From a request that :func:`asked_for` has checked.
+        Name, and the definition from :func:`asked_for`.
 
     Returns
     -------
     database, created
-        The database, and whether it is new: the same once more changes nothing.
+        The database, and whether it is new. A repeated request changes nothing.
 
     Raises
     ------
     Invalid
-        If it would hold nothing.
+        If the selection is empty.
     Conflict
         If another database has the name.
     """
@@ -105,7 +108,7 @@ def create(
         selected = select(stream.pk, definition_of(asked), until, retraction)
         if not selected:
             raise Invalid(
-                f"no observation up to number {until} of a cell of stream {stream.name} is selected: "
+                f"the selection is empty: no observation up to number {until} of the cells of stream {stream.name} matches. "
                 f"GET /api/v1/streams/{stream.name}/cells/ lists the cells with their compositions and types",
                 code="empty",
             )
@@ -118,51 +121,47 @@ def create(
                     asked=definition,
                     until=until,
                     retraction=retraction,
-                    counts=text(counts(selected)),
+                    counts=dumps_text(counts(selected)),
                     fingerprint=fingerprint,
                     created_by=created_by,
                     owner_id=owner_id,
                 )
-                changes.tell("database.create", name, after=told(made))
+                audit_signals.send("database.create", name, after=audit_entry(made))
             return made, True
         except IntegrityError:  # another request was first
             found = Database.objects.select_related("stream").get(name=name)
     if found.asked != definition:
         raise Conflict(
-            f"the name {shown(name)} is taken: a database never changes, so choose another name for another one",
+            f"the name {format_value(name)} is taken by another database, and databases never change: choose another name",
             field="name",
             code="name_taken",
         )
     return found, False
 
 
-def told(database: Database) -> dict[str, Any]:
-    """What the audit trail says of a database."""
+def audit_entry(database: Database) -> dict[str, Any]:
+    """Return a database as the audit trail records it."""
     return {**loads(database.asked), "until": database.until, "fingerprint": database.fingerprint}
 
 
 def find(name: Any) -> Database:
-    """The database of that name, with its stream.
+    """Return the database with this name, with its stream loaded.
 
     Raises
     ------
     NotFound
         If there is none.
     """
-    known = isinstance(name, str) and "\x00" not in name
-    found = Database.objects.select_related("stream").filter(name=name).first() if known else None
-    if found is None:
-        raise NotFound(f"no database named {shown(name)}", field="database")
-    return found
+    return find_by_name(Database.objects.select_related("stream"), name, "no database named {name}", field="database")
 
 
 def selected(database: Database) -> list[Selected]:
-    """Its observations, by number."""
+    """Return the observations of a database, by number."""
     return select(database.stream_id, definition_of(loads(database.asked)), database.until, database.retraction)
 
 
 def described(database: Database, stream: Stream) -> dict[str, Any]:
-    """A database as the API shows it."""
+    """Return a database as the API shows it."""
     asked = loads(database.asked)
     found = loads(database.counts)
     by_type = {kind: sum(of_type.values()) for kind, of_type in found.items()}

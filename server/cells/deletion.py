@@ -1,28 +1,31 @@
-"""Cells and databases of a stream that is deleted."""
+"""Deletion of a stream's cells and databases together with the stream."""
 
 from collections.abc import Callable
+from functools import partial
 
-from server.cells import usage
-from server.cells.databases import told
+from django.db import transaction
+
+from server.cells import quota_counts, vectors
+from server.cells.databases import audit_entry
 from server.cells.models import Cell, Database
+from server.core.db.text_sizes import bytes_up_to
 from server.streams import deletion
 from server.streams.models import Stream
-from server.streams.sizes import bytes_up_to
 
 ROWS_OF_DATABASE = 150
-"""A database takes as long to delete as so many rows: it has an entry in the audit trail."""
+"""A database takes as long to delete as this many rows, since it has an audit entry."""
 
 READ_AS_WELL = 2
-"""A byte of a cell counts as so many: it is read, for the quota that it counted for, before it is deleted."""
+"""A byte of a cell counts this many times, since it is read for the quota before it is deleted."""
 
 
-class Cells(deletion.Part):
-    """The cells of a stream, and the databases that are selected from it.
+class Cells(deletion.StreamData):
+    """The cells of a stream, and its databases.
 
     Parameters
     ----------
     check
-        Asked of each database: may refuse.
+        Called with each database; raises an error to refuse the deletion.
     """
 
     def __init__(self, check: Callable[[Database], None] = lambda database: None) -> None:
@@ -38,11 +41,14 @@ class Cells(deletion.Part):
         return cells + ROWS_OF_DATABASE * databases
 
     def bytes(self, stream: Stream, most: int) -> int:
-        cells = bytes_up_to(Cell.objects.filter(stream=stream), (*usage.PARTS, "composition"), most // READ_AS_WELL)
+        cells = bytes_up_to(
+            Cell.objects.filter(stream=stream), (*quota_counts.PARTS, "composition"), most // READ_AS_WELL
+        )
         databases = bytes_up_to(Database.objects.filter(stream=stream), ("asked", "counts"), most)
         return READ_AS_WELL * cells + READ_AS_WELL * databases
 
-    def delete(self, stream: Stream) -> deletion.Going:
+    def delete(self, stream: Stream) -> deletion.Deleted:
         found = Database.objects.select_for_update().filter(stream=stream).defer("counts").order_by("pk")
-        deleted = [("database.delete", database.name, told(database)) for database in found]
-        return deletion.Going(usage.of_stream(stream), deleted)
+        transaction.on_commit(partial(vectors.remove, stream.pk), robust=True)
+        deleted = [("database.delete", database.name, audit_entry(database)) for database in found]
+        return deletion.Deleted(quota_counts.of_stream(stream), deleted)

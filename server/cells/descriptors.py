@@ -1,16 +1,17 @@
-"""Descriptor definitions: stored once under a name, and the same for ever."""
+"""Descriptor definitions: named definitions of features that never change."""
 
 from typing import Any
 
 from django.db import IntegrityError
 
-from server.cells.canonical import canonical, fingerprint
+from server.cells.canonical_json import canonical, fingerprint
 from server.cells.models import Descriptor
-from server.streams import changes
-from server.streams.codec import loads
-from server.streams.errors import Conflict, NotFound
-from server.streams.locks import transaction_for_writing
-from server.streams.validation import check_name, shown
+from server.core import audit_signals
+from server.core.db.find_by_name import find_by_name
+from server.core.db.locks import transaction_for_writing
+from server.core.errors import Conflict
+from server.core.json_codec import loads
+from server.core.validation import check_name
 
 LARGEST = 2**20
 """Bytes of a definition as canonical JSON."""
@@ -22,12 +23,12 @@ def create(name: Any, content: Any, created_by: str = "") -> tuple[Descriptor, b
     Returns
     -------
     descriptor, created
-        The definition, and whether it is new: the same once more changes nothing.
+        The definition, and whether it is new. A repeated request changes nothing.
 
     Raises
     ------
     Invalid, TooLarge
-        If the name can't stand in an address, or the content is no object or too large.
+        If the name can't be used in an address, or the content is not an object or too large.
     Conflict
         If another definition has the name.
     """
@@ -40,14 +41,14 @@ def create(name: Any, content: Any, created_by: str = "") -> tuple[Descriptor, b
                 made = Descriptor.objects.create(
                     name=name, content=text, fingerprint=fingerprint(text), created_by=created_by
                 )
-                changes.tell("descriptor.create", name, after={"fingerprint": made.fingerprint})
+                audit_signals.send("descriptor.create", name, after={"fingerprint": made.fingerprint})
             return made, True
         except IntegrityError:  # another request was first
             found = Descriptor.objects.get(name=name)
     if found.content != text:
         raise Conflict(
-            f"descriptor {name} is another definition already (its fingerprint is {found.fingerprint[:12]}…, that of this "
-            f"one {fingerprint(text)[:12]}…): a definition never changes, so choose another name for another one",
+            f"the name {name} is taken by another descriptor (fingerprint {found.fingerprint[:12]}…, and that of this "
+            f"one is {fingerprint(text)[:12]}…), and descriptors never change: choose another name",
             field="name",
             code="name_taken",
         )
@@ -55,27 +56,25 @@ def create(name: Any, content: Any, created_by: str = "") -> tuple[Descriptor, b
 
 
 def find(name: Any, field: str = "descriptor") -> Descriptor:
-    """The definition of that name.
+    """Return the definition with this name.
 
     Raises
     ------
     NotFound
         If there is none.
     """
-    found = Descriptor.objects.filter(name=name).first() if isinstance(name, str) and "\x00" not in name else None
-    if found is None:
-        raise NotFound(f"no descriptor named {shown(name)}: POST it to /api/v1/descriptors/ first", field=field)
-    return found
+    missing = "no descriptor named {name}: POST it to /api/v1/descriptors/ first"
+    return find_by_name(Descriptor.objects.all(), name, missing, field=field)
 
 
 def listing() -> list[dict[str, Any]]:
-    """All definitions by name, without their contents."""
+    """Return all definitions, sorted by name, without their contents."""
     columns = ("name", "fingerprint", "created_at", "created_by")
     return list(Descriptor.objects.order_by("name").values(*columns))
 
 
 def described(descriptor: Descriptor) -> dict[str, Any]:
-    """A definition as the API shows it."""
+    """Return a definition as the API shows it."""
     return {
         "name": descriptor.name,
         "fingerprint": descriptor.fingerprint,

@@ -1,12 +1,13 @@
-"""The observations of a selection as they leave the server: NDJSON at constant memory, the same bytes every time."""
+"""Export of a selection's observations as NDJSON: constant memory, and the same bytes every time."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from server.cells.selection import Selected
+from server.core.json_codec import dumps
 from server.streams import log
-from server.streams.codec import dumps
+from server.streams.points import BATCH_POINTS
 
 
 class Labeled(NamedTuple):
@@ -18,12 +19,12 @@ class Labeled(NamedTuple):
 
 
 def read(stream_id: int, selected: Sequence[Selected]) -> Iterator[list[Labeled]]:
-    """The observations of a selection (sorted by number), in lists of at most a batch of the log."""
+    """Yield the observations of a selection (sorted by number), in lists of at most one batch of the log."""
     position = 0
     while position < len(selected):
         end = position
-        # A stretch in which no two neighbours are further apart than a batch is read at once.
-        while end + 1 < len(selected) and selected[end + 1].number - selected[end].number <= log.BATCH_POINTS:
+        # Observations whose neighbours are at most a batch apart are read at once.
+        while end + 1 < len(selected) and selected[end + 1].number - selected[end].number <= BATCH_POINTS:
             end += 1
         for span in log.spans(stream_id, selected[position].number - 1, selected[end].number):
             some = []
@@ -37,7 +38,7 @@ def read(stream_id: int, selected: Sequence[Selected]) -> Iterator[list[Labeled]
 
 
 def ndjson(stream_id: int, selected: Sequence[Selected]) -> Iterator[bytes]:
-    """One observation a line: its number, cell, composition, features and target."""
+    """Yield one line for each observation: its number, cell, composition, features and target."""
     for some in read(stream_id, selected):
         yield b"".join(
             dumps({"seq": one.number, "cell": one.cell, "composition": one.composition, "x": x, "y": y}) + b"\n"
@@ -46,7 +47,7 @@ def ndjson(stream_id: int, selected: Sequence[Selected]) -> Iterator[bytes]:
 
 
 def fingerprint(stream_id: int, selected: Sequence[Selected]) -> str:
-    """SHA-256 in hex of what :func:`ndjson` gives."""
+    """Return the SHA-256 in hex of the output of :func:`ndjson`."""
     digest = hashlib.sha256()
     for chunk in ndjson(stream_id, selected):
         digest.update(chunk)

@@ -1,4 +1,4 @@
-"""The tables of descriptors, cells and databases of interactions. Rows of the first and the last are never changed."""
+"""Tables of descriptors, cells and databases of interactions. Rows of descriptors and databases never change."""
 
 from django.db import models
 
@@ -6,7 +6,7 @@ from server.streams.models import Stream
 
 
 class Descriptor(models.Model):
-    """A definition of features, by name: what a stream's observations are made by."""
+    """A named definition of how the features of a stream's observations are computed."""
 
     name = models.CharField(max_length=200, unique=True)
     content = models.TextField(help_text="Canonical JSON")
@@ -19,10 +19,10 @@ class Descriptor(models.Model):
 
 
 class Cell(models.Model):
-    """A calculation's structure, and which observations of a stream its bonds are.
+    """The structure of a calculation, and the numbers of the observations of its bonds.
 
-    ``types`` is a JSON object: ``names`` are the values of the stream's segment feature that occur, ``of`` has for each
-    observation the place of its own in ``names``. So a selection by type need not read the log.
+    ``types`` is a JSON object: ``names`` has the values of the stream's segment feature, and ``of`` has for each observation the
+    index of its value in ``names``. So a selection by type doesn't have to read the log.
     """
 
     LABELED, FAILED = "labeled", "failed"
@@ -32,39 +32,55 @@ class Cell(models.Model):
     status = models.CharField(max_length=10)
     reason = models.TextField(default="", blank=True, help_text="Why the calculation failed")
     composition = models.CharField(max_length=100)
+    family = models.CharField(
+        max_length=200,
+        default="",
+        db_default="",
+        blank=True,
+        help_text="Name of its family: a cell and its deformed copies",
+    )
     structure = models.TextField(help_text="Extended XYZ")
     provenance = models.TextField(help_text="JSON")
     checksums = models.TextField(help_text="JSON: file name to SHA-256 in hex")
-    first = models.BigIntegerField(null=True, help_text="Number of its first observation; null where it failed")
+    first = models.BigIntegerField(
+        null=True, help_text="Number of its first observation; null if the calculation failed"
+    )
     last = models.BigIntegerField(null=True)
     types = models.TextField(null=True)
-    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the request that made it, in hex")
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the request that created it, in hex")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.CharField(max_length=150, default="", blank=True)
-    owner_id = models.BigIntegerField(null=True, help_text="Who posted it, whose quota it counts for")
-    token_id = models.BigIntegerField(null=True, help_text="The token that posted it, whose quota it counts for")
+    owner_id = models.BigIntegerField(null=True, help_text="ID of the user who posted it; it counts toward their quota")
+    token_id = models.BigIntegerField(
+        null=True, help_text="ID of the token that posted it; it counts toward this token's quota"
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["stream", "name"], name="cell_stream_name")]
-        indexes = [models.Index(fields=["stream", "first"], name="cell_stream_first")]
+        indexes = [
+            models.Index(fields=["stream", "first"], name="cell_stream_first"),
+            models.Index(fields=["stream", "family"], name="cell_stream_family"),
+            # All that counting the cells of a composition needs: reading the rows would read the structures, too.
+            models.Index(fields=["composition", "status", "family", "name", "first", "last"], name="cell_composition"),
+        ]
 
     def __str__(self) -> str:
         return self.name
 
 
 class Database(models.Model):
-    """A database of interactions: a named selection of a log, which is the same for ever."""
+    """A database of interactions: a named selection of a log that never changes."""
 
     name = models.CharField(max_length=200, unique=True)
     stream = models.ForeignKey(Stream, on_delete=models.CASCADE)
-    asked = models.TextField(help_text="The definition as it was asked for, as canonical JSON")
-    until = models.BigIntegerField(help_text="The last observation that was selected from")
-    retraction = models.BigIntegerField(help_text="Id of the last retraction that is left out")
+    asked = models.TextField(help_text="The requested definition, as canonical JSON")
+    until = models.BigIntegerField(help_text="Number of the last observation that could be selected")
+    retraction = models.BigIntegerField(help_text="ID of the last retraction that was applied")
     counts = models.TextField(help_text="JSON: type to composition to number of observations")
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of its observations as they are exported, in hex")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.CharField(max_length=150, default="", blank=True)
-    owner_id = models.BigIntegerField(null=True, help_text="Who made it, by a number that is never given twice")
+    owner_id = models.BigIntegerField(null=True, help_text="ID of the user who created it. IDs are never reused")
 
     def __str__(self) -> str:
         return self.name

@@ -1,8 +1,8 @@
-"""Which observations a database of interactions holds: the same for the same definition and log, in every process.
+"""Selection of the observations of a database of interactions: the same for the same definition and log, in every process.
 
-Nothing here depends on the order of a set, on Python's hash or on a random state. Where a definition asks for *n* of a type,
-every candidate has a lot, SHA-256 over the seed, the name of its cell and its place in the cell, and the *n* smallest are
-taken. So the choice of a cell's bonds doesn't depend on which other observations the log holds in between.
+Nothing here depends on the order of a set, on Python's hash or on a random state. If a definition asks for *n* observations of
+a type, each candidate gets a lot: the SHA-256 of the seed, the name of its cell and its index in the cell. The *n* smallest lots
+are selected. So the choice doesn't depend on other observations in the log.
 """
 
 import fnmatch
@@ -13,23 +13,23 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from server.cells.models import Cell
-from server.streams.codec import loads
+from server.core.json_codec import loads
 from server.streams.models import Retraction
 
 
 class Definition(NamedTuple):
-    """What is selected from the cells of a stream.
+    """Criteria of a selection from the cells of a stream.
 
     Attributes
     ----------
     compositions
-        Only cells of one of these; None for all.
+        Only cells of these compositions; None for all.
     cells
-        Only cells whose name one of these patterns fits (``*``, ``?``, ``[…]``); None for all.
+        Only cells whose name matches one of these patterns (``*``, ``?``, ``[…]``); None for all.
     types
-        Only these values of the stream's segment feature, and how many of each at most (None: all); None for all.
+        Only these values of the stream's segment feature, each with the most observations (None: all); None for all values.
     seed
-        Decides which, where there are more.
+        Seed of the choice if there are more.
     """
 
     compositions: list[str] | None
@@ -38,7 +38,7 @@ class Definition(NamedTuple):
     seed: int
 
     def fitting(self) -> Callable[["Bonds"], bool]:
-        """What tells whether a cell is selected from."""
+        """Return a function that tells whether a cell matches."""
         compositions = None if self.compositions is None else frozenset(self.compositions)
         patterns = None if self.cells is None else [re.compile(fnmatch.translate(pattern)) for pattern in self.cells]
 
@@ -51,13 +51,14 @@ class Definition(NamedTuple):
 
 
 class Bonds(NamedTuple):
-    """The observations of one cell that come into question: ``numbers[k]`` is of the type ``types[k]``."""
+    """The candidate observations of one cell: ``numbers[k]`` has the type ``types[k]``."""
 
     cell: str
     composition: str
     first: int
     numbers: list[int]
     types: list[str]
+    family: str
 
 
 class Selected(NamedTuple):
@@ -67,19 +68,20 @@ class Selected(NamedTuple):
     cell: str
     composition: str
     type: str
+    family: str
 
 
 def candidates(stream_id: int, until: int, retraction: int) -> Iterator[Bonds]:
-    """What the cells of a stream hold up to observation ``until``, but for what was retracted by then, in the log's order."""
+    """Yield the cells' observations up to number ``until``, without those retracted up to ``retraction``, in the log's order."""
     retracted = set(
         Retraction.objects.filter(stream_id=stream_id, pk__lte=retraction, seq__lte=until).values_list("seq", flat=True)
     )
     rows = (
         Cell.objects.filter(stream_id=stream_id, status=Cell.LABELED, first__lte=until)
         .order_by("first")
-        .values_list("name", "composition", "first", "types")
+        .values_list("name", "composition", "first", "types", "family")
     )
-    for name, composition, first, types in rows.iterator(chunk_size=500):
+    for name, composition, first, types, family in rows.iterator(chunk_size=500):
         assert first is not None, "a labeled cell has observations"
         assert types is not None
         decoded = loads(types)
@@ -89,11 +91,11 @@ def candidates(stream_id: int, until: int, retraction: int) -> Iterator[Bonds]:
             if number <= until and number not in retracted:
                 numbers.append(number)
                 kinds.append(names[place])
-        yield Bonds(name, composition, first, numbers, kinds)
+        yield Bonds(name, composition, first, numbers, kinds, family or name)
 
 
 def select(stream_id: int, definition: Definition, until: int, retraction: int) -> list[Selected]:
-    """The observations of a definition, by number."""
+    """Return the observations that a definition selects, by number."""
     fitting = list(filter(definition.fitting(), candidates(stream_id, until, retraction)))
     wanted = definition.types
     if wanted is None:
@@ -104,12 +106,12 @@ def select(stream_id: int, definition: Definition, until: int, retraction: int) 
         if most is None:
             found += of_kind
         else:
-            found += drawn(of_kind, {bonds.cell: bonds.first for bonds in fitting}, most, str(definition.seed))
+            found += draw(of_kind, {bonds.cell: bonds.first for bonds in fitting}, most, str(definition.seed))
     return sorted(found)
 
 
-def drawn(some: Iterator[Selected], firsts: dict[str, int], most: int, seed: str) -> list[Selected]:
-    """Those ``most`` of them with the smallest lots.
+def draw(some: Iterator[Selected], firsts: dict[str, int], most: int, seed: str) -> list[Selected]:
+    """Return the ``most`` observations with the smallest lots.
 
     Parameters
     ----------
@@ -123,18 +125,18 @@ def drawn(some: Iterator[Selected], firsts: dict[str, int], most: int, seed: str
 
 
 def lot(seed: str, cell: str, index: int) -> bytes:
-    """SHA-256 over ``seed NUL cell NUL index`` in UTF-8: what decides which bonds are taken."""
+    """Return the lot of a bond: the SHA-256 of ``seed NUL cell NUL index`` in UTF-8."""
     return hashlib.sha256(f"{seed}\0{cell}\0{index}".encode()).digest()
 
 
 def _all_of(bonds: Bonds, kind: str | None) -> Iterator[Selected]:
     for number, own in zip(bonds.numbers, bonds.types, strict=True):
         if kind is None or own == kind:
-            yield Selected(number, bonds.cell, bonds.composition, own)
+            yield Selected(number, bonds.cell, bonds.composition, own, bonds.family)
 
 
 def counts(selected: list[Selected]) -> dict[str, dict[str, int]]:
-    """Type to composition to number of observations, sorted by name."""
+    """Return type to composition to number of observations, sorted by name."""
     found: dict[str, dict[str, int]] = {}
     for one in selected:
         of_type = found.setdefault(one.type, {})
@@ -143,5 +145,5 @@ def counts(selected: list[Selected]) -> dict[str, dict[str, int]]:
 
 
 def definition_of(asked: dict[str, Any]) -> Definition:
-    """The definition in a database's stored JSON."""
+    """Return the definition in a database's stored JSON."""
     return Definition(asked["compositions"], asked["cells"], asked["types"], asked["seed"])

@@ -1,4 +1,4 @@
-"""The pages, as Django knows them."""
+"""Django's configuration of the app."""
 
 from django.apps import AppConfig
 from django.contrib.auth.signals import user_logged_in

@@ -1,4 +1,4 @@
-"""What every page shows of its visitor."""
+"""Template context of all pages."""
 
 from typing import Any
 
@@ -9,17 +9,21 @@ from django.utils.functional import SimpleLazyObject
 from server.accounts import oidc, sessions
 
 
-def visitor(request: HttpRequest) -> dict[str, Any]:
-    """``path``: where they are; ``who``: the :class:`server.accounts.identity.Identity` of who is signed in, if anybody is; ``is_open``: nobody needs to
-    be; ``issuer``: what the button to sign in by OpenID Connect says, if people can.
+def page_context(request: HttpRequest) -> dict[str, Any]:
+    """Return the context of all pages.
 
-    Pages for everybody look up who is signed in only where they show it.
+    Returns
+    -------
+    dict
+        ``path``: path of the page. ``caller``: the :class:`server.accounts.caller.Caller` who is signed in, or None; public
+        pages read it only if they show it. ``is_open``: whether ``AUTH=open``. ``issuer``: name of the OpenID Connect issuer;
+        empty if none is configured.
     """
     is_open = settings.TAILRACE.auth == "open"
-    known = getattr(request, "identity", None)
+    known = getattr(request, "caller", None)
     return {
         "path": request.path,
         "is_open": is_open,
         "issuer": settings.TAILRACE.oidc_name if oidc.is_configured() else "",
-        "who": known if is_open or known is not None else SimpleLazyObject(lambda: sessions.identity(request)),
+        "caller": known if is_open or known is not None else SimpleLazyObject(lambda: sessions.caller_of(request)),
     }

@@ -1,4 +1,4 @@
-"""Permissions in words."""
+"""Descriptions of permissions and scopes."""
 
 from django.contrib.auth.models import User
 
@@ -6,19 +6,19 @@ from server.accounts import roles
 from server.accounts.models import Access
 
 WORDS: dict[str, str] = dict(Access._meta.permissions)
-"""Codename to what it lets a user do."""
+"""Description of each permission, by codename."""
 
 SCOPES = {
     "learn": "Post observations and labels",
     "predict": "Ask for predictions",
     "read": "Read streams, models, metrics and events",
-    "manage": "Make, change and delete streams, models, tokens and users",
-    "create": "Make a stream by posting to a name that isn't there",
+    "manage": "Create, change and delete streams, models, tokens and users",
+    "create": "Create a stream by posting to a name that doesn't exist",
 }
-"""What a token of each scope may do, as far as its owner may."""
+"""Description of each scope of a token."""
 
 
 def described(user: User) -> list[str]:
-    """What a user may do, a line each."""
+    """Return descriptions of a user's permissions."""
     held = roles.permissions_of(user.pk, is_superuser=user.is_superuser)
     return [words for codename, words in WORDS.items() if codename in held]

@@ -1,28 +1,29 @@
-"""Models of a stream that is deleted."""
+"""Deletion of a stream's models together with the stream."""
 
 from collections.abc import Callable
 
 from django.db.models import Sum
 from django.db.models.functions import Length
 
-from server.learning import usage
-from server.learning.models import Model, Quarantine, Snapshot
-from server.learning.registry import told_of
+from server.core.errors import Conflict
+from server.learning import quota_counts
+from server.learning.models import Model, Quarantine, RecordBlock, Snapshot
+from server.learning.records import storing
+from server.learning.registry import audit_entry
 from server.streams import deletion
-from server.streams.errors import Conflict
 from server.streams.models import Stream
 
 ROWS_OF_MODEL = 150
-"""A model takes as long to delete as so many rows: it has an entry in the audit trail, and rows of its own in other tables."""
+"""A model takes as long to delete as this many rows, since it has an audit entry and rows in other tables."""
 
 
-class Models(deletion.Part):
-    """The models of a stream, with their snapshots and kept predictions.
+class Models(deletion.StreamData):
+    """The models of a stream, with their snapshots, records and kept predictions.
 
     Parameters
     ----------
     check
-        Asked of each model: may refuse.
+        Called with each model; raises an error to refuse the deletion.
     """
 
     def __init__(self, check: Callable[[Model], None] = lambda model: None) -> None:
@@ -35,27 +36,30 @@ class Models(deletion.Part):
 
     def rows(self, stream: Stream) -> int:
         models = Model.objects.filter(stream=stream).count()
-        tables = (Snapshot, Quarantine)
+        tables = (Snapshot, Quarantine, RecordBlock)
         return ROWS_OF_MODEL * models + sum(table.objects.filter(model__stream=stream).count() for table in tables)
 
     def bytes(self, stream: Stream, most: int) -> int:
         initial = Model.objects.filter(stream=stream).aggregate(size=Sum(Length("initial")))["size"] or 0
         states = Snapshot.objects.filter(model__stream=stream).aggregate(size=Sum(Length("state")))["size"] or 0
-        return int(initial + states)
+        size = Sum(Length("columns") + Length("summary") + Length("by_segment"))
+        records = RecordBlock.objects.filter(model__stream=stream).aggregate(size=size)["size"] or 0
+        return int(initial + states + records)
 
     def clear(self, stream: Stream) -> int:
-        return usage.delete_predictions_in_turns("stream_id = %s ORDER BY id", stream.pk)
+        records = storing.delete_in_turns(Model.objects.filter(stream=stream))
+        return records + quota_counts.delete_predictions_in_turns("stream_id = %s ORDER BY id", stream.pk)
 
-    def delete(self, stream: Stream) -> deletion.Going:
+    def delete(self, stream: Stream) -> deletion.Deleted:
         models = Model.objects.filter(stream=stream).order_by("pk")
         told = []
         for model in models.select_for_update().defer("initial"):
             model.stream = stream
-            told.append(("model.delete", model.name, told_of(model)))
-        return deletion.Going(usage.of_deleted_models(models), told)
+            told.append(("model.delete", model.name, audit_entry(model)))
+        return deletion.Deleted(quota_counts.of_deleted_models(models), told)
 
 
-class NoModels(deletion.Part):
+class NoModels(deletion.StreamData):
     """Refuses to delete a stream that has models."""
 
     def check(self, stream: Stream) -> None:

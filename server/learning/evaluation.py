@@ -1,24 +1,28 @@
-"""What a model's predictions were worth, one by one, and what it says of points that it is asked about now."""
+"""Errors of a model's past predictions, one by one, and predictions by a copy of the model."""
 
 import copy
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from django.db import connection
 
-from server.learning import call_marks, flavors, inspection, registry
+from server.core.errors import Conflict
+from server.core.json_codec import loads
+from server.learning import inspection, registry
+from server.learning.budgets import call_marks
+from server.learning.concurrency.time_limit import TimeLimit
+from server.learning.fold import flavors
+from server.learning.fold.estimator_errors import FATAL
+from server.learning.fold.plain_values import number
+from server.learning.fold.replica import Replica
 from server.learning.models import Model
-from server.learning.predictions import number
-from server.learning.replica import FATAL, Replica
-from server.learning.time_limit import TimeLimit
-from server.streams.codec import loads
-from server.streams.errors import Conflict
 
 ONE_SIGMA = math.erf(math.sqrt(0.5))
-"""The level of an interval of one standard deviation to either side, where the distribution is normal: 0.6827."""
+"""Level of the interval of one standard deviation to either side of a normal distribution: 0.6827."""
 
 _READ = (
     "SELECT last, count, ys, predictions FROM streams_batch"
@@ -27,15 +31,15 @@ _READ = (
 
 
 @dataclass(frozen=True)
-class Opinion:
-    """What a model says of one point: its prediction and the standard deviation of it, None where it gives none."""
+class Estimate:
+    """A prediction for one point and its standard deviation (None if the model gives none)."""
 
     prediction: float
     std: float | None
 
 
-class Asked:
-    """A regression model as it is after observation :attr:`at`, to be asked at leisure while the model learns on."""
+class ModelCopy:
+    """A copy of a regression model after observation :attr:`at`, for many predictions while the model goes on learning."""
 
     def __init__(self, model: Model, replica: Replica) -> None:
         self.at = replica.n
@@ -43,31 +47,39 @@ class Asked:
         self._limit = TimeLimit()
         self.since = model.since
         self._estimator = copy.deepcopy(replica.estimator)
+        self._predicting, self._owner_id = replica.predicting, replica.owner_id
         self._predict = flavors.get(model.flavor).predictor(self._estimator)
         self._std = _std_of(self._estimator)
 
-    def about(self, x: dict[str, Any]) -> Opinion | None:
-        """Its opinion of a point; None where it refuses it, or says nothing that is a finite number.
+    def estimate(self, x: dict[str, Any]) -> Estimate | None:
+        """Return the estimate for a point; None if the model raises an error or its prediction isn't a finite number.
 
         Raises
         ------
         TooSlow, Busy
-            If it has been asked for longer than a model may take for one request.
+            If the predictions take longer than a model may take for one request.
         """
         if self._limit.is_over:
-            raise self._limit.error(self._name, "so many points", ": ask about fewer")
+            raise self._limit.error(self._name, "so many points", ": send fewer points")
         try:
-            with call_marks.inside(self._model_id, call_marks.PREDICT):
+            with self._turn(len(x)), call_marks.mark_call(self._model_id, call_marks.PREDICT):
                 prediction = number(self._predict(x.copy()))
-            with call_marks.inside(self._model_id, call_marks.PREDICT):
-                std = None if self._std is None else self._std(x.copy())
+            std = None
+            if self._std is not None:
+                with self._turn(len(x)), call_marks.mark_call(self._model_id, call_marks.PREDICT):
+                    std = self._std(x.copy())
         except FATAL:
             raise
         except BaseException:  # whatever an estimator may raise
             return None
         if prediction is None or not math.isfinite(prediction):
             return None
-        return Opinion(float(prediction), std if std is None or math.isfinite(std) else None)
+        return Estimate(float(prediction), std if std is None or math.isfinite(std) else None)
+
+    def _turn(self, features: int) -> AbstractContextManager[object]:
+        """Return a context for one call: calls of a model that takes long go one at a time, as those of its replicas do."""
+        known = self._predicting
+        return nullcontext() if known.is_short and features <= known.features else known.turn(self._owner_id, features)
 
 
 def _std_of(estimator: Any) -> Callable[[dict[str, Any]], float | None] | None:
@@ -85,30 +97,29 @@ def _std_of(estimator: Any) -> Callable[[dict[str, Any]], float | None] | None:
     return half
 
 
-def asked(name: str) -> tuple[Model, Asked]:
-    """A regression model, to be asked about many points.
+def model_copy(name: str, at: int | None = None) -> tuple[Model, ModelCopy]:
+    """Return a regression model and a copy of it, as it is now or as of observation ``at``.
 
     Raises
     ------
-    NotFound, Conflict, Unavailable
-        As :func:`server.learning.asking.find`; Conflict also for a model of another flavor.
+    NotFound, Conflict, Unavailable, Invalid
+        As :func:`server.learning.inspection.with_replica`. Conflict also for a model of another flavor.
     """
     model = registry.find(name)
     if model.flavor != "regression":
-        raise Conflict(f"model {name} is a {model.flavor} model, and only regression has errors in the target's unit")
-    return model, inspection.with_replica(name, lambda replica: Asked(model, replica))
+        raise Conflict(f"model {name} is a {model.flavor} model: expected a regression model")
+    return model, inspection.with_replica(name, lambda replica: ModelCopy(model, replica), at)
 
 
 def prequential_errors(model: Model, upto: int) -> np.ndarray:
-    """What the model was wrong by, in the target's unit, when it had not learned the observation yet.
+    """Return the error of each prediction that the model made before it learned the observation, in the target's unit.
 
-    Read from the log, so of predictions made at the time: a model that was made later and learned the stream's history has
-    none for that.
+    The predictions are read from the log. A model that learned the stream's history later has none for that part.
 
     Returns
     -------
     ndarray
-        Prediction minus target, shape (upto + 1,), at the observation's number; NaN where there is none.
+        Prediction minus target, indexed by observation number, shape (upto + 1,). NaN where there is no prediction.
     """
     found = np.full(upto + 1, np.nan)
     own = str(model.pk)
@@ -125,7 +136,7 @@ def prequential_errors(model: Model, upto: int) -> np.ndarray:
                 for seq, y, prediction in zip(range(last - count + 1, last + 1), loads(ys), values, strict=True):
                     if prediction is None or not model.since < seq <= upto:
                         continue
-                    # As in the metrics, a model that has learned nothing and says 0 has said nothing.
+                    # As in the metrics, a prediction of 0 by a model that has learned nothing doesn't count.
                     if has_begun or prediction:
                         found[seq] = prediction - y
                     has_begun = True

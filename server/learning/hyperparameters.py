@@ -1,7 +1,8 @@
-"""The hyperparameters of an estimator as plain data: by step, in the shape that riverapi's users know.
+"""The hyperparameters of an estimator as plain data, by step, in riverapi's form.
 
-River's own ``_get_params`` unfolds whatever an estimator is made of, and an upload chooses that: a step shared a thousand
-times, an array of 2**40 empty rows, text that can't be encoded. So the parameters are read one by one, within a bound.
+River's own ``_get_params`` expands everything that an estimator consists of, without a limit. An upload may contain a step
+that is shared a thousand times, an array of 2**40 empty rows, or text that can't be encoded. So the parameters are read one by
+one here, with a limit.
 """
 
 import collections
@@ -15,14 +16,14 @@ from typing import Any
 import numpy as np
 from river import base, compose
 
-from server.streams.printable import Plain
+from server.core.printable import Plain
 
 MOST_ROWS = 1_000
-"""Values of an array that is written out; of a larger one the kind and the shape are told."""
+"""Most values of an array that is shown in full. Of a larger array, the type and the shape are shown."""
 
 
 def hyperparameters(estimator: Any) -> Any:
-    """Parameters by step, as nested plain data of bounded size."""
+    """Return the parameters by step, as nested plain data of limited size."""
     plain = Plain(other=_other)
     if not isinstance(estimator, base.Base):
         return {"class": type(estimator).__name__}
@@ -55,7 +56,7 @@ def _step(plain: Plain, step: Any, depth: int) -> Any:
 
 
 def _steps(owner: Any) -> dict[Any, Any] | None:
-    """The steps of a pipeline or a union, by name."""
+    """Return the steps of a pipeline or a union, by name; None for anything else."""
     steps: Any = None
     if isinstance(owner, compose.Pipeline):
         steps = getattr(owner, "steps", None)
@@ -65,7 +66,7 @@ def _steps(owner: Any) -> dict[Any, Any] | None:
 
 
 def _own(owner: Any) -> Iterator[tuple[str, Any]]:
-    """What an estimator keeps of its constructor's parameters, under the names that river's ``_get_params`` gives them."""
+    """Yield an estimator's attributes for its constructor's parameters, with the names of river's ``_get_params``."""
     for name, kind in _signature(owner.__class__):
         value = getattr(owner, name, None)
         if kind is inspect.Parameter.VAR_POSITIONAL:
@@ -84,13 +85,13 @@ def _signature(cls: type) -> tuple[tuple[str, Any], ...]:
 
 
 def _other(plain: Plain, value: Any, depth: int) -> Any:
-    """What isn't plain data as a text or a list."""
+    """Return a value that isn't plain data as text or a list."""
     if isinstance(value, np.generic):
         return plain.of(value.item(), depth) if value.dtype.kind in "biufUS" else plain.text(_class(type(value)))
     if isinstance(value, np.ndarray):
         if value.dtype.kind in "biufU" and value.ndim <= 3 and _rows(value) <= MOST_ROWS:
             return plain.of(value.tolist(), depth)
-        return plain.text(f"an array of {value.dtype.str} of the shape {value.shape}")
+        return plain.text(f"an array of {value.dtype.str} with shape {value.shape}")
     if isinstance(value, collections.deque):
         return plain.list(value, len(value), depth)
     if isinstance(value, type):
@@ -108,7 +109,7 @@ def _other(plain: Plain, value: Any, depth: int) -> Any:
 
 
 def _rows(array: "np.ndarray[Any, Any]") -> int:
-    """How many lists and values an array is as lists, also where it holds nothing: 2**40 rows of none are 2**40 lists."""
+    """Return the number of lists or values of an array as nested lists: 2**40 empty rows are 2**40 lists."""
     return max(math.prod(array.shape[:upto]) for upto in range(array.ndim + 1))
 
 

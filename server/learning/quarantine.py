@@ -1,7 +1,7 @@
-"""Models that were stopped: from the supervisor's verdict to the log, and back when their owner releases them.
+"""Quarantines of models: verdicts are stored, and owners release models after a trial.
 
-The supervisor (:mod:`server.supervisor`) leaves a file for each verdict before it ends a worker. Whichever process is next to use
-the model's stream stores the verdict first: the model is in *quarantine*, which skips observations until it is released.
+The supervisor (:mod:`server.runtime.supervisor`) writes a file for each verdict before it ends a worker. The next process that
+uses the model's stream stores the verdict first. The model is then in *quarantine*: it skips observations until it is released.
 """
 
 import json
@@ -19,36 +19,39 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.db.models import F
 
-from server.learning import call_marks, replay, sandbox
+from server.core import audit_signals
+from server.core.db.locks import stream_transaction, to_unavailable
+from server.core.errors import Conflict
+from server.core.metrics import declarations
+from server.learning.budgets import call_marks, sandbox
+from server.learning.fold import replay
+from server.learning.fold.replay import Unstorable
+from server.learning.fold.replica import Replica
 from server.learning.models import Model, Quarantine, Snapshot
-from server.learning.replay import Unstorable
-from server.learning.replica import Replica
-from server.streams import changes, instruments, log
-from server.streams.errors import Conflict
-from server.streams.locks import give_up, stream_transaction
+from server.streams import log
 from server.streams.models import Stream
 
 logger = logging.getLogger(__name__)
 
 ENDING = "verdict"
 TRIED = 50
-"""Observations at each end of what a model skipped that it is tried with before its release."""
+"""Observations at each end of the skipped part of the log that a model learns in the trial before its release."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Why a model is to be stopped.
+    """The decision to stop a model.
 
     Attributes
     ----------
     id
-        Its own.
+        The verdict's own id.
     model_id
         The model.
     call
-        What was asked of it: one of :data:`server.learning.call_marks.KINDS`.
+        The kind of call: one of :data:`server.learning.budgets.call_marks.KINDS`.
     observation
-        The observation that it was at; None where it was at none.
+        The observation that the call was at; None if it was at none.
     reason
         One sentence for its owner.
     """
@@ -61,7 +64,7 @@ class Verdict:
 
 
 class _Known:
-    """The verdicts that this process knows of and that aren't stored yet."""
+    """The verdicts that this process knows and that are not stored yet."""
 
     count = -1
     waiting: dict[str, Verdict] = {}
@@ -69,13 +72,13 @@ class _Known:
 
 
 def directory() -> Path:
-    """Where calls are marked and verdicts are left."""
+    """Return the directory of call marks and verdicts."""
     found: Path = settings.TAILRACE.var_dir / "calls"
     return found
 
 
 def leave(place: Path, verdict: Verdict) -> None:
-    """Leave a verdict on disk for whichever process comes next."""
+    """Write a verdict to disk, for the next process that uses the stream."""
     path = place / f"{verdict.id}.{ENDING}"
     with open(path.with_suffix(".new"), "w") as file:
         json.dump(asdict(verdict), file)
@@ -85,7 +88,7 @@ def leave(place: Path, verdict: Verdict) -> None:
 
 
 def demand(model_id: int, call: str, observation: int | None, reason: str) -> None:
-    """Have a model quarantined by the next :func:`settle` of this process."""
+    """Request a model's quarantine. The next :func:`settle` of this process stores it."""
     verdict = Verdict(str(uuid.uuid4()), model_id, call, observation, reason)
     with _Known.lock:
         if all(other.model_id != model_id for other in _Known.waiting.values()):
@@ -93,19 +96,19 @@ def demand(model_id: int, call: str, observation: int | None, reason: str) -> No
 
 
 def stop(found: Unstorable) -> None:
-    """Have a model quarantined by the next :func:`settle` of this process, as its state can't be stored."""
+    """Request a model's quarantine because its state can't be stored. The next :func:`settle` of this process stores it."""
     demand(found.model_id, "store", found.at, found.why)
 
 
 def awaits(models: Collection[int]) -> bool:
-    """Whether one of these models is to be quarantined before it is asked anything.
+    """Return whether one of these models must be quarantined before it is used.
 
     Parameters
     ----------
     models
-        Their ids; where they aren't known yet (none), it may be any.
+        Their ids. If empty, they are not known yet, and any pending verdict counts.
     """
-    if call_marks.verdicts() != _Known.count:
+    if call_marks.verdict_count() != _Known.count:
         _look()
     if not _Known.waiting:
         return False
@@ -113,9 +116,9 @@ def awaits(models: Collection[int]) -> bool:
 
 
 def _look() -> None:
-    """Read the verdicts that were left."""
+    """Read the verdicts on disk."""
     with _Known.lock:
-        count = call_marks.verdicts()
+        count = call_marks.verdict_count()
         for path in sorted(directory().glob(f"*.{ENDING}")):
             try:
                 verdict = Verdict(**json.loads(path.read_text()))
@@ -129,26 +132,26 @@ def _look() -> None:
 
 
 def settle(*, patient: bool = False) -> int:
-    """Store what is to be stored, and return how many models are in quarantine by it. Holds no stream's lock when called.
+    """Store the pending verdicts. Return how many models are put into quarantine. The caller holds no stream's lock.
 
     Parameters
     ----------
     patient
-        Wait for busy streams, as no request waits for this.
+        Wait for busy streams. For callers that no request waits for.
 
     Raises
     ------
     Unavailable
-        If the database can't store it: it is tried again.
+        If the database can't store a verdict. It stays pending.
     """
-    if call_marks.verdicts() != _Known.count:
+    if call_marks.verdict_count() != _Known.count:
         _look()
     stored = 0
     for verdict in list(_Known.waiting.values()):
         try:
             stored += _store(verdict, patient=patient)
         except (DatabaseError, InterfaceError) as exc:
-            raise give_up(exc) from exc
+            raise to_unavailable(exc) from exc
         (directory() / f"{verdict.id}.{ENDING}").unlink(missing_ok=True)
         with _Known.lock:
             _Known.waiting.pop(verdict.id, None)
@@ -169,19 +172,39 @@ def _store(verdict: Verdict, *, patient: bool) -> bool:
             call=verdict.call, observation=verdict.observation, reason=verdict.reason,
         )  # fmt: skip
         Stream.objects.filter(pk=model.stream_id).update(epoch=F("epoch") + 1)
-        changes.tell("model.quarantine", model.name, after=describe(quarantine))
-    instruments.quarantines.of().add()
+        audit_signals.send("model.quarantine", model.name, after=describe(quarantine))
+    declarations.quarantines.labels().add()
     logger.error("model %s is in quarantine from observation %d on: %s", model.name, head + 1, verdict.reason)
     return True
 
 
+def check_none(model_id: int) -> None:
+    """Check that a model is in no quarantine. For work outside of its stream's requests; the caller holds no stream's lock.
+
+    Raises
+    ------
+    Conflict
+        If it is in quarantine. A call of its estimator may end this process, again and again.
+    Unavailable
+        If the database can't store a pending verdict.
+    """
+    if awaits((model_id,)):
+        settle(patient=True)
+    name = Model.objects.filter(pk=model_id, status=Model.QUARANTINED).values_list("name", flat=True).first()
+    if name is not None:
+        raise Conflict(
+            f"model {name} is in quarantine: GET /api/v1/models/{name}/ shows the reason, and its owner can release it",
+            code="quarantined",
+        )
+
+
 def current(model: Model) -> Quarantine | None:
-    """The quarantine that a model is in; None if it is in none."""
+    """Return the quarantine that a model is in; None if it is in none."""
     return Quarantine.objects.filter(model=model, upto__isnull=True).order_by("-pk").first()
 
 
 def describe(quarantine: Quarantine) -> dict[str, Any]:
-    """A quarantine as the API shows it."""
+    """Return a quarantine as the API shows it."""
     return {
         "since": quarantine.after + 1,
         "call": quarantine.call,
@@ -192,28 +215,31 @@ def describe(quarantine: Quarantine) -> dict[str, Any]:
 
 
 def release(model: Model, by: str = "") -> None:
-    """Let a model learn again, from the next observation on, after a trial in a process of its own.
+    """Release a model, which learns again from the next observation on, after a trial in a separate process.
 
     Parameters
     ----------
     model
-        With its stream.
+        The model, with its stream loaded.
     by
-        Who asks for it.
+        Name of the user who releases it.
 
     Raises
     ------
     Conflict
-        If the model isn't in quarantine, or fails the trial; it stays where it is.
+        If the model isn't in quarantine, or fails the trial and stays in quarantine.
+    Unavailable
+        If as many models as may be are on trial already.
     """
     quarantine = current(model)
     if model.status != Model.QUARANTINED or quarantine is None:
         raise Conflict(f"model {model.name} is not in quarantine: its status is {model.status}", code="not_quarantined")
     try:
-        _try(model, quarantine)
+        with sandbox.slot():  # before the log is read, so that few callers hold what they read at once
+            _try(model, quarantine)
     except sandbox.Exceeded as exc:
         raise Conflict(
-            f"model {model.name} stays in quarantine: tried in a process of its own, {exc}; delete it, or make another",
+            f"model {model.name} stays in quarantine: in a trial in a separate process, {exc}. Delete it, or create another one",
             code="quarantined",
         ) from exc
     with stream_transaction(model.stream_id):
@@ -223,11 +249,11 @@ def release(model: Model, by: str = "") -> None:
             raise Conflict(f"model {model.name} was released or deleted meanwhile", code="not_quarantined")
         Quarantine.objects.filter(pk=quarantine.pk).update(upto=head, released_at=datetime.now(UTC), released_by=by)
         Stream.objects.filter(pk=model.stream_id).update(epoch=F("epoch") + 1)
-        changes.tell("model.release", model.name, describe(quarantine), {"upto": head})
+        audit_signals.send("model.release", model.name, describe(quarantine), {"upto": head})
 
 
 def _try(model: Model, quarantine: Quarantine) -> None:
-    """Have the model learn what comes after its last state, and the newest observations, where it can harm nothing."""
+    """Let the model learn observations after its last state and the newest ones, in a sandbox. The caller holds its slot."""
     config = settings.TAILRACE
     head, segment = model.stream.head, model.stream.segment
     stored = Snapshot.objects.filter(model=model, generation=model.generation, seq__lte=quarantine.after).order_by(
@@ -236,15 +262,15 @@ def _try(model: Model, quarantine: Quarantine) -> None:
     snapshot = stored.first()
     initial = bytes(model.initial)
     spans = [
-        replay.join(list(log.spans(model.stream_id, after, upto)))
+        replay.join_spans(list(log.spans(model.stream_id, after, upto)))
         for after, upto in _stretches(quarantine.after, head)
         if after < upto
     ]
 
     def work(step: sandbox.Step) -> bytes:
-        # Nothing here asks the database.
+        # This code doesn't use the database.
         model.initial = initial
-        replica: Replica = replay.fresh(model, segment)
+        replica: Replica = replay.initial_replica(model, segment)
         if snapshot is not None:
             replica.restore(snapshot.seq, replay.load(model.pk, bytes(snapshot.state), replay.trusted(model.flavor)))
         for span in spans:
@@ -257,7 +283,10 @@ def _try(model: Model, quarantine: Quarantine) -> None:
                 replica.predict(xs[-1])
         return b""
 
-    sandbox.run(work, seconds=config.block_seconds, megabytes=config.call_memory_mb)
+    try:
+        sandbox.run_in_slot(work, seconds=config.block_seconds, megabytes=config.call_memory_mb)
+    finally:
+        spans.clear()  # an error on its way to the caller refers to them
 
 
 def _stretches(after: int, head: int) -> list[tuple[int, int]]:

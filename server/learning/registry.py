@@ -1,4 +1,4 @@
-"""Models by name: made, listed, looked at, deleted."""
+"""Models by name: find, create and delete."""
 
 import random
 from typing import Any
@@ -7,15 +7,19 @@ from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import F, Max
 
-from server.learning import flavors, trial, usage
+from server.core import audit_signals
+from server.core.db.find_by_name import find_by_name
+from server.core.db.locks import stream_transaction
+from server.core.errors import Conflict, Invalid, NotFound
+from server.core.validation import check_name, format_value
+from server.learning import quota_counts, trial
+from server.learning.fold import flavors
 from server.learning.models import Model, Snapshot
-from server.streams import changes, quota_usage
+from server.learning.records import storing
 from server.streams import registry as streams
-from server.streams.errors import Conflict, Invalid, NotFound
-from server.streams.locks import stream_transaction
 from server.streams.models import Retraction, Stream
-from server.streams.quotas import Owner
-from server.streams.validation import check_name, shown
+from server.streams.quotas import quota_usage
+from server.streams.quotas.limits import Owner
 
 FITTING_TARGETS = {
     "regression": ("number", "any"),
@@ -30,19 +34,15 @@ _SECOND = (
 
 
 def find(name: Any) -> Model:
-    """The model called ``name``, with its stream.
+    """Return the model with this name, with its stream loaded.
 
     Raises
     ------
     NotFound
         If there is none.
     """
-    found = None
-    if isinstance(name, str) and "\x00" not in name:
-        found = Model.objects.select_related("stream").defer("initial").filter(name=name).first()
-    if found is None:
-        raise NotFound(f"no model named {shown(name)}", field="model")
-    return found
+    rows = Model.objects.select_related("stream").defer("initial")
+    return find_by_name(rows, name, "no model named {name}", field="model")
 
 
 def create(
@@ -63,29 +63,28 @@ def create(
     Parameters
     ----------
     name
-        The model's name; None for a random friendly one.
+        The model's name; None for a random readable one.
     stream_name
-        An existing stream; None for the one of the model's own name, which is made if need be.
+        An existing stream; None for the stream with the model's name, which is created if necessary.
     flavor_name, estimator
-        The kind of task, and a river estimator that can do it, or a :class:`~server.learning.trial.Candidate` for one.
+        The kind of task, and a river estimator for it or a :class:`~server.learning.trial.Candidate`.
     recipe, parameters
-        What it was built from.
+        The recipe that it was built from, and its parameters.
     backfill
         Whether it learns the stream's history first, in the background.
     owner
-        Whose quotas it counts for, and its stream if that is made; None for nobody's.
+        The owner whose quotas the model (and a new stream) count for; None for no quota.
 
     Raises
     ------
     Invalid
-        If the name, the flavor, or the estimator for that flavor or that stream's target won't do, or the estimator fails its
-        trial.
+        If the name or the flavor is invalid, the estimator doesn't fit the flavor or the stream's target, or it fails its trial.
     NotFound
-        If the stream was named and isn't there.
+        If there is no such stream.
     Conflict
-        If the name is taken, or the stream's history isn't all kept and was to be learned.
+        If the name is taken, or the model is to learn the stream's history, which is not all kept.
     QuotaExceeded
-        If the owner has as much as they may.
+        If the owner's quota is used up.
     """
     flavor = flavors.get(flavor_name)
     if name is None:
@@ -93,7 +92,7 @@ def create(
     check_name(name, "model")
     there = Stream.objects.filter(name=name).first() if stream_name is None else streams.find(stream_name)
     initial = trial.accepted(estimator, flavor, there)
-    taken = Conflict(f"the name {shown(name)} is taken: choose another one", field="name", code="name_taken")
+    taken = Conflict(f"the name {format_value(name)} is taken: choose another one", field="name", code="name_taken")
     if Model.objects.filter(name=name).exists():
         raise taken
     stream = _stream_for(name, stream_name, flavor, created_by, owner_id, owner)
@@ -108,12 +107,12 @@ def create(
         with stream_transaction(stream.pk):
             found = Stream.objects.values_list("head", "whole_after").filter(pk=stream.pk).first()
             if found is None:
-                raise NotFound(f"no stream named {shown(stream_name)}", field="stream")
+                raise NotFound(f"no stream named {format_value(stream_name)}", field="stream")
             head, whole_after = found
             if backfill and whole_after:
                 raise Conflict(
-                    f"observations 1 to {whole_after} of stream {stream.name} are no longer all kept, so that a new model can't "
-                    "learn its history: make it with backfill false, and it learns from now on",
+                    f"observations 1 to {whole_after} of stream {stream.name} are no longer all kept, so a new model can't "
+                    "learn its history: create it with backfill false, and it learns from now on",
                     field="backfill",
                     code="not_kept",
                 )
@@ -136,9 +135,9 @@ def create(
                 owner_id=owner_id,
                 token_id=None if owner is None else owner.token_id or None,
             )
-            charged = quota_usage.charge(owner, usage.of_model(initial))
-            changes.tell("model.create", name, after=told_of(model))
-            charged.tell()
+            charged = quota_usage.charge(owner, quota_counts.of_model(initial))
+            audit_signals.send("model.create", name, after=audit_entry(model))
+            charged.report()
             Stream.objects.filter(pk=stream.pk).update(epoch=F("epoch") + 1)
     except IntegrityError as exc:
         raise taken from exc
@@ -165,7 +164,7 @@ def _stream_for(
 
 
 def _free_name() -> str:
-    # Names need to be friendly, not secret.
+    # Names are readable, not secret.
     for digits in (2, 2, 3, 4, 6):
         name = f"{random.choice(_FIRST.split())}-{random.choice(_SECOND.split())}-{random.randrange(10**digits):0{digits}d}"
         if not Model.objects.filter(name=name).exists() and not Stream.objects.filter(name=name).exists():
@@ -174,9 +173,9 @@ def _free_name() -> str:
 
 
 def delete(name: Any) -> None:
-    """Delete a model with its snapshots and kept predictions; its stream's log stays.
+    """Delete a model with its snapshots, its record and kept predictions; its stream's log stays.
 
-    Much of it goes first, in several transactions. What ends it among those is made good by the same again.
+    Most rows are deleted first, in several transactions. If interrupted, call it again to finish.
 
     Raises
     ------
@@ -184,34 +183,35 @@ def delete(name: Any) -> None:
         If there is no such model.
     """
     model = find(name)
-    usage.delete_predictions_in_turns("model_id = %s ORDER BY id", model.pk)
+    quota_counts.delete_predictions_in_turns("model_id = %s ORDER BY id", model.pk)
     _drop_snapshots(model)
+    storing.delete_in_turns(Model.objects.filter(pk=model.pk))
     with stream_transaction(model.stream_id):
-        # Locked, it gets no more predictions, and nobody else deletes it.
+        # While it is locked, it gets no more predictions, and no other request deletes it.
         held = Model.objects.select_for_update().filter(pk=model.pk).defer("initial").first()
         if held is None:
-            raise NotFound(f"no model named {shown(name)}", field="model")
-        freed = usage.of_deleted_models(Model.objects.filter(pk=held.pk))
+            raise NotFound(f"no model named {format_value(name)}", field="model")
+        freed = quota_counts.of_deleted_models(Model.objects.filter(pk=held.pk))
         held.delete()
         quota_usage.release(freed)
-        changes.tell("model.delete", model.name, before=told_of(model))
+        audit_signals.send("model.delete", model.name, before=audit_entry(model))
         Stream.objects.filter(pk=model.stream_id).update(epoch=F("epoch") + 1)
 
 
 def _drop_snapshots(model: Model) -> None:
-    """Delete snapshots that a model can do without, were it to stay after all, so that its own deletion is short.
+    """Delete most snapshots of a model, so that its own deletion is short.
 
-    The newest stays, and the one that stands for what isn't kept of the log.
+    The newest stays, and the one that replaces a deleted part of the log, so that the model still works if it isn't deleted.
     """
     newest = Snapshot.objects.filter(model=model, generation=model.generation).aggregate(last=Max("seq"))["last"]
     whole_after = Stream.objects.values_list("whole_after", flat=True).filter(pk=model.stream_id).first()
-    usage.delete_snapshots_in_turns(
+    quota_counts.delete_snapshots_in_turns(
         "model_id = %s AND seq NOT IN (%s, %s) ORDER BY id", model.pk, newest or 0, whole_after or 0
     )
 
 
-def told_of(model: Model) -> dict[str, Any]:
-    """What the audit trail says of a model."""
+def audit_entry(model: Model) -> dict[str, Any]:
+    """Return a model as the audit trail records it."""
     return {
         "stream": model.stream.name,
         "flavor": model.flavor,

@@ -1,7 +1,7 @@
-"""A model is tried before it is accepted: built, stored, read back, and given a sample to predict and learn.
+"""The trial of a new model: it is built, stored, read back, and predicts and learns a sample.
 
-All of it happens in a child process (:mod:`server.learning.sandbox`), also reading an upload or building what a description says:
-what hangs, crashes or eats memory does so there, and the caller gets a 400 that says so.
+All of it runs in a child process (:mod:`server.learning.budgets.sandbox`), including the reading of an upload. If it hangs,
+crashes or takes too much memory there, the caller gets a 400 with the reason.
 """
 
 import re
@@ -11,18 +11,22 @@ from typing import Any
 
 from django.conf import settings
 
-from server.learning import determinism, pickles, replay, sandbox
-from server.learning.flavors import Flavor
-from server.learning.pickle_graph import check_graph
-from server.learning.replica import FATAL, Broken, Replica, reason
+from server.core.errors import Invalid
+from server.learning.budgets import sandbox
+from server.learning.fold import replay
+from server.learning.fold.estimator_errors import FATAL, BrokenReplica, reason
+from server.learning.fold.flavors import Flavor
+from server.learning.fold.replica import Replica
+from server.learning.pickles import loader
+from server.learning.pickles.graph import check_graph
+from server.learning.river_adapters import determinism
 from server.streams import log
-from server.streams.errors import Invalid
 from server.streams.models import Stream
 
 Sample = tuple[dict[str, Any], Any]
 
 STRUCTURAL = re.compile(r"RecursionError|AttributeError: .* has no attribute '\w+_(one|many)'")
-"""Errors that no other point would spare an estimator: a part of it lacks what it is to be asked."""
+"""Errors that an estimator raises for any point, because a part of it lacks a method."""
 
 _MADE_UP: dict[str, Any] = {"number": 1.0, "boolean": True, "category": "a"}
 _TARGETS: dict[str, Any] = {"boolean": True, "category": "a", "none": None}
@@ -35,19 +39,19 @@ _ANY: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Candidate:
-    """An estimator that isn't made yet.
+    """An estimator that is not built yet.
 
     Parameters
     ----------
     build
-        Makes it, and raises :class:`Invalid` if it can't.
+        Builds it. Raises :class:`Invalid` if that fails.
     """
 
     build: Callable[[], Any]
 
 
 def accepted(estimator: Any, flavor: Flavor, stream: Stream | None) -> bytes:
-    """Try an estimator, and return it as it is stored.
+    """Test an estimator, and return it as it is stored.
 
     Parameters
     ----------
@@ -56,12 +60,12 @@ def accepted(estimator: Any, flavor: Flavor, stream: Stream | None) -> bytes:
     flavor
         The kind of task.
     stream
-        The stream that it is for, whose last observation it is tried with; None if there is none yet.
+        Its stream, whose last observation is used in the trial; None if there is none yet.
 
     Raises
     ------
     Invalid
-        If it can't do the task, can't be replayed, can't be served, or goes over a budget.
+        If it can't do the task, can't be replayed, can't be served, or exceeds a budget.
     """
     samples = _samples(stream, flavor)
     config = settings.TAILRACE
@@ -84,26 +88,26 @@ def accepted(estimator: Any, flavor: Flavor, stream: Stream | None) -> bytes:
 
 
 def _storable(estimator: Any) -> bytes:
-    initial = pickles.dump_state(estimator)
+    initial = loader.dump_state(estimator)
     most = settings.TAILRACE.model_state_mb
     if len(initial) > most * 2**20:
         raise Invalid(
-            f"the estimator takes {len(initial) // 2**20} MB as it is stored: the most allowed is {most} MB",
+            f"the estimator takes {len(initial) // 2**20} MB when it is stored: at most {most} MB are allowed",
             field="estimator",
         )
     return initial
 
 
 def _replica(initial: bytes, flavor: Flavor, segment: str | None) -> Replica:
-    estimator = pickles.load_state(initial, trusted_modules=replay.trusted(flavor.name))
+    estimator = loader.load_state(initial, trusted_modules=replay.trusted(flavor.name))
     window = settings.TAILRACE.rolling_window
     return Replica(0, "the model", 0, flavor, estimator, n=0, window=window, segment=segment)
 
 
 def _try(make: Callable[[], Replica], samples: list[Sample], step: sandbox.Step) -> None:
-    """Have a fresh replica predict and learn each sample.
+    """Let a new replica predict and learn each sample, until one succeeds.
 
-    An estimator that refuses a sample may do well with what its stream brings; one that lacks what it takes to be asked won't.
+    An estimator that refuses all samples may still be able to learn its stream, unless it lacks a method.
     """
     errors = []
     for x, y in samples:
@@ -113,12 +117,12 @@ def _try(make: Callable[[], Replica], samples: list[Sample], step: sandbox.Step)
         why = _refusal(replica, x, y)
         if not why:
             step(settings.TAILRACE.call_seconds)
-            pickles.dump_state(replica.state())
+            loader.dump_state(replica.state())
             return
         errors.append(why)
     if all(why.startswith("NotImplementedError") for why in errors):
         raise Invalid(
-            "the estimator does not implement what it takes to predict and learn a point",
+            "the estimator does not implement the methods to predict and learn a point",
             field="estimator",
             code="not_servable",
         )
@@ -127,14 +131,14 @@ def _try(make: Callable[[], Replica], samples: list[Sample], step: sandbox.Step)
 
 
 def _refusal(replica: Replica, x: dict[str, Any], y: Any) -> str:
-    """Why the estimator can't predict and learn a point; empty if it can."""
+    """Return the error with which the estimator fails to predict and learn a point; empty if it succeeds."""
     try:
         _, skipped = replica.advance(1, [x], [y])
         if not skipped:
             replica.predict(x)
     except FATAL:
         raise
-    except Broken as exc:
+    except BrokenReplica as exc:
         return exc.reason
     except BaseException as exc:  # whatever an estimator may raise
         return reason(exc)

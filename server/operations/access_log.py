@@ -1,4 +1,4 @@
-"""A line for every request, where it is asked for (``TAILRACE_ACCESS_LOG``)."""
+"""Access log: a line for every request, if ``TAILRACE_ACCESS_LOG`` is set."""
 
 import logging
 from collections.abc import Callable
@@ -16,7 +16,7 @@ logger = logging.getLogger("server.access")
 
 
 class AccessLog:
-    """Middleware around the one that gives requests their id. Of the address the query stays out: it may hold a secret."""
+    """Middleware that logs requests. It leaves out the query, which may contain a secret."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         if not settings.TAILRACE.access_log:
@@ -26,12 +26,12 @@ class AccessLog:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         began = perf_counter_ns()
         response = self._get_response(request)
-        identity = getattr(request, "identity", None)
+        caller = getattr(request, "caller", None)
         match = request.resolver_match
         said = {
             "request_id": getattr(request, "request_id", "-"),
-            "address": addresses.of(request) or "-",
-            "user": "-" if identity is None else identity.username,
+            "address": addresses.client_address(request) or "-",
+            "user": "-" if caller is None else caller.username,
             "method": str(request.method),
             "path": quote(request.path),
             "route": "" if match is None else f"/{match.route}",

@@ -1,4 +1,4 @@
-"""Prometheus's text format as prometheus-client writes it, in a third of the time: 1,000 models have 9,000 lines."""
+"""Prometheus's text format, written in a third of the time of prometheus-client: 1,000 models have 9,000 lines."""
 
 from collections.abc import Iterable
 
@@ -19,10 +19,10 @@ class _Head(Collector):
 
 
 def text(families: Iterable[Metric]) -> bytes:
-    """What the families say. Names of metrics and labels are ours, and valid as they are; series may share a dict of labels."""
+    """Return the families as text. Names of metrics and labels are not escaped. Series may share a dict of labels."""
     lines: list[str] = []
     written: dict[int, str] = {}
-    families = list(families)  # their labels stay meanwhile, and so does each dict's id
+    families = list(families)  # keeps the dicts of labels alive, so that their ids stay unique
     for family in families:
         lines.append(generate_latest(_Head(family)).decode())
         for sample in family.samples:

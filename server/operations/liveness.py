@@ -1,9 +1,9 @@
-"""Whether this process still works: a thread looks every second for what no longer moves.
+"""Watchdog of this process: a thread that checks every second for lack of progress.
 
-A process is stuck if a stream's models are held by one thread that comes no further (an estimator that never returns), or if
-its maintenance thread has ended or comes no further; and the database answers, which else is what they wait for. It says so
-in the log, with what its threads do; who probes it hears it; and after as long again it ends itself, so that
-the server starts another in its place. What was acknowledged is on disk.
+A process is stuck if a thread holds a stream's models without progress (an estimator that never returns), or if its maintenance
+thread has ended or makes no progress; but only if the database responds, because otherwise they may wait for it. A stuck
+process logs it, with the stacks of its threads, and its probes fail. After the same time again it kills itself, so that the
+server starts another one. Acknowledged data is on disk.
 """
 
 import logging
@@ -16,29 +16,29 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 
-from server.learning import progress
-from server.learning.replicaset import SETS, ReplicaSet
+from server.learning.background import liveness_marks
+from server.learning.fold.replica_set import SETS, ReplicaSet
 
 logger = logging.getLogger(__name__)
 
 PAUSE = 1.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 MOST_STACKS = 20
-"""Different stacks that are logged of a process that is stuck."""
+"""Largest number of different stacks that are logged."""
 
 
 class Watch(threading.Thread):
-    """The thread that looks.
+    """The watchdog thread.
 
     Parameters
     ----------
     seconds
-        How long nothing may move.
+        Time without progress after which the process is stuck.
     database_answers
-        Whether the database does, asked once something hasn't moved for half of that.
+        Returns whether the database responds. Called after half of that time without progress.
     end
-        What is done with a process that has been stuck for as long again.
+        Called after the process was stuck for the same time again. By default it kills the process.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Watch(threading.Thread):
         super().__init__(name="watch", daemon=True)
         self.seconds = seconds
         self.patience = PAUSE / 2
-        """Seconds that a look waits for all that is held: what is only busy is let go of within them."""
+        """Seconds that a check waits for locks that are held. Locks that are only busy become free within them."""
         self.reason = ""
-        """Why the process is stuck; empty while it isn't."""
+        """Why the process is stuck; empty if it isn't."""
         self._database_answers = database_answers
         self._end = end or _end
         self._since: dict[Hashable, tuple[Hashable, float]] = {}
@@ -64,9 +64,9 @@ class Watch(threading.Thread):
             self.step(time.monotonic())
 
     def step(self, now: float) -> None:
-        """One look."""
+        """Check once."""
         still = dict(self._held())
-        still.update(progress.moves())
+        still.update(liveness_marks.counts())
         self._since = {
             key: (mark, self._since[key][1] if key in self._since and self._since[key][0] == mark else now)
             for key, mark in still.items()
@@ -84,13 +84,13 @@ class Watch(threading.Thread):
             return
         if not self.reason:
             self.reason = f"{_named(key)} for more than {self.seconds:g} s"
-            logger.critical("stuck: %s. What the threads do:\n%s", self.reason, "\n".join(stacks()))
+            logger.critical("stuck: %s. Stacks of the threads:\n%s", self.reason, "\n".join(stacks()))
         if now - oldest > 2 * self.seconds:
-            logger.critical("stuck for %.0f s: this process ends, so that another takes its place", now - oldest)
+            logger.critical("stuck for %.0f s: this process ends, and the server starts another one", now - oldest)
             self._end()
 
     def _held(self) -> Iterable[tuple[Hashable, Hashable]]:
-        """The replica sets that somebody holds, and how far they are: a set that moves is only busy."""
+        """Yield the locked replica sets and their progress. A set that progresses is only busy."""
         held = [replicas for replicas in SETS.all() if not _is_free(replicas, 0)]
         for replicas in held:
             if not _is_free(replicas, self.patience / len(held)):
@@ -109,7 +109,7 @@ def _named(key: Hashable) -> str:
 
 
 def stacks() -> list[str]:
-    """What the threads of this process do: each different stack once, with how many threads have it."""
+    """Return the stacks of all threads: each different stack once, with its number of threads."""
     counted = Counter("".join(traceback.format_stack(frame)) for frame in sys._current_frames().values())
     return [f"{count} × {stack}" for stack, count in counted.most_common(MOST_STACKS)]
 
@@ -123,7 +123,7 @@ _pid = 0
 
 
 def start(seconds: float, database_answers: Callable[[], bool]) -> None:
-    """Start to look, once in each process."""
+    """Start the watchdog, once in each process."""
     global _watch, _pid
     if _watch is None or _pid != os.getpid():
         _watch, _pid = Watch(seconds, database_answers), os.getpid()
@@ -131,5 +131,5 @@ def start(seconds: float, database_answers: Callable[[], bool]) -> None:
 
 
 def stuck() -> str:
-    """Why this process is stuck; empty if it isn't, or nobody looks."""
+    """Return why this process is stuck; empty if it isn't, or if the watchdog doesn't run."""
     return "" if _watch is None else _watch.reason

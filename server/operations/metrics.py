@@ -1,8 +1,6 @@
-"""GET /metrics: what Prometheus reads."""
+"""GET /metrics, for Prometheus."""
 
-import platform
 from collections.abc import Iterator
-from importlib.metadata import version
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -11,35 +9,27 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 
-from server.operations import counted, exposition, kept, levels
-from server.streams.errors import Forbidden, TailraceError
+from server.core import build_info
+from server.core.errors import Forbidden, TailraceError
+from server.operations import database_metrics, exposition, process_gauges, process_metrics
 
 
-class OnlyRead(TailraceError):
-    """The address is for reading."""
+class MethodNotAllowed(TailraceError):
+    """The method isn't supported."""
 
     status = 405
     code = "method_not_allowed"
     headers = {"Allow": "GET, HEAD"}
 
 
-def everything() -> Iterator[Metric]:
-    """All metrics of this server, whichever of its processes is asked."""
+def all_metrics() -> Iterator[Metric]:
+    """Yield all metrics of this server, the same in each of its processes."""
     config = settings.TAILRACE
-    levels.say()
-    yield InfoMetricFamily("tailrace_build", "What serves", value=_build())
-    yield GaugeMetricFamily("tailrace_workers", "Server processes that there should be", value=config.workers)
-    yield from counted.families()
-    yield from kept.families()
-
-
-def _build() -> dict[str, str]:
-    return {
-        "version": version("tailrace"),
-        "python": platform.python_version(),
-        "server": settings.TAILRACE.server,
-        "database": settings.DATABASES["default"]["ENGINE"].rpartition(".")[2],
-    }
+    process_gauges.update()
+    yield InfoMetricFamily("tailrace_build", "Versions of the server", value=build_info.build())
+    yield GaugeMetricFamily("tailrace_workers", "Configured number of server processes", value=config.workers)
+    yield from process_metrics.families()
+    yield from database_metrics.families()
 
 
 @csrf_exempt
@@ -48,17 +38,19 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
     Raises
     ------
-    OnlyRead
+    MethodNotAllowed
         If it isn't a GET.
     Forbidden
         If the caller's token is for some streams only.
     """
     if request.method not in ("GET", "HEAD"):
-        raise OnlyRead(f"/metrics takes GET, not {request.method}")
-    identity = getattr(request, "identity", None)
-    if identity is not None and identity.streams is not None:
-        raise Forbidden("this token is for some streams only, and this is about the whole server", code="streams")
-    # OpenMetrics, which Prometheus would rather have, takes twice as long to write, and has nothing more to say here.
-    response = HttpResponse(exposition.text(everything()), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+        raise MethodNotAllowed(f"/metrics supports GET, not {request.method}")
+    caller = getattr(request, "caller", None)
+    if caller is not None and caller.streams is not None:
+        raise Forbidden(
+            "this token is restricted to some streams, and /metrics covers the whole server", code="streams"
+        )
+    # Not OpenMetrics, which Prometheus prefers: it takes twice as long to write and adds nothing here.
+    response = HttpResponse(exposition.text(all_metrics()), content_type=CONTENT_TYPE_PLAIN_0_0_4)
     response["Cache-Control"] = "no-store"
     return response

@@ -1,18 +1,19 @@
-"""What is used of quotas, counted anew from what is there."""
+"""Recount of quota usage from the stored data."""
 
 from typing import NamedTuple
 
 from django.db import connection
 
-from server.cells import usage as cell_usage
-from server.learning import usage
+from server.cells import quota_counts as cell_usage
+from server.core.db.locks import is_sqlite, transaction_for_writing
+from server.learning import quota_counts
 from server.streams import registry
-from server.streams.locks import is_sqlite, transaction_for_writing
 from server.streams.models import Usage
+from server.tracking import artifacts
 
 
 class Wrong(NamedTuple):
-    """A count that was put right."""
+    """A corrected count."""
 
     user_id: int
     token_id: int
@@ -22,15 +23,15 @@ class Wrong(NamedTuple):
 
 
 def recount() -> list[Wrong]:
-    """Put what is counted right. Others go on making and deleting things meanwhile, and wait for this to end.
+    """Recount and correct the usage. Requests that create or delete objects meanwhile wait for it.
 
-    Blocks that running processes hold in reserve are forgotten with it: until they are spent, each process may store that
-    much more than a limit allows (at most a thousandth of it for each caller).
+    Reserves of running processes are not counted. Until they are used up, each process may exceed a limit by them, at most by a
+    thousandth of it for each caller.
 
     Returns
     -------
     list
-        What was wrong.
+        The corrected counts.
 
     Raises
     ------
@@ -57,8 +58,11 @@ def recount() -> list[Wrong]:
 
 def _counted() -> dict[tuple[int, int, str], int]:
     found: dict[tuple[int, int, str], int] = {}
+    queries = [
+        query for counted in (registry, quota_counts, cell_usage, artifacts) for query in counted.usage_queries()
+    ]
     with connection.cursor() as cursor:
-        for quota, query in (*registry.counted(), *usage.counted(), *cell_usage.counted()):
+        for quota, query in queries:
             cursor.execute(query)
             for user_id, token_id, amount in cursor.fetchall():
                 for token in {0, token_id or 0}:

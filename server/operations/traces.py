@@ -1,6 +1,6 @@
-"""OpenTelemetry traces of requests, sent by OTLP over HTTP where an endpoint is set; nothing is even imported elsewhere.
+"""OpenTelemetry traces of requests, sent by OTLP over HTTP if an endpoint is set. Otherwise nothing is imported.
 
-The usual variables of OpenTelemetry say the rest: ``OTEL_SERVICE_NAME``, ``OTEL_TRACES_SAMPLER``,
+OpenTelemetry's own variables set the rest: ``OTEL_SERVICE_NAME``, ``OTEL_TRACES_SAMPLER``,
 ``OTEL_EXPORTER_OTLP_HEADERS`` …
 """
 
@@ -16,22 +16,22 @@ from django.core.exceptions import MiddlewareNotUsed
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from server.streams import tracing
-from server.streams.tracing import Step
+from server.core import tracing
+from server.core.tracing import Step
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 NAME = "tailrace"
 TRACES = "/v1/traces"
-"""What OTLP adds to the address of a collector."""
+"""Path that OTLP appends to the URL of a collector."""
 
 UNTRACED = frozenset(("/healthz", "/readyz", "/metrics"))
-"""Asked every few seconds, of no interest to anybody who looks for where time goes."""
+"""Paths that are not traced, because they are requested every few seconds."""
 
 
 class Tracing:
-    """Middleware around all others: a span for each request, in the trace that its ``traceparent`` header names."""
+    """Outermost middleware that creates a span for each request, in the trace of its ``traceparent`` header."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         if not settings.TAILRACE.traces:
@@ -50,7 +50,7 @@ class Tracing:
 
 
 def provider() -> "TracerProvider":
-    """Spans of this process on their way to the endpoint, in batches, by a thread of its own."""
+    """Return the tracer provider of this process, which sends spans in batches, in a separate thread."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -68,7 +68,7 @@ def provider() -> "TracerProvider":
 
 
 class Spans:
-    """Makes spans of what requests say of themselves (:class:`server.streams.tracing.Tracer`)."""
+    """Creates spans from the steps of requests. Implements :class:`server.core.tracing.Tracer`."""
 
     def __init__(self, made: "TracerProvider") -> None:
         from opentelemetry import propagate, trace
@@ -78,7 +78,7 @@ class Spans:
         self._tracer = made.get_tracer(NAME)
 
     def of_request(self, request: HttpRequest) -> Any:
-        """A span for as long as the request takes, around whatever its thread does."""
+        """Start the span of a request, which is current in its thread."""
         carrier = {
             name: request.META[f"HTTP_{name.upper()}"]
             for name in ("traceparent", "tracestate")
@@ -89,7 +89,7 @@ class Spans:
         )
 
     def note(self, name: str, began: int, steps: list[Step], attributes: dict[str, int | str]) -> None:
-        """A span, and one in it for each of its steps, in the span of this thread's request."""
+        """Create a span with a child span for each step, inside the span of this thread's request."""
         to_epoch = time.time_ns() - perf_counter_ns()
         span = self._tracer.start_span(name, start_time=began + to_epoch, attributes=attributes)
         inside = self._trace.set_span_in_context(span)
@@ -100,7 +100,7 @@ class Spans:
 
 
 def describe(span: Any, request: HttpRequest, response: HttpResponseBase) -> None:
-    """Name the request's span and say of it what OpenTelemetry's conventions ask for: its route, not its path."""
+    """Set name and attributes of the request's span by OpenTelemetry's conventions. The name contains the route."""
     match = request.resolver_match
     if match is not None:
         span.update_name(f"{request.method} /{match.route}")

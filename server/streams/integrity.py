@@ -1,14 +1,14 @@
-"""Whether a log still holds what was received: each batch is compared with the checksum that was made before any model saw it."""
+"""Integrity check of a log: compares each batch with the checksum that was computed when it was received."""
 
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from django.db import connection
 
-from server.streams.codec import loads
-from server.streams.log import checksum
+from server.core.json_codec import loads
+from server.core.validation import FEATURE_KINDS
 from server.streams.models import Stream
-from server.streams.validation import FEATURE_KINDS
+from server.streams.points import checksum
 
 ROWS = 200
 
@@ -19,16 +19,16 @@ _READ = (
 
 
 class Finding(NamedTuple):
-    """Observations that aren't, or may not be, what was received.
+    """Observations that differ, or may differ, from what was received.
 
     Attributes
     ----------
     first, last
-        The observations.
+        Numbers of the observations.
     certain
-        Whether they are certainly not.
+        Whether they certainly differ.
     why
-        What is wrong with them.
+        What is wrong.
     """
 
     first: int
@@ -38,13 +38,13 @@ class Finding(NamedTuple):
 
 
 def examine(stream: Stream, writers: Collection[int] = (), after: int = 0) -> Iterator[Finding]:
-    """Look at each batch of a log after observation ``after``.
+    """Check each batch of a log after observation ``after``.
 
     Parameters
     ----------
     writers
-        Ids of models whose estimators change the features that they are given. Versions before checksums gave all models of a
-        stream the same, and stored them afterwards.
+        IDs of models whose estimators modify the features that they get. Versions without checksums passed the same features
+        to all models of a stream and stored them afterwards.
     """
     features = stream.features
     with connection.cursor() as cursor:
@@ -57,17 +57,17 @@ def examine(stream: Stream, writers: Collection[int] = (), after: int = 0) -> It
                 if wrong:
                     yield Finding(first, last, True, wrong)
                 elif stored is None and (by := _writers_of(predictions, writers)):
-                    yield Finding(first, last, False, f"stored by an older version after model {by} had seen them")
+                    yield Finding(first, last, False, f"stored by an older version after model {by} could modify them")
                 after = last
             if len(rows) < ROWS:
                 return
 
 
 def _wrong(count: int, xs: str, ys: str, stored: int | None, features: dict[str, str] | None) -> str:
-    """What is certainly wrong with a batch; empty if nothing is."""
+    """Return what is certainly wrong with a batch; empty if nothing is."""
     if stored is not None:
         if checksum(xs.encode(), ys.encode()) != stored:
-            return "their checksum is not the one that was made when they were received"
+            return "their checksum differs from the one that was computed when they were received"
         return ""
     try:
         points, targets = loads(xs), loads(ys)
@@ -87,7 +87,7 @@ def _is_declared(x: dict[str, Any], features: dict[str, str]) -> bool:
 
 
 def _writers_of(predictions: str | None, writers: Collection[int]) -> str:
-    """Numbers of those models that had learned a batch."""
+    """Return the IDs of those models that had learned a batch."""
     if predictions is None or not writers:
         return ""
     return ", ".join(sorted((loads(predictions).keys() & {str(model) for model in writers}), key=int))

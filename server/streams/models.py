@@ -1,7 +1,7 @@
-"""The tables of the log.
+"""Tables of streams and their logs.
 
-The log is kept in *batches*: the points of one commit, in one row that is never changed. A row a point costs
-ten times as much to write and five times as much to read, and that cost would be the whole of a bulk request.
+The log is stored in *batches*: one row with the points of one commit, which is never changed. Storing one row per observation
+costs ten times as much to write and five times as much to read.
 """
 
 from django.db import models
@@ -15,29 +15,31 @@ class Stream(models.Model):
     target_name = models.CharField(max_length=200, default="y")
     target_unit = models.CharField(max_length=50, default="", blank=True)
     target_kind = models.CharField(max_length=10, default="any")
-    features = models.JSONField(null=True, help_text="Feature name to kind; null where undeclared")
+    features = models.JSONField(null=True, help_text="Feature name to kind; null if the features are not declared")
     segment = models.CharField(max_length=200, null=True)
     descriptor = models.CharField(
-        max_length=200, null=True, help_text="Name of the definition that every observation's features are made by"
+        max_length=200, null=True, help_text="Name of the descriptor that computes the features of each observation"
     )
     head = models.BigIntegerField(default=0, help_text="Number of the last observation")
     whole_after = models.BigIntegerField(
         default=0,
         db_default=0,
-        help_text="Observations up to this one aren't all there any more: no fold begins before it",
+        help_text="Not all observations up to this number are still kept, so no fold can start before it",
     )
-    dropped = models.BigIntegerField(default=0, db_default=0, help_text="Observations up to this one are gone")
+    dropped = models.BigIntegerField(default=0, db_default=0, help_text="No observation up to this number is kept")
     expected_every = models.IntegerField(
-        null=True, help_text="Seconds within which another observation is expected; null where none is"
+        null=True, help_text="Seconds within which the next observation is expected; null if none is expected"
     )
     grace = models.IntegerField(
-        default=0, db_default=0, help_text="Seconds after those before the stream counts as silent"
+        default=0, db_default=0, help_text="Seconds to wait after expected_every before the stream counts as silent"
     )
-    epoch = models.BigIntegerField(default=0, help_text="Grows when the models or retractions change")
+    epoch = models.BigIntegerField(default=0, help_text="Increases when the models or retractions change")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.CharField(max_length=150, default="", blank=True)
-    owner_id = models.BigIntegerField(null=True, help_text="Who may change it, by a number that is never given twice")
-    token_id = models.BigIntegerField(null=True, help_text="The token that it was made with, whose quota it counts for")
+    owner_id = models.BigIntegerField(null=True, help_text="ID of the user who may change it. IDs are never reused")
+    token_id = models.BigIntegerField(
+        null=True, help_text="ID of the token that created it; it counts toward this token's quota"
+    )
 
     def __str__(self) -> str:
         return self.name
@@ -46,10 +48,10 @@ class Stream(models.Model):
 class Batch(models.Model):
     """The observations ``last - count + 1 … last`` of a stream, as they were committed.
 
-    The text columns are JSON in the API's own codec, so that what was received is what is stored:
-    ``xs`` and ``ys`` are lists of ``count``, with null for the features of a point that was thinned out; ``notes`` maps an offset to what only some points have
-    (key, source, identifier, given predictions); ``predictions`` maps a model's id to the list of what it
-    predicted before it learned; ``skipped`` maps a model's id to {offset: reason}.
+    The text columns are JSON in the codec of the API, so that points are stored exactly as received. ``xs`` and ``ys`` are
+    lists of length ``count``, with null for the features of a point which is no longer kept. ``notes`` maps an offset to the
+    values that only some points have (key, source, identifier, given predictions). ``predictions`` maps a model ID to the
+    list of its predictions before it learned. ``skipped`` maps a model ID to {offset: reason}.
     """
 
     stream = models.ForeignKey(Stream, on_delete=models.CASCADE, db_index=False)
@@ -62,10 +64,10 @@ class Batch(models.Model):
     predictions = models.TextField(null=True)
     skipped = models.TextField(null=True)
     checksum = models.BigIntegerField(
-        null=True, help_text="CRC-32 of xs and ys as they were received; null in rows of older versions"
+        null=True, help_text="CRC-32 of xs and ys as received; null in rows that older versions wrote"
     )
     xid = models.BigIntegerField(
-        null=True, db_index=True, help_text="PostgreSQL's transaction number, which orders events safely"
+        null=True, db_index=True, help_text="Number of the PostgreSQL transaction, which gives events a safe order"
     )
 
     class Meta:
@@ -73,7 +75,7 @@ class Batch(models.Model):
 
 
 class Key(models.Model):
-    """An idempotency key and the observation that it named first."""
+    """An idempotency key and the first observation that had it."""
 
     stream = models.ForeignKey(Stream, on_delete=models.CASCADE, db_index=False)
     key = models.CharField(max_length=210)
@@ -84,7 +86,7 @@ class Key(models.Model):
 
 
 class FeatureName(models.Model):
-    """The name of a feature that observations of a stream have, written when it is first seen: their number is limited."""
+    """The name of a feature in a stream's observations, stored when it first occurs. Their number is limited."""
 
     stream = models.ForeignKey(Stream, on_delete=models.CASCADE, db_index=False)
     name = models.CharField(max_length=200)
@@ -94,7 +96,7 @@ class FeatureName(models.Model):
 
 
 class StreamSummary(models.Model):
-    """What the observations ``1 … upto`` of a stream have had (:mod:`server.streams.summary`), so that a start need not read them."""
+    """The stored :mod:`server.streams.feature_summary` of the observations ``1 … upto``, so that a start needn't read them."""
 
     stream = models.OneToOneField(Stream, on_delete=models.CASCADE, primary_key=True)
     upto = models.BigIntegerField()
@@ -102,7 +104,7 @@ class StreamSummary(models.Model):
 
 
 class Retraction(models.Model):
-    """A point found to be wrong: it stays in the log, marked, and no model learns it any more."""
+    """An observation that is marked as wrong. It stays in the log, and no model learns it any more."""
 
     stream = models.ForeignKey(Stream, on_delete=models.CASCADE, db_index=False)
     seq = models.BigIntegerField()
@@ -115,23 +117,23 @@ class Retraction(models.Model):
 
 
 class Generation(models.Model):
-    """One row that counts the changes to what callers may do: it is read along with every look-up of a hot request.
+    """One row with a counter that changes whenever the permissions of any caller change.
 
-    Whatever a process remembers of a caller holds for the generation that it was read in. Database triggers count
-    (see the migrations of :mod:`server.accounts`), so that no way of changing an account is left out.
+    Each hot request reads it together with its own row. A cached caller is valid for the generation in which it was read.
+    Database triggers increment it (see the migrations of :mod:`server.accounts`), whatever changes an account.
     """
 
     value = models.BigIntegerField()
 
 
 class Usage(models.Model):
-    """How much of a quota is used by one user, or by one of their tokens: see :mod:`server.streams.quota_usage`."""
+    """Usage of a quota by a user, or by one of their tokens (:mod:`server.streams.quotas.quota_usage`)."""
 
     user_id = models.BigIntegerField()
-    token_id = models.BigIntegerField(default=0, help_text="0: the user, with all of their tokens")
-    quota = models.CharField(max_length=20, help_text="Its name in server.streams.quotas")
-    used = models.BigIntegerField(default=0, help_text="Things or bytes")
-    told = models.SmallIntegerField(default=0, help_text="The state that was told of: 0 ok, 1 near, 2 reached")
+    token_id = models.BigIntegerField(default=0, help_text="ID of the token; 0 for the user with all of their tokens")
+    quota = models.CharField(max_length=20, help_text="Name of the quota in server.streams.quotas.limits")
+    used = models.BigIntegerField(default=0, help_text="Number of objects, or of bytes")
+    told = models.SmallIntegerField(default=0, help_text="The last state that was reported: 0 ok, 1 near, 2 reached")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user_id", "token_id", "quota"], name="usage_owner_quota")]

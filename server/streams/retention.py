@@ -1,7 +1,7 @@
-"""What of a log need not be kept for ever: the rows that go, and what is said to those who ask for them.
+"""Removal of old observations from a log.
 
-Numbers stay as they were given. A row of points that are all gone is deleted; in one of which some stay, the others' features
-are null. Keys stay, so that a repeated point is known for ever.
+The numbers of the other observations stay the same. A row whose points are all removed is deleted. In a row of which some
+points stay, the features of the others become null. Keys stay, so that repeated points are still recognized.
 """
 
 from collections.abc import Callable
@@ -13,15 +13,16 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Coalesce
 
-from server.streams import log, turns
-from server.streams.codec import exact, loads, text
-from server.streams.errors import Gone
-from server.streams.locks import transaction_for_writing
+from server.core.db import batched_deletion
+from server.core.db.locks import transaction_for_writing
+from server.core.db.text_sizes import TextBytes
+from server.core.errors import Gone
+from server.core.json_codec import dumps_exact, dumps_text, loads
 from server.streams.models import Batch
-from server.streams.sizes import TextBytes
+from server.streams.points import checksum
 
 ROWS = 500
-"""Rows changed in one transaction, or fewer large ones: others write in between."""
+"""Largest number of rows that one transaction changes, so that others can write in between."""
 
 _COLUMNS = ("xs", "ys", "notes", "predictions", "skipped")
 _READ = (
@@ -34,12 +35,12 @@ _WRITE = (
 
 
 def gone(stream: str, upto: int, what: str) -> Gone:
-    """The answer to whoever needs observations that aren't kept.
+    """Return the error for requests that need observations that are no longer kept.
 
     Parameters
     ----------
     stream, upto
-        The stream's name, and up to which observation its log isn't whole.
+        Name of the stream, and the last observation up to which its log is incomplete.
     what
         What can't be done.
     """
@@ -49,25 +50,25 @@ def gone(stream: str, upto: int, what: str) -> Gone:
 
 
 def shorten(stream_id: int, upto: int, every: int | None, progress: Callable[[int], None] | None = None) -> int:
-    """Take observations up to ``upto`` out of a log, some at a time. What was begun can be gone on with.
+    """Remove observations up to ``upto`` from a log, in several transactions. If interrupted, call it again to resume.
 
     Parameters
     ----------
     every
-        Keep those whose number is a multiple of this; None keeps none.
+        Keep observations whose number is a multiple of this; None keeps none.
     progress
-        Told the number reached.
+        Called with the number that was reached.
 
     Returns
     -------
     int
-        How many rows were changed or deleted.
+        The number of changed or deleted rows.
     """
     after = changed = 0
     while True:
         size = reduce(add, (Coalesce(TextBytes(column), 0) for column in _COLUMNS))
         rows = Batch.objects.filter(stream_id=stream_id, last__gt=after, last__lt=upto + F("count")).order_by("last")
-        chosen, _ = turns.first_of(rows.values_list("last", size)[:ROWS].iterator(chunk_size=1))
+        chosen, _ = batched_deletion.first_batch(rows.values_list("last", size)[:ROWS].iterator(chunk_size=1))
         if not chosen:
             return changed
         with transaction_for_writing(), connection.cursor() as cursor:
@@ -98,14 +99,14 @@ def _shorten_one(cursor: Any, row: tuple[Any, ...], upto: int, every: int | None
         return {offset: value for offset, value in by_offset.items() if kept[int(offset)] is not None}
 
     def each(column: str | None, change: Callable[[Any], Any]) -> str | None:
-        return None if column is None else text({model: change(value) for model, value in loads(column).items()})
+        return None if column is None else dumps_text({model: change(value) for model, value in loads(column).items()})
 
-    own = None if notes is None else text(of_those(loads(notes)))
-    new_xs, new_ys = exact(kept), exact(some(loads(ys)))
+    own = None if notes is None else dumps_text(of_those(loads(notes)))
+    new_xs, new_ys = dumps_exact(kept), dumps_exact(some(loads(ys)))
     cursor.execute(
         _WRITE,
         (
-            new_xs.decode(), new_ys.decode(), log.checksum(new_xs, new_ys),
+            new_xs.decode(), new_ys.decode(), checksum(new_xs, new_ys),
             own, each(predictions, some), each(skipped, of_those), pk,
         ),
     )  # fmt: skip

@@ -6,12 +6,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from server.accounts import jwt, roles, signins
-from server.accounts.identity import Identity
+from server.accounts.caller import Caller
 from server.accounts.models import AuditEntry
-from tests.api.conftest import Api
-from tests.people import bearer, secret_of
+from tests.api_client import Api
+from tests.people import PASSWORD, bearer, secret_of
 
-PASSWORD = "a hill of 12 stones"
+__all__ = ["PASSWORD", "anonymous", "audited", "signed_in", "with_token"]
 
 
 def anonymous(**headers: str) -> Api:
@@ -27,7 +27,7 @@ def with_token(user: User, scopes: Sequence[str] = tuple(roles.SCOPES), streams:
 def signed_in(user: User) -> Api:
     """The user in person, with an access token."""
     sign_in, _ = signins.begin(user)
-    return anonymous(**bearer(jwt.issue(Identity(user.pk, user.username, 0), sign_in.pk)["token"]))
+    return anonymous(**bearer(jwt.issue(Caller(user.pk, user.username, 0), sign_in.pk)["token"]))
 
 
 def audited(action: str) -> list[AuditEntry]:

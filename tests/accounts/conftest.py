@@ -5,17 +5,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 
 from server.accounts import oidc
 from server.config import Config
+from tests.accounts.calls import PASSWORD, signed_in
 from tests.accounts.issuer import Issuer
+from tests.api_client import Api
 from tests.dashboard.browser import Browser
+from tests.people import person
 
 
 @pytest.fixture
 def quick_passwords(settings: Any) -> None:
     """Hash passwords by a quick hasher; the real one takes half a second on purpose."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def ada(db: None, required: None, quick_passwords: None) -> User:
+    """A researcher with a password, where callers must show who they are."""
+    return person("ada", "researcher", password=PASSWORD)
+
+
+@pytest.fixture
+def root(db: None, required: None) -> User:
+    return person("root", "admin")
+
+
+@pytest.fixture
+def admin(root: User) -> Api:
+    """What root asks with, signed in."""
+    return signed_in(root)
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ class Rule:
         Whether what somebody else made is not there (404), rather than refused (403), for those who may not.
     known
         What it comes to for those who may, where that isn't leave to do it.
+    always
+        What it comes to for those who may, where such a request lacks what the answer is about.
     scopes
         A token needs one of them; None where every token will do.
     others_scopes
@@ -33,7 +35,7 @@ class Rule:
     is_public
         Whether nobody is asked.
     takes
-        What is to be shown: any credential, a person's sign-in alone, or a token in the form user:token.
+        What is to be shown: any credential, the token of a cluster's agent, a person's sign-in alone, or a token in the form user:token.
     body, form
         What is sent: bytes, or what JSON can hold; or the fields of a page's form.
     with_cookies
@@ -44,6 +46,7 @@ class Rule:
     others: str | None = None
     hidden: bool = False
     known: str = "ok"
+    always: str = "ok"
     scopes: tuple[str, ...] | None = None
     others_scopes: tuple[str, ...] | None = None
     elsewhere: str = "ok"
@@ -70,7 +73,7 @@ class Actor:
     role
         Of the user.
     kind
-        How they show who they are: ``""`` (not at all), ``token``, ``access token`` (for a token), ``person`` (one for a
+        How they show who they are: ``""`` (not at all), ``token``, ``agent`` (the token of a cluster), ``access token`` (for a token), ``person`` (one for a
         sign-in over the API), or ``session`` (the cookie of a person who signed in on a page).
     scopes, streams
         Of the token. ``streams`` is ``this`` or ``others`` for one that is limited so.
@@ -99,6 +102,7 @@ ACTORS = (
         Actor(f"admin's token to {scope}", "admin", scopes=(scope,))
         for scope in ("learn", "predict", "read", "manage", "create")
     ),
+    Actor("a cluster's agent", "admin", "agent", scopes=("compute",)),
     Actor("admin's token for this stream", "admin", streams="this"),
     Actor("admin's token for other streams", "admin", streams="others"),
 )
@@ -107,13 +111,19 @@ ACTORS = (
 def expected(actor: Actor, rule: Rule, *, own: bool, is_page: bool = False) -> str:
     """What the actor's request must come to: ``ok``, ``sign in`` (a page's way to say it), ``401``, ``403`` or ``404``."""
     if rule.is_public:
-        return rule.known
+        # A public address may show more to those who are signed in.
+        sees = rule.role is not None and actor.kind == "session" and actor.has(rule.role)
+        return "ok" if sees else rule.known
     if is_page:
         if actor.kind != "session":
             return "sign in"
         actor = dataclasses.replace(actor, kind="person")
     elif actor.kind in ("", "session"):
         return "401"
+    if actor.kind == "agent":
+        return {"agent": rule.known, "basic": "ok"}.get(rule.takes, "403")
+    if rule.takes == "agent":
+        return "403"
     if rule.takes == "basic":
         return "ok" if actor.kind == "token" else "401"
     if rule.takes == "person" and actor.kind != "person":
@@ -124,10 +134,11 @@ def expected(actor: Actor, rule: Rule, *, own: bool, is_page: bool = False) -> s
     if limited != "ok":
         return limited
     if own or rule.others is None:
-        return "ok"
+        return rule.always
     if actor.has(rule.others) and actor.may(rule.others_scopes):
         return rule.known
-    return "404" if rule.hidden else "403"
+    cannot_read = rule.others_scopes is not None and not actor.may(("read",))
+    return "404" if rule.hidden or cannot_read else "403"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,8 @@ import pytest
 from tests.people import made_on
 from tests.serving import PATIENCE, Server
 
+pytestmark = pytest.mark.database
+
 TOGETHER = 12
 PASSWORD = "a hill of 12 stones"
 JSON = {"Content-Type": "application/json"}

@@ -1,4 +1,4 @@
-"""docs/accounts.md, held against the code."""
+"""docs/how-to/accounts.md, held against the code."""
 
 import re
 
@@ -12,7 +12,7 @@ from tests.serving import ROOT
 
 pytestmark = pytest.mark.one_database
 
-PAGE = (ROOT / "docs" / "accounts.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "accounts.md").read_text()
 
 
 def test_its_table_of_permissions_is_the_code():
@@ -20,9 +20,9 @@ def test_its_table_of_permissions_is_the_code():
     table = []
     for permission in roles.ALL:
         marks = ["✓" if permission in roles.permissions_of_role(role) else "" for role in roles.ROLES]
-        (scope,) = (scope for scope, reach in roles.SCOPES.items() if permission in reach)
+        (scope,) = (scope for scope, reach in roles.ALL_SCOPES.items() if permission in reach)
         table.append(f"| `{permission}` | {words[permission]} | {' | '.join(marks)} | `{scope}` |")
-    written = [line for line in PAGE.splitlines() if line.endswith(tuple(f"`{scope}` |" for scope in roles.SCOPES))]
+    written = [line for line in PAGE.splitlines() if line.endswith(tuple(f"`{scope}` |" for scope in roles.ALL_SCOPES))]
     assert sorted(written) == sorted(table)
     assert f"| permission | what it allows | {' | '.join(roles.ROLES)} | a token's scope |" in PAGE
 
@@ -30,7 +30,7 @@ def test_its_table_of_permissions_is_the_code():
 def test_its_actions_are_those_that_are_told():
     told = set()
     for path in (ROOT / "server").rglob("*.py"):
-        for call in re.findall(r"changes\.tell\(([^,]+),", path.read_text()):
+        for call in re.findall(r"audit_signals\.send\(([^,]+),", path.read_text()):
             told |= set(re.findall(r'"([a-z.]+)"', call))
         # What goes with something else is told by whoever deletes that.
         told |= set(re.findall(r'\("([a-z]+\.[a-z]+)", \w+\.name, ', path.read_text()))
@@ -46,7 +46,7 @@ def test_every_command_and_every_address_that_it_names_is_there():
         try:
             resolve(address)
         except Resolver404:
-            pytest.fail(f"nothing is at {address}")
+            pytest.fail(f"there is no address {address}")
 
 
 def test_the_life_of_an_access_token_is_as_it_says():

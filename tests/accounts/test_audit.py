@@ -11,19 +11,19 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from server.accounts import audit, tokens
 from server.accounts.models import AuditEntry, AuditHead, SignIn
-from server.streams import changes
+from server.core import audit_signals
+from server.core.db.locks import transaction_for_writing
+from server.core.errors import Unavailable
 from server.streams import registry as streams
-from server.streams.errors import Unavailable
-from server.streams.locks import transaction_for_writing
 from tests.people import person
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 
 def tell(*targets: Any) -> None:
     for target in targets:
         with transaction_for_writing():
-            changes.tell("test.done", str(target), before={"n": 1}, after={"n": 2, "ü": [None, 0.5]})
+            audit_signals.send("test.done", str(target), before={"n": 1}, after={"n": 2, "ü": [None, 0.5]})
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def test_a_change_and_its_entry_are_there_together_or_not_at_all(monkeypatch):
     assert not streams.Stream.objects.filter(name="t").exists()
 
     with pytest.raises(ZeroDivisionError), transaction_for_writing():
-        changes.tell("test.done", "never")
+        audit_signals.send("test.done", "never")
         raise ZeroDivisionError
     assert AuditEntry.objects.count() == 1
     assert list(audit.verify()) == []
@@ -190,8 +190,8 @@ def audit_says(*words: str) -> bool:
     [
         ([1], "entries 1 to 1 are missing"),
         ([2, 3], "entries 2 to 3 are missing"),
-        ([4], "the trail ends with entry 3, where entry 4 with hash"),
-        ([1, 2, 3, 4], "the trail ends with entry 0, where entry 4 with hash"),
+        ([4], "the trail ends with entry 3, but the last one written is entry 4 with hash"),
+        ([1, 2, 3, 4], "the trail ends with entry 0, but the last one written is entry 4 with hash"),
     ],
 )
 def test_entries_that_were_taken_out_are_missed(gone, words):
@@ -208,7 +208,7 @@ def test_entries_that_were_made_up_are_found():
     last.pk, last.number, last.previous = None, 3, last.hash
     last.hash = audit.hash_of(last)
     last.save(force_insert=True)  # a chain as it should be, but for the head
-    assert audit_says("the trail ends with entry 3, where entry 2 with hash")
+    assert audit_says("the trail ends with entry 3, but the last one written is entry 2 with hash")
 
 
 def test_an_entry_that_was_exchanged_with_its_hash_breaks_the_chain():
@@ -219,13 +219,13 @@ def test_an_entry_that_was_exchanged_with_its_hash_breaks_the_chain():
         cursor.execute(
             "UPDATE accounts_auditentry SET target = 'forged', hash = %s WHERE number = 2", [audit.hash_of(other)]
         )
-    assert audit_says("entry 3 doesn't follow the one before it: one of them was replaced")
+    assert audit_says("entry 3 doesn't match the previous entry: one of them was replaced")
 
 
 def test_a_head_that_is_gone_is_missed():
     tell("a")
     AuditHead.objects.all().delete()
-    assert audit_says("the trail ends with entry 1, where nothing was written last")
+    assert audit_says("the trail ends with entry 1, but the last one written is nothing")
 
 
 def test_what_is_written_while_it_is_verified_is_no_fault(monkeypatch):
@@ -245,16 +245,16 @@ def test_what_is_written_while_it_is_verified_is_no_fault(monkeypatch):
 def test_the_command_says_that_it_is_whole_and_what_to_keep(capsys):
     AuditHead.objects.get_or_create(pk=1)  # as the migration leaves it; between tests all tables are emptied
     call_command("verify_audit")
-    assert capsys.readouterr().out == "The audit trail is whole: 0 entries.\n"
+    assert capsys.readouterr().out == "The audit trail is intact: 0 entries.\n"
     tell("a", "b")
     call_command("verify_audit")
     last = AuditEntry.objects.get(number=2).hash
-    assert f"whole: 2 entries, the last with hash {last}." in capsys.readouterr().out
+    assert f"intact: 2 entries, the last with hash {last}." in capsys.readouterr().out
 
 
 def test_the_command_fails_with_what_is_wrong():
     tell("a", "b", "c")
     with past_the_triggers() as cursor:
         cursor.execute("DELETE FROM accounts_auditentry WHERE number = 2")
-    with pytest.raises(CommandError, match="not whole:\n  entries 2 to 2 are missing"):
+    with pytest.raises(CommandError, match="not intact:\n  entries 2 to 2 are missing"):
         call_command("verify_audit")

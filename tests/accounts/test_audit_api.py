@@ -8,15 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 
-from server.accounts import trail
+from server.accounts import audit_query
 from server.accounts.models import AuditEntry
-from server.streams import changes
+from server.core import audit_signals
 from tests.accounts.calls import anonymous, signed_in, with_token
-from tests.api.conftest import Api, refused
+from tests.api_client import refused
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
@@ -25,20 +24,10 @@ AUDIT = "/api/v1/audit/"
 
 
 @pytest.fixture
-def root(required) -> User:
-    return person("root", "admin")
-
-
-@pytest.fixture
-def admin(root) -> Api:
-    return signed_in(root)
-
-
-@pytest.fixture
 def ten() -> None:
     """Ten entries of the command line, number 1 on the thing of number 1."""
     for number in range(1, 11):
-        changes.tell("model.create", f"m{number}", after={"n": number})
+        audit_signals.send("model.create", f"m{number}", after={"n": number})
 
 
 def numbers(page: dict[str, Any]) -> list[int]:
@@ -146,7 +135,7 @@ def test_it_is_filtered_by_time_from_this_and_before_that(db, monkeypatch):
 
     monkeypatch.setattr(audit, "datetime", Clock)
     for Clock.hour_now in range(8, 13):
-        changes.tell("model.create", f"at {Clock.hour_now}")
+        audit_signals.send("model.create", f"at {Clock.hour_now}")
     caller = anonymous()
 
     def targets(query: str) -> list[str]:
@@ -159,6 +148,7 @@ def test_it_is_filtered_by_time_from_this_and_before_that(db, monkeypatch):
     assert targets("?from=2026-11-21T12:00:00%2B01:00&to=2026-11-21t12:00:00z") == ["at 11"]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "query, field",
     [
@@ -203,7 +193,7 @@ def test_csv_holds_every_entry(ten):
     assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
     found = rows(response)
     assert [row["number"] for row in found] == [str(n) for n in range(10, 0, -1)]
-    assert list(found[0]) == list(trail.COLUMNS)
+    assert list(found[0]) == list(audit_query.COLUMNS)
     assert (found[0]["user"], found[0]["action"], found[0]["target"]) == ("(command line)", "model.create", "m10")
     assert (found[0]["before"], found[0]["after"], found[0]["token"]) == ("", '{"n":10}', "")
 
@@ -223,7 +213,7 @@ def test_an_export_takes_the_same_filters_and_bounds(ten, kind):
 @pytest.mark.parametrize("kind", ["ndjson", "csv"])
 @pytest.mark.parametrize("limit", [None, 1, 3, 4, 8, 9, 10, 11, 10**12])
 def test_an_export_is_whole_however_much_is_read_at_a_time(ten, monkeypatch, kind, limit):
-    monkeypatch.setattr(trail, "AHEAD", 4)
+    monkeypatch.setattr(audit_query, "AHEAD", 4)
     query = "" if limit is None else f"&limit={limit}"
     lines = streamed(anonymous().get(f"{AUDIT}?format={kind}{query}")).splitlines()
     assert len(lines) == min(10, limit or 10) + (kind == "csv")
@@ -237,8 +227,8 @@ def test_an_empty_trail_exports_nothing_but_the_names(db):
 
 @pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=cmd|"/c calc"!A1'])
 def test_no_cell_is_a_formula_to_a_spreadsheet(db, formula):
-    changes.tell("model.create", formula, after=formula)
-    changes.tell("model.create", "plain", before=-1)
+    audit_signals.send("model.create", formula, after=formula)
+    audit_signals.send("model.create", "plain", before=-1)
     plain, found = rows(anonymous().get(AUDIT + "?format=csv"))
     assert found["target"] == f"'{formula}"
     assert found["after"] == json.dumps(formula, ensure_ascii=False)
@@ -276,7 +266,7 @@ def test_an_export_takes_no_more_memory_for_a_longer_trail(db, kind):
 
 @pytest.mark.parametrize("query", ["", "&limit=1000000"])
 def test_an_export_is_read_some_entries_at_a_time_whatever_the_limit(ten, monkeypatch, query):
-    monkeypatch.setattr(trail, "AHEAD", 4)
+    monkeypatch.setattr(audit_query, "AHEAD", 4)
     with CaptureQueriesContext(connection) as captured:
         streamed(anonymous().get(AUDIT + "?format=ndjson" + query))
     assert len(captured) == 3
@@ -284,12 +274,12 @@ def test_an_export_is_read_some_entries_at_a_time_whatever_the_limit(ten, monkey
 
 
 def test_a_database_that_fails_half_way_breaks_the_answer_off(ten, monkeypatch):
-    monkeypatch.setattr(trail, "AHEAD", 4)
+    monkeypatch.setattr(audit_query, "AHEAD", 4)
     response = anonymous().get(AUDIT + "?format=ndjson")
     chunks = iter(response.streaming_content)
     assert len(next(chunks).splitlines()) == 4
-    monkeypatch.setattr(trail, "page", _fails)
-    with pytest.raises(Exception, match="the database doesn't answer"):
+    monkeypatch.setattr(audit_query, "page", _fails)
+    with pytest.raises(Exception, match="the database doesn't respond"):
         next(chunks)
 
 

@@ -9,7 +9,7 @@ from server.accounts import tokens
 from server.config import Config
 from server.streams import registry as streams
 from server.streams.models import Stream
-from tests.api.conftest import Api
+from tests.api_client import Api
 from tests.people import bearer, person, secret_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("required")]
@@ -22,11 +22,6 @@ PATH = f"/api/v1/streams/{TYPED}/observations/"
 @pytest.fixture(autouse=True)
 def _meant():
     streams.create(MEANT, target_kind="number")
-
-
-@pytest.fixture
-def ada():
-    return person("ada")
 
 
 def calling(user, *scopes, only=None):
@@ -54,7 +49,7 @@ def test_whoever_makes_a_stream_by_it_hears_so_once(ada):
 def test_where_no_name_is_near_none_is_told(ada):
     receipt = calling(ada, "learn", "read", "create").ok("/api/v1/streams/builds/observations/", POINT, 201)
     assert receipt["new_stream"]["nearest"] is None
-    assert receipt["new_stream"]["message"].startswith("new stream builds: no model learns from it; make one")
+    assert receipt["new_stream"]["message"].startswith("new stream builds: no model learns from it; create one")
 
 
 def test_only_names_that_the_caller_may_read_are_told(ada):
@@ -76,7 +71,7 @@ def told_elsewhere(api, name):
 def test_a_token_without_the_scope_makes_none_and_hears_what_is_near(ada, scopes):
     assert told(calling(ada, *scopes).post(PATH, POINT)).endswith("named 'lammps-runtme'; did you mean lammps-runtime?")
     far = told_elsewhere(calling(ada, *scopes), "builds")
-    assert far == "no stream named 'builds'; make it first, or post with a token of the scope create"
+    assert far == "no stream named 'builds'; create it first, or post with a token that has the scope create"
 
 
 def test_a_token_that_may_not_read_hears_of_no_name(ada):
@@ -131,6 +126,6 @@ def test_the_first_page_lists_streams_without_models_for_whoever_may_read_them(a
     browser.force_login(ada)
     page = browser.get("/").content.decode()
     assert "Streams that no model learns from" in page
-    assert TYPED in page
+    assert f">{TYPED}</a> (" in page
     calling(ada, "manage").ok("/api/v1/models/", {"name": "m", "stream": TYPED, "recipe": "mean"}, 201)
-    assert TYPED not in browser.get("/").content.decode()
+    assert f">{TYPED}</a> (" not in browser.get("/").content.decode()

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path
 from riverapi.auth import parse_auth_header
 
-from server.accounts import jwt, roles, tokens
+from server.accounts import jwt, last_used, roles, tokens
 from server.accounts.access import PUBLIC, SIGNED_IN, allow
 from server.accounts.models import Token
 from server.api import caller
@@ -34,8 +34,8 @@ def a_view(*, hot: bool = False) -> Callable[..., HttpResponse]:
     def who(request: HttpRequest) -> HttpResponse:
         if hot and request.method == "POST":
             caller.confirm(request, registry.generation())
-        identity = request.identity
-        return answer({"who": None if identity is None else identity.username})
+        known = request.caller
+        return answer({"who": None if known is None else known.username})
 
     who.csrf_exempt = True
     return who
@@ -62,11 +62,6 @@ urlpatterns = [
 ]
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__), pytest.mark.usefixtures("required")]
-
-
-@pytest.fixture
-def ada() -> User:
-    return person("ada", "researcher")
 
 
 @pytest.fixture
@@ -108,6 +103,7 @@ def assert_refused(response: HttpResponse, code: str = "unauthenticated") -> Non
 # Who is let in
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("path", ["/api/models/", "/api/v1/models/", "/api/v1/", "/api/v1/me/", "/api/learn/"])
 @pytest.mark.parametrize("method", ["get", "head", "post", "put", "patch", "delete", "options", "trace"])
 def test_it_lets_nobody_in_unknown(client, path, method, django_assert_num_queries):
@@ -183,7 +179,7 @@ def test_a_credential_that_holds_but_is_not_for_this_is_told_what_it_would_need(
     assert response.status_code == 403
     assert "Www-Authenticate" not in response
     message = response.json()["error"]["message"]
-    assert "ada may not do this, which needs the permission 'read_audit'" in message
+    assert "ada may not do this: it needs the permission 'read_audit'" in message
     assert secret not in message
 
 
@@ -240,6 +236,7 @@ def test_what_is_remembered_of_a_caller_never_does_more_than_the_address_needs(c
 # Who isn't
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "credential",
     [
@@ -292,8 +289,8 @@ def test_whatever_ends_a_token_counts_from_the_next_request_on(client, made, acc
 @pytest.mark.parametrize(
     "lessen",
     [
-        lambda token: roles.give(token.owner, "viewer"),
-        lambda token: roles.give(token.owner, ""),
+        lambda token: roles.assign(token.owner, "viewer"),
+        lambda token: roles.assign(token.owner, ""),
         lambda token: token.owner.groups.clear(),
         lambda token: Group.objects.all().delete(),
         lambda token: Group.objects.get(name="researcher").permissions.clear(),
@@ -314,7 +311,7 @@ def test_whatever_adds_to_it_counts_too(client):
     viewer = person("eve", "viewer")
     _, secret = tokens.create(viewer, "laptop")
     assert post(client, "/api/learn/", secret).status_code == 403
-    roles.give(viewer, "researcher")
+    roles.assign(viewer, "researcher")
     assert post(client, "/api/learn/", secret).status_code == 200
 
 
@@ -364,6 +361,7 @@ def test_the_handshake_step_by_step(client, made):
     assert set(issued) == {"token", "expires_in", "issued_at"}
     assert issued["expires_in"] == 600
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", issued["issued_at"])
+    last_used.flush()
     token.refresh_from_db()
     assert token.last_used_at is not None
 
@@ -394,6 +392,7 @@ def test_the_handshake_takes_basic_alone(client, secret):
     assert_refused(get(client, "/api/auth/token/", f"Bearer {secret}"))
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("credential", ["", "!", "YWRh", "YWRhOg==", "Og==", "/w==", "YWRhO", "ÿ", "YWRhOmFkYQ==\x00"])
 def test_the_handshake_refuses_malformed_credentials(client, credential):
     assert_refused(get(client, "/api/auth/token/", f"Basic {credential}"), "invalid_credential")

@@ -4,18 +4,18 @@ import base64
 import http.client
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 from django.http import HttpResponse
 
-from server.api.intake import MOST_REMEMBERED, Intake
+from server.api.request_checks import MOST_REMEMBERED, Intake
+from tests import preloaded
 from tests.accounts.calls import PASSWORD, anonymous
-from tests.api.conftest import Api, refused
+from tests.api_client import Api, refused
 from tests.people import bearer, person, secret_of
-from tests.serving import ROOT, Server
+from tests.serving import Server
 
 MODELS = "/api/v1/models/"
 
@@ -43,10 +43,8 @@ def deployed(tmp_path: Path, **changes: str) -> subprocess.CompletedProcess[str]
         "TAILRACE_TRUSTED_PROXIES": "10.0.0.0/8",
         **changes,
     }
-    return subprocess.run(
-        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "INFO"],
-        cwd=ROOT, env={n: v for n, v in environment.items() if v}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    command = ["manage.py", "check", "--deploy", "--fail-level", "INFO"]
+    return preloaded.run(command, {n: v for n, v in environment.items() if v}, 120)
 
 
 def test_the_deployment_check_has_nothing_to_say_of_production(tmp_path):
@@ -64,7 +62,7 @@ def test_the_deployment_check_looks(tmp_path):
 @pytest.mark.parametrize(
     "missing, message",
     [
-        ("TAILRACE_SECRET_KEY_FILE", "make one with `python3 -c"),
+        ("TAILRACE_SECRET_KEY_FILE", "generate one with `python3 -c"),
         ("TAILRACE_ALLOWED_HOSTS", "set TAILRACE_ALLOWED_HOSTS to the names and addresses that callers use"),
         ("TAILRACE_TRUSTED_PROXIES", "TAILRACE_BEHIND_TLS=true needs TAILRACE_TRUSTED_PROXIES"),
     ],

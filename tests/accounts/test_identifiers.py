@@ -13,12 +13,12 @@ from django.test import Client
 from river import linear_model
 
 from server.accounts.roles import SCOPES
-from server.learning import asking
 from server.learning import registry as models
-from server.learning.models import Model, Prediction
+from server.learning.models import Model, ModelStatus, Prediction
+from server.learning.predictions import predict_points
 from server.streams import registry as streams
 from server.streams.models import Stream
-from tests.api.conftest import Api, refused
+from tests.api_client import Api, refused
 from tests.people import bearer, person, secret_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("required")]
@@ -174,7 +174,7 @@ def test_a_name_that_is_taken_elsewhere_is_taken_and_nothing_more_is_told():
 
 
 def test_an_identifier_of_another_stream_is_as_if_it_were_not_there():
-    asking.predict("b1", [{"a": 1.0}], identifier=JOB, keep=True)
+    predict_points.predict("b1", [{"a": 1.0}], identifier=JOB, keep=True)
     for scopes in (None, ["learn"]):
         eve = api("eve", scopes, only=["alpha"])
         for there, missing in (
@@ -227,3 +227,16 @@ def test_predictions_of_an_older_database_get_their_streams():
     assert ask(ada, "a1", identifier="one").json()["prediction"] == 0.5
     assert tell(ada, "a1", 2.0, "one").status_code == 200
     assert label(ada, 2.0, "one").json()["duplicates"] == 1
+
+
+def test_the_status_of_models_survives_the_new_name_of_its_table():
+    before = [("learning", "0007_prediction_stream_index")]
+    executor = MigrationExecutor(connection)
+    executor.migrate(before)
+    old: Any = executor.loader.project_state(before).apps.get_model("learning", "Standing")
+    pk = Model.objects.values_list("pk", flat=True).get(name="a1")
+    moment = datetime(2036, 1, 1, tzinfo=UTC)
+    old.objects.create(model_id=pk, generation=1, n=7, scored=6, skipped=1, metric="RMSE", snapshot_n=5, at=moment)
+    executor = MigrationExecutor(connection)
+    executor.migrate(executor.loader.graph.leaf_nodes())
+    assert list(ModelStatus.objects.values_list("model__name", "n", "scored", "at")) == [("a1", 7, 6, moment)]

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.utils.crypto import salted_hmac
 
 from server.accounts import jwt, tokens
-from server.accounts.identity import Identity
+from server.accounts.caller import Caller
 from server.accounts.models import Token
 from tests.people import person
 
@@ -29,19 +29,19 @@ def token() -> Token:
 
 
 @pytest.fixture
-def identity(token: Token) -> Identity:
+def caller(token: Token) -> Caller:
     found = tokens.verify_id(token.pk)
     assert found is not None
     return found
 
 
-def holds(access: str, identity: Identity) -> bool:
+def holds(access: str, caller: Caller) -> bool:
     """Whether an access token stands for that caller: with just their rights, and for its lifetime at most."""
     found = jwt.verify(access)
     return (
         found is not None
         and found.ends <= time.time() + jwt.LIFETIME + 20
-        and dataclasses.replace(found, ends=identity.ends, generation=identity.generation) == identity
+        and dataclasses.replace(found, ends=caller.ends, generation=caller.generation) == caller
     )
 
 
@@ -50,12 +50,12 @@ def own_key(settings: Any) -> bytes:
 
 
 @pytest.fixture
-def forge(settings: Any, identity: Identity) -> Forge:
+def forge(settings: Any, caller: Caller) -> Forge:
     """Makes an access token like ours, with claims changed (None: left out), signed by our key unless another is given."""
 
     def forged(key: bytes | None = None, algorithm: str = "HS256", headers: Any = None, **changes: Any) -> str:
         key = own_key(settings) if key is None else key
-        claims = pyjwt.decode(jwt.issue(identity)["token"], options={"verify_signature": False})
+        claims = pyjwt.decode(jwt.issue(caller)["token"], options={"verify_signature": False})
         claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
         return pyjwt.encode(claims, key, algorithm=algorithm, headers=headers)
 
@@ -67,29 +67,29 @@ def segment(value: Any) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def test_it_stands_for_the_identity_that_it_was_issued_to(identity):
-    assert holds(jwt.issue(identity)["token"], identity)
+def test_it_stands_for_the_caller_that_it_was_issued_to(caller):
+    assert holds(jwt.issue(caller)["token"], caller)
 
 
-def test_it_is_answered_with_its_lifetime_and_its_time_of_issue(identity):
+def test_it_is_answered_with_its_lifetime_and_its_time_of_issue(caller):
     before = time.time()
-    issued = jwt.issue(identity)
+    issued = jwt.issue(caller)
     assert set(issued) == {"token", "expires_in", "issued_at"}
     assert issued["expires_in"] == 600
     issued_at = datetime.strptime(issued["issued_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
     assert before - 1 <= issued_at <= time.time()
 
 
-def test_it_expires_after_its_lifetime_and_has_an_id_of_its_own(identity):
-    claims = [pyjwt.decode(jwt.issue(identity)["token"], options={"verify_signature": False}) for _ in range(2)]
+def test_it_expires_after_its_lifetime_and_has_an_id_of_its_own(caller):
+    claims = [pyjwt.decode(jwt.issue(caller)["token"], options={"verify_signature": False}) for _ in range(2)]
     assert claims[0]["exp"] - claims[0]["iat"] == 600
     assert claims[0]["jti"] != claims[1]["jti"]
 
 
-def test_it_verifies_with_two_reads(identity, django_assert_num_queries):
-    access = jwt.issue(identity)["token"]
+def test_it_verifies_with_two_reads(caller, django_assert_num_queries):
+    access = jwt.issue(caller)["token"]
     with django_assert_num_queries(2):
-        assert holds(access, identity)
+        assert holds(access, caller)
 
 
 def test_it_ends_with_its_lifetime_or_its_token_whichever_is_first(token):
@@ -100,8 +100,8 @@ def test_it_ends_with_its_lifetime_or_its_token_whichever_is_first(token):
     assert 50 < jwt.verify(access).ends - now.timestamp() <= 60
 
 
-def test_a_faithful_forgery_passes_so_that_the_other_tests_mean_something(forge, identity):
-    assert holds(forge(), identity)
+def test_a_faithful_forgery_passes_so_that_the_other_tests_mean_something(forge, caller):
+    assert holds(forge(), caller)
 
 
 def test_it_refuses_one_that_expired(forge):
@@ -110,11 +110,12 @@ def test_it_refuses_one_that_expired(forge):
     assert jwt.verify(forge(iat=now - 700, exp=now - 100)) is None
 
 
-def test_it_takes_one_from_a_pod_whose_clock_is_ahead(forge, identity):
+def test_it_takes_one_from_a_pod_whose_clock_is_ahead(forge, caller):
     now = int(time.time())
-    assert holds(forge(iat=now + 20, exp=now + 620), identity)
+    assert holds(forge(iat=now + 20, exp=now + 620), caller)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "changes",
     [
@@ -133,6 +134,7 @@ def test_it_refuses_wrong_claims(forge, changes):
     assert jwt.verify(forge(**changes)) is None
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("claim", ["iss", "aud", "sub", "tid", "iat", "exp", "jti"])
 def test_it_refuses_one_that_lacks_a_claim(forge, claim):
     assert jwt.verify(forge(**{claim: None})) is None
@@ -153,8 +155,8 @@ def test_it_refuses_a_signature_by_the_servers_key_for_another_purpose(forge, se
     assert jwt.verify(forge(salted_hmac("another purpose", "HS256", algorithm="sha256").digest())) is None
 
 
-def test_it_refuses_one_from_before_the_servers_key_changed(identity, settings):
-    access = jwt.issue(identity)["token"]
+def test_it_refuses_one_from_before_the_servers_key_changed(caller, settings):
+    access = jwt.issue(caller)["token"]
     settings.SECRET_KEY = "another secret key, of more than 32 characters"
     assert jwt.verify(access) is None
 
@@ -183,6 +185,7 @@ def test_it_refuses_a_changed_payload_or_signature(forge):
     assert jwt.verify(f"{header}.{claims}.") is None
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "text",
     [
@@ -215,23 +218,23 @@ def test_a_payload_is_not_read_before_its_signature_holds(settings):
     assert jwt.verify(bomb) is None
 
 
-def test_it_dies_with_the_token_that_it_was_issued_for(identity, token):
-    access = jwt.issue(identity)["token"]
+def test_it_dies_with_the_token_that_it_was_issued_for(caller, token):
+    access = jwt.issue(caller)["token"]
     tokens.revoke(token)
     assert jwt.verify(access) is None
 
 
-def test_it_dies_when_that_token_expires(identity, token):
-    access = jwt.issue(identity)["token"]
+def test_it_dies_when_that_token_expires(caller, token):
+    access = jwt.issue(caller)["token"]
     Token.objects.filter(pk=token.pk).update(expires_at=datetime.now(UTC))
     assert jwt.verify(access) is None
 
 
-def test_it_dies_with_its_user(identity, token):
-    access = jwt.issue(identity)["token"]
-    User.objects.filter(pk=identity.user_id).update(is_active=False)
+def test_it_dies_with_its_user(caller, token):
+    access = jwt.issue(caller)["token"]
+    User.objects.filter(pk=caller.user_id).update(is_active=False)
     assert jwt.verify(access) is None
-    User.objects.filter(pk=identity.user_id).update(is_active=True)
-    assert holds(access, identity)
+    User.objects.filter(pk=caller.user_id).update(is_active=True)
+    assert holds(access, caller)
     token.owner.delete()
     assert jwt.verify(access) is None

@@ -6,17 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from server.accounts import jwt, limits, signins, tokens
-from server.accounts.identity import Identity
+from server.accounts.caller import Caller
 from server.accounts.limits import Window
 from server.api.v1 import signin
 from server.streams.models import Stream
 from tests.accounts.calls import PASSWORD, anonymous
-from tests.api.conftest import Api, refused
-from tests.people import bearer, person, secret_of
+from tests.api_client import Api, refused
+from tests.people import bearer, secret_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
@@ -55,11 +54,6 @@ def limited(required: None, settings: Any, clock: Clock) -> Any:
 def api(limited: Any) -> Api:
     """One client for the whole test: each has a server of its own, which counts for itself."""
     return anonymous()
-
-
-@pytest.fixture
-def ada() -> User:
-    return person()
 
 
 def basic(user: str, secret: str) -> dict[str, str]:
@@ -140,7 +134,7 @@ def test_each_token_has_its_own_rate_and_shares_it_with_what_was_issued_for_it(a
 
 def test_a_person_is_counted_however_often_they_sign_in(api, ada, limited):
     limited(token_rate=2)
-    both = [jwt.issue(Identity(ada.pk, "ada", 0), signins.begin(ada)[0].pk)["token"] for _ in range(2)]
+    both = [jwt.issue(Caller(ada.pk, "ada", 0), signins.begin(ada)[0].pk)["token"] for _ in range(2)]
     assert [api.get(MODELS, **bearer(token)).status_code for token in [*both, both[0]]] == [200, 200, 429]
     assert api.get(MODELS, **bearer(secret_of(ada))).status_code == 200
 
@@ -319,7 +313,7 @@ def test_few_strangers_may_send_something_at_once_and_each_that_is_done_makes_ro
     assert api.post(SIGN_IN, {}).status_code == (500 if fails else 403)
 
 
-# Event streams
+# Event streams and exports
 
 
 def test_a_caller_has_only_so_many_event_streams_and_leaves_the_others_theirs(api, ada, limited):
@@ -341,6 +335,25 @@ def test_a_caller_has_only_so_many_event_streams_and_leaves_the_others_theirs(ap
     last = api.get("/api/v1/events/", **own)
     assert last.status_code == 200
     last.close()
+
+
+def test_a_caller_has_only_half_of_the_exports_of_a_process_in_progress(api, ada, limited):
+    limited(threads=8)
+    own, other = bearer(secret_of(ada)), bearer(secret_of(ada))
+    assert api.post("/api/v1/streams/", {"name": "runs", "target": {"name": "y"}}, **own).status_code == 201
+    path = "/api/v1/streams/runs/observations/?format=ndjson"
+    first = api.get(path, **own)
+    response = api.get(path, **own)
+    error = refused(response, 429, code="too_many_requests")
+    assert error["message"].startswith("this token or person has 1 exports in progress in this process")
+    assert response["Retry-After"] == "5"
+    second = api.get(path, **other)
+    assert (first.status_code, second.status_code) == (200, 200)
+    first.close()
+    last = api.get(path, **own)
+    assert last.status_code == 200
+    last.close()
+    second.close()
 
 
 def test_where_nobody_is_asked_only_the_process_limits_event_streams(api, limited):

@@ -1,23 +1,17 @@
 """Who the caller is, what they may do, and their password, over the native API."""
 
 import pytest
-from django.contrib.auth.models import User
 
 from server.accounts import roles, tokens, users
 from server.accounts.models import SignIn
 from tests.accounts.calls import PASSWORD, anonymous, audited, signed_in, with_token
-from tests.api.conftest import refused
+from tests.api_client import refused
 from tests.people import person
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_passwords")]
 
 ME = "/api/v1/me/"
 NEW = "another hill, of 13 stones"
-
-
-@pytest.fixture
-def ada(required) -> User:
-    return person("ada", "researcher", password=PASSWORD)
 
 
 def test_a_person_sees_their_role_and_all_that_it_allows(ada):
@@ -109,6 +103,7 @@ def test_the_old_password_must_be_right_and_failures_count_towards_the_lock_out(
     assert ada.check_password(PASSWORD)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "new, rule",
     [
@@ -130,6 +125,7 @@ def test_a_weak_password_is_refused_by_the_rule_that_it_breaks(required, new, ru
     assert lovelace.check_password(PASSWORD)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "body, field",
     [

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from server.logs import scrubbed
+from server.runtime.logs import scrubbed
 from tests.people import bearer
 from tests.serving import Server
 from tests.wire import request, sent

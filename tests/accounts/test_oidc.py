@@ -34,7 +34,7 @@ def test_somebody_new_comes_in_with_the_role_of_their_groups(issuer, browser):
         "",
     )
     assert ExternalIdentity.objects.values_list("issuer", "subject").get() == (issuer.url, "subject-1")
-    assert f"researcher, vouched for by {issuer.url}." in browser.get("/account/").text
+    assert f"researcher, signed in through {issuer.url}." in browser.get("/account/").text
     assert entries("login") == [("ada", "ada", None, f'{{"sign_in":{SignIn.objects.get().pk},"by":"OpenID Connect"}}')]
     assert entries("user.link") == [("ada", "ada", None, f'{{"issuer":"{issuer.url}","subject":"subject-1"}}')]
 
@@ -63,6 +63,7 @@ def test_the_same_subject_of_another_issuer_is_somebody_else(issuer, browser):
     assert browser.get("/account/").html.find("h1").get_text() == "ada"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "called, name",
     [
@@ -110,7 +111,7 @@ def test_somebody_in_no_group_that_has_a_role_is_told_so(issuer, browser):
     issuer.knows("subject-9", preferred_username="eve", groups=["others"])
     page = issuer.sign_in(browser, "subject-9")
     assert page.status == 403
-    assert "Example University knows you, and none of your groups there has a role here" in page.text
+    assert "Example University authenticated you, but none of your groups there has a role here" in page.text
     nobody_came_in(browser)
 
 
@@ -132,6 +133,7 @@ def test_everybody_may_have_a_role(issuer, configure, browser):
     assert roles.role_of(User.objects.get()) == "viewer"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "claim, claims, status",
     [

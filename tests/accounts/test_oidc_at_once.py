@@ -12,6 +12,8 @@ import requests
 from tests.accounts.issuer import Issuer
 from tests.serving import PATIENCE, Server
 
+pytestmark = pytest.mark.database
+
 TOGETHER = 8
 
 

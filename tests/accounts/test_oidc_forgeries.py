@@ -14,7 +14,7 @@ from server.accounts import roles
 from tests.accounts.issuer import PUBLISHED, STRANGE, Issuer, nobody_came_in, signed
 from tests.dashboard.browser import Browser
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.one_database, pytest.mark.django_db]
 
 
 def test_an_answer_that_this_browser_did_not_ask_for_is_refused(issuer, browser):
@@ -23,7 +23,7 @@ def test_an_answer_that_this_browser_did_not_ask_for_is_refused(issuer, browser)
     for victim in (browser, signed_out(browser, issuer)):
         page = victim.get(address)
         assert page.status == 403
-        assert "this browser didn't begin this sign-in" in page.text.lower()
+        assert "this sign-in was started in another browser" in page.text.lower()
     nobody_came_in(browser)
 
 
@@ -64,7 +64,7 @@ def test_an_answer_counts_once(issuer, browser):
 def test_a_token_for_another_request_is_refused(issuer, browser):
     page = issuer.sign_in(browser, "subject-1", nonce="another")
     assert page.status == 403
-    assert "didn't vouch for you in a way that can be believed" in page.text
+    assert "could not be verified: start the sign-in again" in page.text
     nobody_came_in(browser)
 
 

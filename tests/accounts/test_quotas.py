@@ -6,23 +6,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.management import call_command
 from river import linear_model
 
 from server.accounts import tokens
-from server.learning import asking
+from server.core.db.locks import is_sqlite
+from server.core.metrics import declarations
 from server.learning import registry as models
 from server.learning.models import Model, Prediction
-from server.learning.usage import PREDICTIONS, prediction_bytes
+from server.learning.predictions import kept_predictions
+from server.learning.quota_counts import PREDICTIONS, prediction_bytes
 from server.operations.recount import recount
-from server.streams import deletion, instruments, registry
-from server.streams.locks import is_sqlite
+from server.streams import deletion, registry
 from server.streams.models import Stream, Usage
-from server.streams.quotas import MB
+from server.streams.points import encoded
+from server.streams.quotas.limits import MB
 from tests.accounts.calls import anonymous, audited, signed_in, with_token
-from tests.api.conftest import Api, refused
-from tests.cells.conftest import bond, new_cell
+from tests.api_client import Api, refused
+from tests.cell_examples import bond, new_cell
 from tests.people import bearer, person
 
 pytestmark = [pytest.mark.django_db]
@@ -40,11 +41,6 @@ def quota(required: None, settings: Any) -> Any:
         settings.TAILRACE = settings.TAILRACE.model_copy(update=update)
 
     return set_quotas
-
-
-@pytest.fixture
-def ada(required: None) -> User:
-    return person("ada")
 
 
 def new_stream(api: Api, number: int = 0) -> Any:
@@ -78,7 +74,7 @@ def test_one_stream_too_many_is_refused_and_the_message_says_what_to_do(ada, quo
     assert [new_stream(api, number).status_code for number in range(2)] == [201, 201]
     error = refused(new_stream(api, 2), 403, code="quota_exceeded")
     assert error["message"] == (
-        "this would exceed the quota streams: user ada uses 2 of 2 (100 %) for streams, and this takes 1 more; delete streams, "
+        "this would exceed the quota streams: user ada uses 2 of 2 (100 %) for streams, and this needs 1 more; delete streams, "
         "or ask an admin to raise TAILRACE_QUOTA_STREAMS"
     )
     assert sorted(Stream.objects.values_list("name", flat=True)) == ["s0", "s1"]
@@ -152,12 +148,11 @@ def test_a_refused_cell_refuses_no_other_point_of_its_group(ada, quota):
     """Cells and points of one stream share a commit: what is refused of one is the others' no matter."""
     from server.cells import posting
     from server.cells.models import Cell
-    from server.learning import writing
-    from server.learning.replicaset import SETS
-    from server.learning.turn import Submission
-    from server.streams import log
-    from server.streams.log import Point, Points
-    from server.streams.quotas import Owner, QuotaExceeded
+    from server.learning.fold.replica_set import SETS
+    from server.learning.write_path import learn_points
+    from server.learning.write_path.transaction import Submission
+    from server.streams.points import Point, Points
+    from server.streams.quotas.limits import Owner, QuotaExceeded
 
     quota(cells=1)
     stream = registry.create("s0")
@@ -167,11 +162,11 @@ def test_a_refused_cell_refuses_no_other_point_of_its_group(ada, quota):
         cell: Cell = posting.checked(payload)
         cell.stream, cell.fingerprint = stream, posting.fingerprint(payload)
         points = Points.of([Point(one["x"], one["y"]) for one in payload["observations"]])
-        companion = posting.Keeper(cell, Owner(ada.pk, "ada"))
-        submissions.append(Submission(SETS.of(stream.pk), points, log.encoded(points.xs, points.ys), None, companion))
+        attachment = posting.CellAttachment(cell, Owner(ada.pk, "ada"))
+        submissions.append(Submission(SETS.of(stream.pk), points, encoded(points.xs, points.ys), None, attachment))
     points = Points.of([Point({"a": 1}, 1.0)])
-    submissions.append(Submission(SETS.of(stream.pk), points, log.encoded(points.xs, points.ys)))
-    writing._learn_group(submissions)
+    submissions.append(Submission(SETS.of(stream.pk), points, encoded(points.xs, points.ys)))
+    learn_points._learn_group(submissions)
     assert [type(one.error) for one in submissions] == [type(None), QuotaExceeded, type(None)]
     assert Stream.objects.get().head == 2
 
@@ -236,7 +231,7 @@ def test_predictions_that_are_purged_or_whose_model_is_deleted_make_room(ada, qu
     assert not any(
         Usage.objects.filter(quota="prediction_bytes").exclude(user_id=ada.pk).values_list("used", flat=True)
     )
-    assert asking.purge(datetime.now(UTC) + timedelta(days=61)) == 3
+    assert kept_predictions.delete_expired(datetime.now(UTC) + timedelta(days=61)) == 3
     assert used(api)["prediction_bytes"] == 0
     assert recount() == []
 
@@ -296,9 +291,9 @@ def test_an_access_token_counts_for_the_token_that_it_was_issued_for(ada, quota)
 
     quota(streams=4, token_percent=50)
     _, secret = tokens.create(ada, "jobs")
-    identity = tokens.verify(secret)
-    assert identity is not None
-    api = anonymous(**bearer(jwt.issue(identity)["token"]))
+    caller = tokens.verify(secret)
+    assert caller is not None
+    api = anonymous(**bearer(jwt.issue(caller)["token"]))
     assert [new_stream(api, number).status_code for number in range(3)] == [201, 201, 403]
 
 
@@ -349,7 +344,7 @@ def test_who_has_more_than_a_lowered_limit_keeps_it_and_gets_no_more(ada, quota)
 def test_the_states_are_seen_at_80_and_at_100_percent(ada, quota, caplog):
     quota(streams=5)
     api, told = with_token(ada), []
-    with caplog.at_level(logging.WARNING, "server.streams.quota_usage"):
+    with caplog.at_level(logging.WARNING, "server.streams.quotas.quota_usage"):
         for number in range(5):
             answer = new_stream(api, number)
             told.append((answer.headers.get(HEADER), state(api, "streams")["state"]))
@@ -415,11 +410,11 @@ def test_refusals_are_counted_and_owners_near_a_limit_too(ada, quota):
     from server.operations.exposition import text
 
     quota(streams=1, token_percent=50)
-    before = sum(numbers.get("tailrace_quota_refusals\tstreams\tuser", 0) for numbers in instruments.read_all())
+    before = sum(numbers.get("tailrace_quota_refusals\tstreams\tuser", 0) for numbers in declarations.read_all())
     api = with_token(ada)
     new_stream(api)
     new_stream(api, 1)
-    scraped = text(metrics.everything()).decode()
+    scraped = text(metrics.all_metrics()).decode()
     assert f'tailrace_quota_refusals_total{{of="user",quota="streams"}} {before + 1:.1f}' in scraped
     assert 'tailrace_quota_owners{of="user",quota="streams",state="reached"} 1.0' in scraped
     assert 'tailrace_quota_owners{of="token",quota="streams",state="reached"} 1.0' in scraped
@@ -453,7 +448,7 @@ def test_counting_anew_finds_nothing_wrong_after_all_of_it_and_mends_what_is(ada
     PREDICTIONS.give_back(idle=0)
     right = sorted(Usage.objects.exclude(used=0).values_list("user_id", "token_id", "quota", "used"))
     call_command("recount_quotas")
-    assert capsys.readouterr().out == "Counted anew: all was right.\n"
+    assert capsys.readouterr().out == "Recounted: all counts were correct.\n"
     Usage.objects.filter(quota="models").update(used=77)
     Usage.objects.filter(quota="streams").delete()
     call_command("recount_quotas")

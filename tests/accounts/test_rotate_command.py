@@ -21,7 +21,7 @@ def test_it_prints_the_new_secret_alone_and_the_old_one_goes_on_for_a_day(capsys
     made = Token.objects.get(replaces=token)
     assert tokens.verify(out.removesuffix("\n")).token_id == made.pk
     assert (made.name, made.scopes, made.streams) == ("jobs", ["learn"], ["s"])
-    assert f"Token {made.pk} (jobs of ada) replaces token {token.pk}, which ends at 20" in err
+    assert f"Token {made.pk} (jobs of ada) replaces token {token.pk}, which expires at 20" in err
     assert out.strip() not in err
     assert tokens.verify(secret) is not None
     token.refresh_from_db()
@@ -37,10 +37,11 @@ def test_without_overlap_the_old_one_stops_at_once(capsys):
     assert tokens.verify(capsys.readouterr().out.strip()) is not None
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["987654"], "no token has the number 987654; `manage.py create_token USER`"),
+        (["987654"], "there is no token 987654; run `manage.py create_token USER`"),
         (["x"], "invalid int value: 'x'"),
         (["{id}", "--overlap-hours", "-1"], "--overlap-hours is -1: expected 0 to 720"),
         (["{id}", "--overlap-hours", "721"], "--overlap-hours is 721: expected 0 to 720"),
@@ -61,7 +62,7 @@ def test_a_token_is_rotated_once_and_not_after_its_end(capsys):
     token, revoked = tokens.create(ada, "jobs")[0], tokens.create(ada, "old")[0]
     call_command("rotate_token", str(token.pk))
     tokens.revoke(revoked)
-    with pytest.raises(CommandError, match=f"token {token.pk} was rotated already"):
+    with pytest.raises(CommandError, match=f"token {token.pk} was already rotated"):
         call_command("rotate_token", str(token.pk))
     with pytest.raises(CommandError, match=f"token {revoked.pk} is revoked or expired"):
         call_command("rotate_token", str(revoked.pk))

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from server import config
-from server.accounts import effective
+from server.accounts import effective_settings
 from tests.accounts.calls import anonymous, signed_in, with_token
-from tests.api.conftest import refused
+from tests.api_client import refused
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
@@ -64,6 +64,7 @@ def test_a_secret_that_is_not_set_is_seen_not_to_be(settings):
     assert shown["TAILRACE_DATABASE_URL"] == ""
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "url, shown",
     [
@@ -83,7 +84,7 @@ def test_a_secret_that_is_not_set_is_seen_not_to_be(settings):
     ],
 )
 def test_a_url_is_shown_without_its_password(url, shown):
-    assert effective.without_password(url) == shown
+    assert effective_settings.without_password(url) == shown
 
 
 def test_a_value_whose_name_sounds_like_a_secret_is_hidden_even_if_nobody_said_so():
@@ -93,9 +94,9 @@ def test_a_value_whose_name_sounds_like_a_secret_is_hidden_even_if_nobody_said_s
         token_rate_limit: int = 5
 
     field = Careless.model_fields
-    assert effective._value("smtp_password", field["smtp_password"], PLANTED) == "(hidden)"
-    assert effective._value("password_file", field["password_file"], Path("/run/pw")) == "/run/pw"
-    assert effective._value("token_rate_limit", field["token_rate_limit"], 5) == 5
+    assert effective_settings._value("smtp_password", field["smtp_password"], PLANTED) == "(hidden)"
+    assert effective_settings._value("password_file", field["password_file"], Path("/run/pw")) == "/run/pw"
+    assert effective_settings._value("token_rate_limit", field["token_rate_limit"], 5) == 5
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from server.accounts import tokens, users
 from server.accounts.models import Token
 from tests.accounts.calls import anonymous, audited, signed_in, with_token
-from tests.api.conftest import Api, refused
+from tests.api_client import Api, refused
 from tests.people import bearer, person, secret_of
 
 pytestmark = pytest.mark.django_db
@@ -21,18 +21,8 @@ ME = "/api/v1/me/"
 
 
 @pytest.fixture
-def ada(required) -> User:
-    return person("ada", "researcher")
-
-
-@pytest.fixture
 def grace(required) -> User:
     return person("grace", "researcher")
-
-
-@pytest.fixture
-def admin(required) -> User:
-    return person("root", "admin")
 
 
 def made(caller: Api, **fields: Any) -> Any:
@@ -84,6 +74,7 @@ def test_a_viewer_may_have_tokens_that_can_do_no_more_than_they(required):
     refused(anonymous(**bearer(secret)).post("/api/v1/streams/", {"name": "s", "target": {"name": "y"}}), 403)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "body, field",
     [
@@ -218,11 +209,11 @@ def test_a_long_list_comes_in_pages(ada):
     assert caller.ok(TOKENS + "?limit=5")["next"] is None
 
 
-def test_an_admin_sees_anybodys(ada, grace, admin):
+def test_an_admin_sees_anybodys(ada, grace, root):
     tokens.create(ada, "adas")
     tokens.create(grace, "graces")
-    tokens.create(admin, "own")
-    caller = signed_in(admin)
+    tokens.create(root, "own")
+    caller = signed_in(root)
     assert names(caller) == ["own"]
     assert names(caller, "?user=ada") == ["adas"]
     assert names(caller, "?user=*") == ["own", "graces", "adas"]
@@ -252,16 +243,17 @@ def test_others_tokens_are_not_there(grace, required, role):
     assert tokens.verify_id(theirs) is not None
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("number", ["0", "-1", "1.0", "x", "9" * 19, "9" * 40, "%00", "٣", "1'"])
 def test_what_is_no_number_of_a_token_is_not_there(ada, number):
     refused(signed_in(ada).get(f"{TOKENS}{number}/"), 404, "id")
 
 
-def test_a_token_for_some_streams_sees_those_for_no_others(ada, admin):
-    for owner in (ada, admin):
+def test_a_token_for_some_streams_sees_those_for_no_others(ada, root):
+    for owner in (ada, root):
         for name, streams in (("all", None), ("s", ["s"]), ("t", ["t"]), ("st", ["s", "t"])):
             tokens.create(owner, f"{owner.username}-{name}", streams=streams)
-    for owner in (ada, admin):
+    for owner in (ada, root):
         caller = with_token(owner, streams=["s"])
         assert names(caller) == ["test", f"{owner.username}-s"]
         assert names(caller, "?limit=1") == ["test"]
@@ -274,6 +266,7 @@ def test_a_token_for_some_streams_sees_those_for_no_others(ada, admin):
         assert caller.delete(f"{TOKENS}{seen}/").status_code == 204
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "query, field",
     [("limit=0", "limit"), ("limit=1001", "limit"), ("before=x", "before"), ("user=", "user"), ("page=2", "page")],
@@ -302,9 +295,9 @@ def test_a_revoked_token_and_its_access_tokens_stop_at_once(ada):
     assert [entry.username for entry in audited("token.revoke")] == ["ada"]
 
 
-def test_an_admin_revokes_anybodys_and_gets_nobodys_secret(ada, admin):
+def test_an_admin_revokes_anybodys_and_gets_nobodys_secret(ada, root):
     token, secret = tokens.create(ada, "jobs")
-    caller = signed_in(admin)
+    caller = signed_in(root)
     error = refused(caller.post(f"{TOKENS}{token.pk}/rotate/", {}), 403, code="not_yours")
     assert "revoke" in error["message"]
     assert tokens.verify(secret) is not None
@@ -341,6 +334,7 @@ def test_without_overlap_the_old_one_stops_at_once(ada):
     refused(program.get(ME), 401)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("hours", [-1, 721, "24", None, True, [1]])
 def test_what_is_no_overlap_is_refused(ada, hours):
     token, _ = tokens.create(ada, "jobs")

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from server.accounts import roles, signins, users
 from server.accounts.models import AuditEntry, SignIn
 from tests.accounts.calls import PASSWORD, anonymous, audited, signed_in, with_token
-from tests.api.conftest import Api, refused
+from tests.api_client import refused
 from tests.people import person
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_passwords")]
@@ -16,16 +16,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_passwords")]
 USERS, ME, SIGNIN = "/api/v1/users/", "/api/v1/me/", "/api/v1/signin/"
 ROLES = ("", *roles.ROLES)
 CHANGES = ("block/", "unblock/", "password/")
-
-
-@pytest.fixture
-def root(required) -> User:
-    return person("root", "admin")
-
-
-@pytest.fixture
-def admin(root) -> Api:
-    return signed_in(root)
 
 
 def entry(action: str) -> AuditEntry:
@@ -65,6 +55,7 @@ def test_names_of_people_and_programs_are_taken(admin, name):
     assert admin.ok(response.headers["Location"])["user"] == name
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "body, field",
     [
@@ -182,6 +173,7 @@ def test_the_same_role_again_is_no_change(admin):
     assert not audited("user.role")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "body, field",
     [
@@ -429,13 +421,13 @@ def test_where_nobody_is_asked_everybody_manages_users(db):
 
 
 def test_a_change_that_cannot_be_recorded_does_not_happen(admin, monkeypatch):
-    from server.streams import changes
+    from server.core import audit_signals
 
     def fails(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("the trail is full")
 
     ada = person("ada", "viewer", password=PASSWORD)
-    monkeypatch.setattr(changes, "tell", fails)
+    monkeypatch.setattr(audit_signals, "send", fails)
     for call in (
         lambda: users.create("new"),
         lambda: users.set_role(ada, "admin"),

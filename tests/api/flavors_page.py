@@ -1,4 +1,4 @@
-"""``python -m tests.api.flavors_page > docs/flavors.md``: which estimator works in which flavor, as a page."""
+"""``python -m tests.api.flavors_page > docs/reference/flavors.md``: which estimator works in which flavor, as a page."""
 
 import contextlib
 import logging

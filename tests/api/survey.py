@@ -4,6 +4,7 @@ import json
 import pickle
 import random
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +15,9 @@ from river import base, cluster, feature_extraction, linear_model, preprocessing
 from riverapi.main import Client
 from tailrace.estimators.description import _Builder, describe
 
-from server.learning import flavors
-from server.learning.predictions import stored
-from server.streams.codec import text as dumps
+from server.core.json_codec import dumps_text as dumps
+from server.learning.fold import flavors
+from server.learning.fold.plain_values import stored
 from tests.client.test_create_estimators import every_estimator, predicts
 from tests.serving import Server
 
@@ -93,7 +94,7 @@ def fitted(name: str, flavor: str, estimator: Any) -> Any:
         return type(estimator)(inner, desired_dist=SHARES[flavor], seed=1)
     if flavor != "multiclass" or isinstance(estimator, linear_model.LogisticRegression):
         return estimator
-    return _Builder().describable(_of_more_labels(describe(estimator)), "estimator", 0)
+    return _Builder().build(_of_more_labels(describe(estimator)), "estimator", 0)
 
 
 def _of_more_labels(described: Any) -> Any:
@@ -121,6 +122,16 @@ def points(case: Case, count: int) -> list[tuple[dict[str, Any], Any]]:
     return made
 
 
+def _again(call: Any, *arguments: Any) -> Any:
+    """Repeat a call some times: the published client exits where a busy server asks it to try again."""
+    for _ in range(5):
+        try:
+            return call(*arguments)
+        except SystemExit:
+            threading.Event().wait(1)
+    return call(*arguments)
+
+
 def tried(server: Server, case: Case, directory: Path) -> str:
     """Make, teach, ask, label and download it: ``yes``, ``labels`` where it gives no probabilities, or what prevented it."""
     client = Client(server.url, quiet=True)
@@ -141,9 +152,9 @@ def tried(server: Server, case: Case, directory: Path) -> str:
     except SystemExit:
         status, said = server.post("/api/predict/", {"model": case.model, "features": x})
         return said["error"]["message"]
-    client.label(0 if y is None else y, asked["identifier"], case.model)
-    last = client.predict(case.model, probe)["prediction"]
-    path = client.download_model(case.model, str(directory / f"{case.model}.pkl"))
+    _again(client.label, 0 if y is None else y, asked["identifier"], case.model)
+    last = _again(client.predict, case.model, probe)["prediction"]
+    path = _again(client.download_model, case.model, str(directory / f"{case.model}.pkl"))
     known = server.get(f"/api/v1/models/{case.model}/")[1]
     if known["skipped"] or known["learned"] != LEARNED:
         return f"it skipped {known['skipped']} of {LEARNED} points, the last for {known['last_skip']['reason']}"
@@ -238,7 +249,7 @@ def _shortened(message: str, name: str) -> str:
 
 
 def page(found: dict[str, dict[str, str]]) -> str:
-    """The page ``docs/flavors.md``."""
+    """The page ``docs/reference/flavors.md``."""
     rows, none = "", ""
     for name, by_flavor in found.items():
         if not {YES, LABELS} & set(by_flavor.values()):

@@ -10,8 +10,11 @@ import pytest
 from django.db import OperationalError
 from river import naive_bayes
 
-from server.learning import asking, replica, time_limit
-from tests.api.conftest import POINT, everything, linear, refused
+from server.learning.concurrency import time_limit
+from server.learning.fold import replica
+from server.learning.predictions import predict_points
+from tests.api_client import POINT, everything, linear, refused
+from tests.together import together
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +24,7 @@ NOT_JSON = [b"", b"  ", b"nope", b'{"x": {"a": 1', b"\xff\xfe", b'{"x": NaN, "y"
 OBSERVATIONS = "/api/v1/streams/s/observations/"
 
 
-@pytest.mark.parametrize(
+@together(
     "body, status, field",
     [
         ({"y": 1}, 400, "x"),
@@ -64,17 +67,15 @@ def test_a_bad_observation_is_refused_by_name(world, body, status, field):
     assert everything(world) == before
 
 
-@pytest.mark.parametrize(
-    "raw", [b'{"x": {"a": 1e999, "k": "one"}, "y": 1}', b'{"x": {"a": 1, "k": "one"}, "y": -1e999}']
-)
+@together("raw", [b'{"x": {"a": 1e999, "k": "one"}, "y": 1}', b'{"x": {"a": 1, "k": "one"}, "y": -1e999}'])
 def test_a_number_beyond_all_bounds_is_refused(world, raw):
     before = everything(world)
     refused(world.post(OBSERVATIONS, raw), 400)
     assert everything(world) == before
 
 
-@pytest.mark.parametrize("raw", NOT_JSON)
-@pytest.mark.parametrize(
+@together("raw", NOT_JSON)
+@together(
     "path",
     [
         OBSERVATIONS,
@@ -94,10 +95,8 @@ def test_what_is_not_json_is_refused(world, path, raw):
     assert everything(world) == before
 
 
-@pytest.mark.parametrize("body", [[1], "text", 7, None, True])
-@pytest.mark.parametrize(
-    "path", [OBSERVATIONS, "/api/v1/streams/", "/api/v1/models/", "/api/v1/models/lin/predict/", "/api/learn/"]
-)
+@together("body", [[1], "text", 7, None, True])
+@together("path", [OBSERVATIONS, "/api/v1/streams/", "/api/v1/models/", "/api/v1/models/lin/predict/", "/api/learn/"])
 def test_json_that_is_no_object_is_refused(world, path, body):
     refused(world.post(path, json.dumps(body).encode()), 400, code="not_an_object")
 
@@ -136,7 +135,7 @@ def test_a_body_over_the_limit_is_refused(world, settings):
     assert everything(world) == before
 
 
-@pytest.mark.parametrize(
+@together(
     "body, status, field",
     [
         ({"target": {"name": "y"}}, 400, "name"),
@@ -176,7 +175,7 @@ def test_a_bad_stream_is_refused_by_name(world, body, status, field):
 LINEAR = {"class": "linear_model.LinearRegression"}
 
 
-@pytest.mark.parametrize(
+@together(
     "body, status, field",
     [
         ({"stream": "s", "recipe": "linear"}, 400, "name"),
@@ -231,7 +230,7 @@ def test_a_bad_model_is_refused_by_name(world, body, status, field):
     assert everything(world) == before
 
 
-@pytest.mark.parametrize(
+@together(
     "path, body, status, field",
     [
         ("/api/v1/models/nobody/predict/", {"x": POINT}, 404, "model"),
@@ -278,7 +277,7 @@ def test_a_bad_question_label_or_retraction_is_refused_by_name(world, path, body
     assert everything(world) == before
 
 
-@pytest.mark.parametrize(
+@together(
     "path, status, field",
     [
         (OBSERVATIONS + "?after=abc", 400, "after"),
@@ -335,13 +334,13 @@ def test_a_bad_address_or_query_is_refused_by_name(world, path, status, field):
     refused(world.get(path), status, field)
 
 
-@pytest.mark.parametrize("last", ["abc", "-1", "1.5", "1-", "1-2-3-4-5-6 7", "9" * 30, "1-0-x", ""])
-@pytest.mark.parametrize("path", ["/api/v1/events/", "/api/stream/events/", "/api/stream/metrics/"])
+@together("last", ["abc", "-1", "1.5", "1-", "1-2-3-4-5-6 7", "9" * 30, "1-0-x", ""])
+@together("path", ["/api/v1/events/", "/api/stream/events/", "/api/stream/metrics/"])
 def test_an_event_id_that_is_none_is_refused(world, path, last):
     refused(world.client.get(path, headers={"Last-Event-ID": last}), 400, "Last-Event-ID")
 
 
-@pytest.mark.parametrize(
+@together(
     "method, path",
     [
         ("PUT", "/api/v1/streams/"),
@@ -406,9 +405,10 @@ def test_a_model_that_still_learns_the_history_says_so(world):
     refused(world.post("/api/v1/models/behind/predict/", {"x": POINT}), 409, code="backfilling")
     assert world.ok("/api/v1/models/behind/")["status"] == "backfilling"
     with pytest.raises(Exception, match="still learning"):
-        asking.find("behind")
+        predict_points.find("behind")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("flavor", ["regression", "multiclass"])
 @pytest.mark.parametrize("is_busy", [False, True])
 @pytest.mark.parametrize("count", [2, 5, 16, 40])

@@ -7,13 +7,14 @@ import dill
 import pytest
 from river import cluster, linear_model, preprocessing, tree
 
-from tests.api.conftest import everything, linear, refused
+from tests.api_client import everything, linear, refused
 
 pytestmark = pytest.mark.django_db
 
 UP = {"a": 1.5}
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "path, body, status, field",
     [
@@ -75,6 +76,7 @@ class _Runs:
 GOOD = dill.dumps(linear())
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "address, data, status, field",
     [
@@ -113,6 +115,7 @@ def test_a_flavor_that_there_is_not_is_refused_without_a_name_too(world):
     refused(world.client.post("/api/model/nothing/", GOOD, "application/octet-stream"), 400, "flavor")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "body, content_type, status",
     [

@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,13 +11,14 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from river import linear_model, multiclass
 
-from server.api import event_log, events
-from server.api.event_log import Position, Reader
+from server.api import events, ready_events
+from server.learning import event_log
+from server.learning.event_log import Position, Reader
 from server.learning.models import Prediction
-from server.streams.locks import is_sqlite
-from tests.api.conftest import Api, Event, parsed, refused
+from server.streams.models import Stream
+from tests.api_client import Api, Event, parsed, refused
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 NATIVE, OLD, METRICS = "/api/v1/events/", "/api/stream/events/", "/api/stream/metrics/"
 
@@ -30,12 +32,13 @@ class Listener:
         assert self.response.headers["Content-Type"] == "text/event-stream"
         self.chunks = iter(self.response.streaming_content)
         self.waiting: list[Event] = []
+        self.begun = b""
         next(self.chunks)  # the server is listening now
 
     def take(self, count: int) -> list[Event]:
         while len(self.waiting) < count:
-            text = next(self.chunks).decode()
-            self.waiting += [parsed(part) for part in text.split("\n\n") if part.strip(":\n")]
+            *whole, self.begun = (self.begun + next(self.chunks)).split(b"\n\n")  # a piece may end anywhere
+            self.waiting += [parsed(part.decode()) for part in whole if part.strip(b":\n")]
         taken, self.waiting = self.waiting[:count], self.waiting[count:]
         return taken
 
@@ -239,16 +242,79 @@ def test_a_slow_reader_loses_nothing(world, listen):
 
 
 def test_large_batches_are_read_a_few_at_a_time(world, listen, monkeypatch):
-    monkeypatch.setattr(event_log, "CHUNK_CHARACTERS", 2000)
+    monkeypatch.setattr(event_log, "CHUNK_BYTES", 2000)
     listener = listen(NATIVE)
     for n in range(30):
         world.learn({"text": str(n) * 400}, float(n), stream="other")
     assert [event.data["y"] for event in listener.take(30)] == [float(n) for n in range(30)]
 
 
+@pytest.mark.one_database
+@pytest.mark.parametrize("path", [NATIVE, OLD])
+def test_a_client_that_reads_slowly_holds_no_large_batch_in_memory(world, listen, path, monkeypatch):
+    features = {f"text{n}": "x" * 500 for n in range(20)}
+    points = [{"x": features, "y": float(n)} for n in range(200)]  # two batches of 1 MB
+    world.ok("/api/v1/streams/other/observations/", {"observations": points})
+    monkeypatch.setattr(event_log, "CHUNK_BYTES", 1)  # each is read alone, as larger ones are
+    listener = listen(path, last="0")
+    tracemalloc.start()
+    try:
+        listener.take(1)
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 4 * ready_events.PIECE < peak
+    assert len(listener.take(199)) == 199
+
+
+def test_what_is_too_large_for_the_disk_is_sent_all_the_same(world, listen, monkeypatch):
+    monkeypatch.setattr(ready_events, "MOST_ON_DISK", 1000)
+    monkeypatch.setattr(ready_events, "PIECE", 100)
+    listener = listen()
+    for _ in range(2):
+        points = [{"x": {"a": float(n)}, "y": float(n)} for n in range(20)]
+        world.ok("/api/v1/streams/s/observations/", {"observations": points})
+    assert [event.data["seq"] for event in listener.take(40)] == list(range(1, 41))
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_however_many_rows_are_wanted_their_texts_stay_within_the_bound(world, monkeypatch, filtered):
+    monkeypatch.setattr(event_log, "CHUNK_BYTES", 9000)
+
+    def features(size: int) -> dict[str, str]:
+        return {f"text{n}": "é" * 500 for n in range(size)}
+
+    start = event_log.now()
+    for n in range(12):
+        world.learn(features(4 if n else 20), float(n), stream="other")  # 4 kB, the first 20 kB
+        world.learn(features(4), float(n))
+        world.ok("/api/v1/models/two/predict/", {"x": features(4), "track": True})
+    other = Stream.objects.get(name="other").pk
+    reader = Reader(start, other if filtered else None)
+    found, fetched = [], []
+    real = reader._fetch
+
+    def counted(after):
+        rows = real(after)
+        fetched.append([sum(len(text.encode()) for text in row[7:12] if text is not None) for row in rows])
+        return rows
+
+    monkeypatch.setattr(reader, "_fetch", counted)
+    expected = 12 if filtered else 36
+    deadline = time.monotonic() + 60
+    while len(found) < expected and time.monotonic() < deadline:
+        reader._rows = event_log.MOST_ROWS  # as after a while without events
+        found += reader.read()
+        threading.Event().wait(0.01)
+    assert len(found) == expected
+    assert len({row.position for row in found}) == expected
+    assert all(sum(sizes) <= 9000 or sum(map(bool, sizes)) == 1 for sizes in fetched)
+    assert max(map(sum, fetched)) > 20_000  # the largest is read alone
+    assert len([sizes for sizes in fetched if sizes]) < expected  # PostgreSQL may hold events back for a while
+
+
+@pytest.mark.postgresql  # SQLite has one writer: numbers are given in the order of commits
 def test_what_is_committed_later_with_a_lower_number_is_not_passed_by(world, listen):
-    if is_sqlite():
-        pytest.skip("SQLite has one writer: numbers are given in the order of commits")
     listener = listen(NATIVE)
     inserted, go_on = threading.Event(), threading.Event()
     model = Prediction._meta.get_field("model").related_model.objects.get(name="one")
@@ -290,7 +356,7 @@ def test_there_are_only_so_many_event_streams_in_a_process_and_a_closed_one_make
     next(iter(second.streaming_content))
     second.close()
     third.close()
-    assert events._slots.taken == 0
+    assert events.SLOTS.by_caller.total() == 0
 
 
 def test_a_heartbeat_is_sent_while_nothing_happens(world, monkeypatch):

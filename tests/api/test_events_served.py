@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.api.conftest import Event, parsed
+from tests.api_client import Event, parsed
 from tests.serving import Server
+
+pytestmark = pytest.mark.database
 
 NATIVE, OLD = "/api/v1/events/", "/api/stream/events/"
 

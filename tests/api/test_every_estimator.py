@@ -10,6 +10,6 @@ from tests.serving import ROOT
 @pytest.mark.timeout(900)
 def test_the_page_of_flavors_is_what_comes_of_each_estimator(tmp_path):
     found = survey.page(survey.survey(tmp_path))
-    assert (ROOT / "docs" / "flavors.md").read_text() == found, (
-        "run: python -m tests.api.flavors_page > docs/flavors.md"
+    assert (ROOT / "docs" / "reference" / "flavors.md").read_text() == found, (
+        "run: python -m tests.api.flavors_page > docs/reference/flavors.md"
     )

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from server.accounts.models import AuditEntry
-from server.operations import kept
+from server.operations import database_metrics
 from server.streams.models import Batch
-from tests.api.conftest import refused
+from tests.api_client import refused
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,7 +32,7 @@ def metrics():
     wanted = "tailrace_stream_expected_seconds", "tailrace_stream_last_observation_timestamp_seconds"
     return {
         family.name: {one.labels["stream"]: one.value for one in family.samples}
-        for family in kept.families() if family.name in wanted
+        for family in database_metrics.families() if family.name in wanted
     }  # fmt: skip
 
 
@@ -74,6 +74,7 @@ def test_prometheus_reads_what_its_rule_needs(api):
     assert last == ("s", pytest.approx(datetime.now(UTC).timestamp() - 7200, abs=60))
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("expected", "field"),
     [

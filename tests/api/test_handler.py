@@ -4,7 +4,7 @@ import pytest
 from django.http import Http404, HttpRequest
 from django.urls import get_resolver
 
-from server.handler import HOT, LONGEST_REMEMBERED, Handler, _remembered
+from server.runtime.handler import HOT, LONGEST_REMEMBERED, Handler, _remembered
 
 pytestmark = pytest.mark.one_database
 

@@ -12,7 +12,7 @@ from river import compose, linear_model, neighbors, preprocessing
 
 from server.accounts.models import AuditEntry
 from server.learning.hyperparameters import hyperparameters
-from tests.api.conftest import Api, refused
+from tests.api_client import Api, refused
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MOST_BYTES = 1_000_000
@@ -53,6 +53,7 @@ def test_a_global_whose_name_cannot_be_encoded_is_refused_by_name(api, module, n
     assert len(error["message"]) <= 4000
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "wrong", ["__\ud800__", "__\x00__", "__" + "a" * 200_000 + "__"], ids=["surrogate", "NUL", "long"]
 )
@@ -73,17 +74,18 @@ VALUES = {
     "a long text": "x" * 5_000_000,
     "an integer of 65 bits": 2**64,
     "a huge integer": 2**500_000,
-    "a key that is no text": {(1, "\ud800"): 2, None: 3},
+    "a key that is not text": {(1, "\ud800"): 2, None: 3},
     "much sharing": nested(18),
     "a function": partial(neighbors.KNNRegressor, 5),
     "NaN": float("nan"),
 }
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("kind", VALUES)
 def test_a_parameter_of_any_kind_is_shown(api, kind):
     response = upload(api, pickle.dumps(scaled(intercept_init=VALUES[kind]), 4))
-    if response.status_code == 400:  # refused at the door: nothing was made
+    if response.status_code == 400:  # refused by the loader: nothing was made
         refused(response, 400)
         assert api.ok("/api/models/") == {"models": []}
         return
@@ -97,6 +99,7 @@ def test_a_parameter_of_any_kind_is_shown(api, kind):
     assert AuditEntry.objects.filter(action="model.create", target="up").exists()
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("kind", VALUES)
 def test_hyperparameters_are_told_in_bounded_time_and_size(kind):
     """Also of what no upload can bring in."""
@@ -123,6 +126,7 @@ def test_a_pipeline_shared_again_and_again_is_shown_in_a_bounded_answer(api):
         assert len(found.content) < MOST_BYTES
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "name", ["n" * 101, "", "a\nb", "\ud800", "\u202e", 7], ids=["long", "none", "line", "surrogate", "turned", "7"]
 )

@@ -40,6 +40,7 @@ def refused(api, body, content_type="application/json", status=400, url=URL, **h
     return sent(api, body, content_type, url, status, **headers).json()["error"]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "body",
     [
@@ -67,6 +68,7 @@ def test_lines_come_back_as_lines(api, declared, kind):
     assert [json.loads(line) for line in response.content.splitlines()] == [{"prediction": p} for p in declared]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "text", ["1,2\n3,4\n", "1.0,2\r\n3, 4.0", "a,b\n1,2\n3,4\n", "b,a\n2,1\n4,3\n", "\ufeffa,b\n1,2\n3,4"]
 )
@@ -100,11 +102,12 @@ def test_probabilities_are_the_likeliest_label_in_csv(api):
     assert sent(api, b"a\n1\n0\n", "text/csv").content == b"True\nFalse\n"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "body, kind, field, words",
     [
         (b"", "application/json", None, "the body is empty"),
-        ({"instances": []}, "application/json", "instances", "holds no instance"),
+        ({"instances": []}, "application/json", "instances", "contains no instance"),
         ({"instances": 3}, "application/json", "instances", "expected a list"),
         ({"instances": [X], "more": 1}, "application/json", "more", "unknown field"),
         ({"instances": [X, {"a": 1.0}]}, "application/json", "instances[1].b", "missing b"),
@@ -116,7 +119,7 @@ def test_probabilities_are_the_likeliest_label_in_csv(api):
         (b"a,b\n1,\n", "text/csv", "line 2.b", "missing b"),
         (b"a,b\n1,nan\n", "text/csv", "line 2.b", "expected a finite number"),
         (b'a,b\n1,"2\n', "text/csv", None, "is not CSV"),
-        (b"a,b\n", "text/csv", "instances", "holds no instance"),
+        (b"a,b\n", "text/csv", "instances", "contains no instance"),
         (b"a,b\n1,\xff\n", "text/csv", None, "not UTF-8 at byte 6"),
     ],
     ids=str,

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from server.api import large_bodies
-from server.streams.errors import Unavailable
-from tests.api.conftest import refused
+from server.core.errors import Unavailable
+from tests.api_client import refused
 
 THIRD = large_bodies.MOST // 3
 
@@ -22,12 +22,12 @@ def others():
 
 def test_a_large_body_waits_for_the_room_that_others_take_and_a_single_one_may_take_all(others):
     others(large_bodies.hold, 2 * large_bodies.MOST)
-    with pytest.raises(Unavailable, match=f"this one would take {THIRD // 2**20} MB"):
+    with pytest.raises(Unavailable, match=f"this one needs {THIRD // 2**20} MB"):
         large_bodies.hold(THIRD)
     others(large_bodies.leave)
     large_bodies.hold(THIRD)
     others(large_bodies.hold, THIRD)
-    with pytest.raises(Unavailable, match=f"this one would take {3 * THIRD // 2**20} MB"):
+    with pytest.raises(Unavailable, match=f"this one needs {3 * THIRD // 2**20} MB"):
         large_bodies.hold(2 * THIRD)
     others(large_bodies.hold, 2 * THIRD)
     large_bodies.leave()
@@ -100,7 +100,7 @@ def test_few_very_large_bodies_come_in_at_once_and_small_ones_do_not_wait_for_th
     for room in rooms:
         others(room.__enter__)
     error = refused(api.post("/api/v1/streams/s/observations/", body), 503)
-    assert "coming in already; try again" in error["message"]
+    assert "being received already; try again" in error["message"]
     assert api.post("/api/v1/streams/s/observations/", {"x": {"a": 1}, "y": 1}).status_code == 201
     others(rooms.pop().__exit__, None, None, None)
     for _ in range(2):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from tailrace.estimators import RuntimeRegressor
 
-from server.learning import asking, flavors
-from server.learning.replica import Replica
-from server.learning.replicaset import SETS
-from tests.api.conftest import refused
+from server.learning.fold import flavors
+from server.learning.fold.replica import Replica
+from server.learning.fold.replica_set import SETS
+from tests.api_client import refused
 
 pytestmark = pytest.mark.django_db
 
@@ -23,7 +23,7 @@ def runtime(api):
 
 
 def test_they_are_predicted_as_each_alone(runtime, monkeypatch):
-    monkeypatch.setattr(asking, "AT_ONCE", 3)
+    monkeypatch.setattr("server.learning.predictions.predict_points.MAX_POINTS_AT_ONCE", 3)
     xs = [{"x": n, "y": 2, "processes": 2} for n in range(10)]
     many = runtime.ok("/api/v1/models/m/predict/", {"xs": xs, "level": 0.9})
     each = [runtime.ok("/api/v1/models/m/predict/", {"x": x, "level": 0.9}) for x in xs]
@@ -40,7 +40,7 @@ def test_the_one_that_is_refused_is_named(runtime, monkeypatch):
     def predict_points(self, xs, level=None):
         return [predict_one(self, x) for x in xs], [(0.0, 2.0) for _ in xs]
 
-    monkeypatch.setattr(asking, "AT_ONCE", 3)
+    monkeypatch.setattr("server.learning.predictions.predict_points.MAX_POINTS_AT_ONCE", 3)
     monkeypatch.setattr(RuntimeRegressor, "predict_one", predict_one)
     monkeypatch.setattr(RuntimeRegressor, "predict_points", predict_points)
     SETS.clear()  # of what has the methods of before at hand

@@ -9,7 +9,7 @@ import pytest
 from river import cluster, linear_model, multiclass, neighbors, preprocessing, tree
 from riverapi.main import Client
 
-from tests.api.conftest import Api, linear
+from tests.api_client import Api, linear
 
 WALK = [((8, 16, 8), 120), ((8, 8, 16), 150), ((8, 14, 8), 124), ((8, 9, 17), 155)]
 POINTS = [(dict(zip("xyz", size, strict=True)), seconds) for size, seconds in WALK]

@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.test import RequestFactory
 
-from server.accounts.identity import Identity
+from server.accounts.caller import Caller
 from server.api.slow_bodies import SlowBodies
-from server.streams.errors import TooMany
+from server.core.errors import TooMany
+
+pytestmark = pytest.mark.one_database
 
 THREADS = 8
 
@@ -24,8 +26,8 @@ class Callers:
     def send(self, user_id=None, token=None, address="10.0.0.1"):
         request = RequestFactory().post("/", b"{}", "application/json", REMOTE_ADDR=address)
         if user_id is not None:
-            fields = dict.fromkeys(Identity.__dataclass_fields__) | {"user_id": user_id, "token_id": token}
-            request.identity = Identity(**fields)
+            fields = dict.fromkeys(Caller.__dataclass_fields__) | {"user_id": user_id, "token_id": token}
+            request.caller = Caller(**fields)
         reads = threading.Event()
 
         def read():
@@ -69,8 +71,8 @@ def test_who_waits_too_long_is_told(callers):
     for _ in range(THREADS // 2):
         assert callers.send(user_id=1)
     request = RequestFactory().post("/", b"{}", "application/json")
-    request.identity = Identity(**(dict.fromkeys(Identity.__dataclass_fields__) | {"user_id": 1}))
-    with pytest.raises(TooMany, match="4 requests of yours are being read whose bodies come slowly"):
+    request.caller = Caller(**(dict.fromkeys(Caller.__dataclass_fields__) | {"user_id": 1}))
+    with pytest.raises(TooMany, match="4 of your requests have bodies that arrive slowly"):
         callers.bodies.read(request, lambda: b"")
     callers.come.set()
     callers.pool.shutdown()

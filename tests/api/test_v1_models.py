@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from river import linear_model, preprocessing
 
-from server.learning import recipes
+from server.core.db import batched_deletion
 from server.learning.models import Model, Prediction, Snapshot
-from server.streams import turns
+from server.learning.recipes import catalog
 from server.streams.models import Stream
-from tests.api.conftest import Api
+from tests.api_client import Api
 from tests.people import person, secret_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,7 +36,7 @@ def fed(api: Api) -> Api:
 
 def test_recipes_are_listed_with_their_parameters(api):
     listed = api.ok("/api/v1/recipes/")["recipes"]
-    assert listed == recipes.listing()
+    assert listed == catalog.listing()
     assert {"linear", "bayesian", "passive-aggressive", "runtime"} <= {recipe["name"] for recipe in listed}
 
 
@@ -183,12 +183,12 @@ def test_a_deleted_model_is_gone_and_the_log_stays(fed):
 
 def test_many_kept_predictions_are_deleted_in_turns_and_none_is_left(fed, monkeypatch):
     """Others write between two turns; who asks again after an end among them has the rest deleted."""
-    monkeypatch.setattr(turns, "ROWS", 2)
+    monkeypatch.setattr(batched_deletion, "MAX_ROWS", 2)
     path = "/api/v1/models/avg/"
     for number in range(7):
         fed.ok(f"{path}predict/", {"x": {"a": 1, "k": "odd"}, "identifier": f"p{number}"})
     left = []
-    monkeypatch.setattr(turns.time, "sleep", lambda seconds: left.append(Prediction.objects.count()))
+    monkeypatch.setattr(batched_deletion.time, "sleep", lambda seconds: left.append(Prediction.objects.count()))
     assert fed.delete(path).status_code == 204
     assert left == [5, 3, 1]
     assert (Prediction.objects.count(), fed.get(path).status_code) == (0, 404)
@@ -196,13 +196,13 @@ def test_many_kept_predictions_are_deleted_in_turns_and_none_is_left(fed, monkey
 
 def test_large_kept_predictions_are_deleted_few_at_a_time(fed, monkeypatch):
     """A turn is limited by bytes, too; a prediction that is larger than a turn has its own."""
-    monkeypatch.setattr(turns, "BYTES", 5_000)
+    monkeypatch.setattr(batched_deletion, "MAX_BYTES", 5_000)
     path = "/api/v1/models/avg/"
     for number, size in enumerate((1_500, 1_500, 9_000, 1_500, 1_500, 1_500)):
         fed.ok(f"{path}predict/", {"x": {"a": 1, "k": "odd"}, "identifier": f"p{number}"})
         Prediction.objects.filter(identifier=f"p{number}").update(x=f'{{"k":"{"o" * size}"}}')
     left = []
-    monkeypatch.setattr(turns.time, "sleep", lambda seconds: left.append(Prediction.objects.count()))
+    monkeypatch.setattr(batched_deletion.time, "sleep", lambda seconds: left.append(Prediction.objects.count()))
     assert fed.delete(path).status_code == 204
     assert left == [4, 3, 1]
     assert (Prediction.objects.count(), fed.get(path).status_code) == (0, 404)
@@ -217,9 +217,11 @@ def test_many_snapshots_are_deleted_in_turns_but_for_those_that_the_model_needs(
         Snapshot(model=model, generation=model.generation, seq=seq, state=b"x" * 100) for seq in range(1, 10)
     )
     left = []
-    monkeypatch.setattr(turns, "BYTES", 300)
+    monkeypatch.setattr(batched_deletion, "MAX_BYTES", 300)
     monkeypatch.setattr(
-        turns.time, "sleep", lambda seconds: left.append(list(Snapshot.objects.values_list("seq", flat=True)))
+        batched_deletion.time,
+        "sleep",
+        lambda seconds: left.append(list(Snapshot.objects.values_list("seq", flat=True))),
     )
     assert fed.delete("/api/v1/models/avg/").status_code == 204
     assert [sorted(seqs) for seqs in left] == [[3, 5, 6, 7, 8, 9], [3, 8, 9]]

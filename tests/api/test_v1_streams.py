@@ -11,9 +11,10 @@ import pytest
 from server.api.v1 import export
 from server.streams import log
 from server.streams.models import Batch, Stream
-from tests.api.conftest import refused
+from server.streams.points import Point, Points, encoded
+from tests.api_client import refused
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 OBSERVATIONS = "/api/v1/streams/s/observations/"
 
@@ -286,12 +287,12 @@ def test_what_is_appended_while_an_export_runs_is_not_in_it(api):
 
 def test_an_export_takes_as_much_memory_for_a_long_log_as_for_a_short_one(api):
     stream = Stream.objects.get(pk=Stream.objects.create(name="long").pk)
-    points = log.Points.of([log.Point({"a": n, "text": "x" * 200}, n) for n in range(5000)])
+    points = Points.of([Point({"a": n, "text": "x" * 800}, n) for n in range(5000)])
     at = log.moment("2026-11-21T00:00:00+00:00")
 
     def peak(upto: int) -> int:
         while stream.head < upto:
-            log.append(stream.pk, stream.head, log.encoded(points.xs, points.ys), points.notes, at, {}, {})
+            log.append(stream.pk, stream.head, encoded(points.xs, points.ys), points.notes, at, {}, {})
             stream.refresh_from_db()
         tracemalloc.start()
         for _ in export.ndjson(stream, 0, upto):

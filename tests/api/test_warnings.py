@@ -5,16 +5,18 @@ import json
 import pytest
 from river import dummy, stats
 
-from server.learning import registry, writing
+from server.learning import registry
 from server.learning.models import Prediction
-from server.streams import unfamiliar
-from server.streams.log import Point
-from tests.api.conftest import Api, refused
+from server.learning.write_path import learn_points
+from server.streams import feature_warnings
+from server.streams.points import Point
+from tests.api_client import Api, refused
 from tests.people import bearer, person, secret_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PREDICT = "/api/v1/models/m/predict/"
+OBSERVATIONS = "/api/v1/streams/s/observations/"
 SEEN = {"x": 8, "y": 16, "pair": "Cu-Zr"}
 
 
@@ -94,7 +96,7 @@ def test_strict_makes_them_one_error_that_names_all_and_keeps_nothing(open_strea
     assert not Prediction.objects.exists()
     body = {"xs": [SEEN, {**SEEN, "x": 99}, {**SEEN, "x": 98}], "strict": True}
     error = refused(open_stream.post(PREDICT, body), 400, "xs[1].x")
-    told = "xs[1].x is 99: outside of what was seen (seen: 0 to 19); 1 more of the points likewise"
+    told = "xs[1].x is 99: outside of what was seen (seen: 0 to 19); the same for 1 more points"
     assert error["message"].endswith(told)
     for wrong in (None, 1, "true"):
         refused(open_stream.post(PREDICT, {"x": SEEN, "strict": wrong}), 400, "strict")
@@ -149,7 +151,7 @@ def test_protocols_of_others_stay_as_they_are_and_say_it_in_a_header(open_stream
 
 def test_who_may_not_read_the_stream_hears_no_values_of_it(required, api):
     model = registry.create("m", None, "regression", dummy.StatisticRegressor(stats.Mean()))
-    writing.learn(model.stream_id, [Point({"x": 8, "y": y, "pair": "Zr-Zr"}, 1.0) for y in (0, 38)])
+    learn_points.learn(model.stream_id, [Point({"x": 8, "y": y, "pair": "Zr-Zr"}, 1.0) for y in (0, 38)])
     secrets = {
         scopes: bearer(secret_of(person(f"p{n}"), scopes))
         for n, scopes in enumerate((("predict",), ("predict", "read")))
@@ -175,10 +177,10 @@ def test_values_of_any_kind_and_length_are_told_shortly(open_stream):
 
 
 def test_of_very_many_ways_few_are_put_into_words_and_the_others_are_counted(api, monkeypatch):
-    monkeypatch.setattr(unfamiliar, "MOST_LOOKED_AT", 3_000)
+    monkeypatch.setattr(feature_warnings, "MOST_LOOKED_AT", 3_000)
     said = []
-    names = unfamiliar._names
-    monkeypatch.setattr(unfamiliar, "_names", lambda summary: said.append(1) or names(summary))
+    names = feature_warnings._names
+    monkeypatch.setattr(feature_warnings, "_names", lambda summary: said.append(1) or names(summary))
     api.stream("wide", target={"name": "t"})
     api.model("m", "wide", "mean")
     api.ok("/api/v1/streams/wide/observations/", {"x": {f"f{n}": n for n in range(1000)}, "y": 1.0}, 201)
@@ -190,3 +192,59 @@ def test_of_very_many_ways_few_are_put_into_words_and_the_others_are_counted(api
     assert warnings[-1]["points"] == [0, 1, 2, 3]
     error = refused(api.post("/api/v1/models/m/predict/", {"xs": xs, "strict": True}), 400, code="unfamiliar")
     assert "more" in error["message"] and len(error["message"]) < 5_000
+
+
+def learned(api: Api, *points) -> list[tuple[str, str]]:
+    raw = [{"x": x, "y": 1.0, "key": f"k{n}-{len(str(x))}"} for n, x in enumerate(points)]
+    receipt = api.ok(OBSERVATIONS, raw[0] if len(raw) == 1 else {"observations": raw}, 201)
+    return [(one["code"], one["message"]) for one in receipt.get("warnings", [])]
+
+
+def test_what_looks_like_a_mistake_is_learned_and_told_in_the_receipt(open_stream):
+    assert learned(open_stream, {**SEEN, "x": "8,0"}) == [
+        ("other_kind", "x.x is '8,0': it has always been a number (seen: 0 to 19)")
+    ]
+    assert learned(open_stream, {"x": 8, "y ": 16, "pair": "Cu-Zr"}) == [
+        ("unknown_feature", "x.y  is 16: no observation has such a feature (they have x, y, pair)"),
+        ("missing_feature", "x.y is missing: every observation has it (21 of 21, seen: 0 to 38)"),
+    ]
+    assert [one["x"] for one in open_stream.ok(OBSERVATIONS + "?after=20")["observations"]] == [
+        {**SEEN, "x": "8,0"},
+        {"x": 8, "y ": 16, "pair": "Cu-Zr"},
+    ]
+
+
+def test_the_same_mistake_is_told_each_time(open_stream):
+    for n in (21, 22):
+        text = "8,0" + "0" * n
+        kinds = "it has always been a number" if n == 21 else f"it has been a number in 20 of {n - 1} observations"
+        ((code, message),) = learned(open_stream, {**SEEN, "y": text})
+        assert code == "other_kind"
+        assert message.startswith(f"x.y is '{text}': {kinds} (seen: 0 to 38")
+    assert learned(open_stream, {**SEEN, "y": "8,1"}) == [], (
+        "texts are no mistake any more, where more than 5 % are texts"
+    )
+
+
+def test_what_a_stream_learns_from_is_no_mistake(open_stream):
+    assert learned(open_stream, SEEN) == []
+    assert learned(open_stream, {**SEEN, "x": 10**6, "pair": "Al-Al"}) == []
+    assert learned(open_stream, {**SEEN, "new": 1}) == []
+    assert learned(open_stream, {**SEEN, "new": 2}, {**SEEN, "x": -1}) == []
+
+
+def test_of_many_learned_points_those_concerned_are_named(open_stream):
+    found = open_stream.ok(
+        OBSERVATIONS, {"observations": [{"x": x, "y": 1.0} for x in (SEEN, {**SEEN, "y": "?"}, SEEN)]}, 201
+    )["warnings"]
+    assert [(one["code"], one["feature"], one["points"]) for one in found] == [("other_kind", "y", [1])]
+
+
+def test_the_first_points_of_a_stream_and_repeated_ones_are_told_nothing(api):
+    api.stream("s")
+    api.model("m", "s", "mean")
+    assert learned(api, {"a": 1}) == []
+    assert learned(api, {"a": "text"}) != []
+    again = {"x": {"a": True}, "y": 1.0, "key": "again"}
+    assert "warnings" in api.ok(OBSERVATIONS, again, 201)
+    assert "warnings" not in api.ok(OBSERVATIONS, again, 201)

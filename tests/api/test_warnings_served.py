@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 def test_every_worker_warns_alike(serve):
-    server = serve(workers=2, threads=4)
+    server = serve(workers=2, threads=16)
     assert server.post("/api/v1/streams/", {"name": "s", "target": {"name": "t", "unit": "s"}})[0] == 201
     assert server.post("/api/v1/models/", {"name": "m", "stream": "s", "recipe": "mean"})[0] == 201
 

@@ -9,7 +9,8 @@ from tailrace.estimators import BondGPR
 from server.cells import reference
 from server.learning import inspection
 from server.learning import registry as models
-from tests.cells.conftest import everything, refused
+from tests.api_client import refused
+from tests.cell_examples import everything
 from tests.cells.test_coverage import points
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -103,7 +104,7 @@ def test_asking_changes_nothing(learned):
 
 
 def test_more_vectors_than_are_compared_are_drawn_the_same_every_time(learned, monkeypatch):
-    monkeypatch.setattr(reference, "MOST", 7)
+    monkeypatch.setattr(reference, "MAX_LEARNED", 7)
     first = ask(learned, xs("Zr-Cu", [0.25, 5.1]))
     assert first == ask(learned, xs("Zr-Cu", [0.25, 5.1]))
     assert first["types"]["Zr-Cu"]["learned"] == 20

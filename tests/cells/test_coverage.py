@@ -1,5 +1,6 @@
 """What active learning decides by, on constructed cases whose right answers are known."""
 
+import contextlib
 import math
 from typing import Any
 
@@ -8,12 +9,15 @@ import pytest
 from river import linear_model
 from tailrace.estimators import BondGPR
 
-from server.api import coverage
-from server.cells import reference
+from server.cells import coverage, reference
+from server.cells.comparisons import COMPUTING
 from server.cells.nearest import Learned
 from server.learning import evaluation, inspection
 from server.learning import registry as models
-from tests.cells.conftest import bond, refused
+from server.learning.background import retention
+from server.streams.models import Stream
+from tests.api_client import refused
+from tests.cell_examples import bond
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -62,6 +66,18 @@ def test_how_far_the_vectors_of_each_cell_lie_from_those_learned(held):
     assert (both["distance"], both["covered"], both["tested"]) == (2.75, 0.75, 4)
     assert both["compositions"]["Cu50Zr50"]["covered"] == 1.0
     assert both["compositions"]["Cu64Zr36"]["covered"] == 0.5
+
+
+def test_only_so_many_are_computed_at_once(held):
+    """Each holds the observations that it compares."""
+    slots = COMPUTING
+    with contextlib.ExitStack() as taken:
+        for _ in range(slots.limits()[0]):
+            taken.enter_context(slots.held(None))
+        busy = held.api.get("/api/v1/models/avg/coverage/?database=test")
+        assert (busy.status_code, busy.json()["error"]["code"]) == (503, "unavailable")
+    assert covered(held)["at"] == 20
+    assert covered(held)["at"] == 20
 
 
 def test_a_type_that_was_never_learned_is_not_covered_and_has_no_distance(held):
@@ -241,7 +257,7 @@ def test_streams_without_a_descriptor_are_compared_by_all_their_numbers(api):
 
 
 def test_more_vectors_than_are_compared_are_drawn_the_same_every_time(held, monkeypatch):
-    monkeypatch.setattr(reference, "MOST", 7)
+    monkeypatch.setattr(reference, "MAX_LEARNED", 7)
     first = covered(held)
     assert first == covered(held)
     assert first["types"]["Zr-Cu"]["learned"] == 20
@@ -280,4 +296,11 @@ def test_nothing_learned_is_infinitely_far():
 def test_a_model_that_takes_too_long_for_a_database_is_told_so(held, settings):
     settings.TAILRACE = settings.TAILRACE.model_copy(update={"block_seconds": 1e-9})
     error = refused(held.api.get("/api/v1/models/avg/coverage/?database=test"), 413)
-    assert error["code"] == "too_slow" and "ask about fewer" in error["message"]
+    assert error["code"] == "too_slow" and "send fewer points" in error["message"]
+
+
+def test_observations_whose_features_are_no_longer_kept_are_left_out(held):
+    retention.carry_out(retention.plan(Stream.objects.get(name="bonds"), 10, 5))
+    retention.carry_out(retention.plan(Stream.objects.get(name="held"), 2, 2))
+    assert covered(held, database=None)["at"] == 20
+    assert covered(held)["cells"]["far"]["covered"] == 0.5

@@ -12,8 +12,9 @@ import pytest
 
 from server.accounts.models import AuditEntry
 from server.cells.models import Database
-from server.streams import log
-from tests.cells.conftest import bond, everything, refused
+from server.streams.points import BATCH_POINTS
+from tests.api_client import refused
+from tests.cell_examples import bond, everything
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -154,7 +155,14 @@ def test_the_same_definition_gives_the_same_bytes_in_every_process(glasses):
     define(glasses, types={"Zr-Cu": 15, "Cu-Cu": 9}, seed=3)
     expected = [one["seq"] for one in lines(glasses)]
     candidates = [
-        [cell["name"], cell["composition"], cell["first"], list(range(cell["first"], cell["last"] + 1)), kinds]
+        [
+            cell["name"],
+            cell["composition"],
+            cell["first"],
+            list(range(cell["first"], cell["last"] + 1)),
+            kinds,
+            cell["family"],
+        ]
         for cell in glasses.api.ok(glasses.CELLS)["cells"]
         for kinds in [
             [
@@ -203,7 +211,7 @@ def test_one_that_reaches_over_many_batches_is_read_whole(glasses):
     glasses.add("large-1", points)
     glasses.add("large-2", points)
     define(glasses, cells=["large-*"], types={"Zr-Cu": 40})
-    assert log.BATCH_POINTS < 1500
+    assert BATCH_POINTS < 1500
     found = lines(glasses)
     assert len(found) == 40
     assert {one["cell"] for one in found} == {"large-1", "large-2"}
@@ -220,6 +228,7 @@ def test_another_definition_under_the_same_name_is_refused(glasses):
     assert everything(glasses.api) == before
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "fields, status, field",
     [

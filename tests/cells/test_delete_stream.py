@@ -15,19 +15,20 @@ from server.accounts import audit
 from server.accounts.models import AuditEntry
 from server.cells.deletion import ROWS_OF_DATABASE
 from server.cells.models import Cell
+from server.core.db import batched_deletion
+from server.core.errors import NotFound
+from server.core.json_codec import dumps
 from server.learning.deletion import ROWS_OF_MODEL
 from server.learning.models import Model, Prediction, Snapshot
-from server.learning.usage import PREDICTIONS
+from server.learning.quota_counts import PREDICTIONS
 from server.operations.recount import recount
-from server.streams import deletion, registry, turns
-from server.streams.codec import dumps
-from server.streams.errors import NotFound
+from server.streams import deletion, registry
 from server.streams.models import Batch, Stream
-from tests.api.conftest import Api
-from tests.cells.conftest import Bonds, bond, new_cell, refused
+from tests.api_client import Api, refused
+from tests.cell_examples import Bonds, bond, new_cell
 from tests.people import bearer, person, secret_of
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("required")]
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("required")]
 
 STREAM = "/api/v1/streams/bonds/"
 DATABASE = {"name": "dbi", "stream": "bonds"}
@@ -151,7 +152,7 @@ def test_what_somebody_else_made_of_it_keeps_it(what):
     after = rows()
     assert {key for key, row in before.items() if after.pop(key) != row} <= {key for key in before if "token" in key[0]}
     assert after == {}
-    assert f"{what} eves belongs to somebody else" in error["message"]
+    assert f"{what} eves has another owner" in error["message"]
     assert of("ada").ok(STREAM)["counts"]["models"] == 2 + (what == "model")
 
 
@@ -170,8 +171,8 @@ def test_a_long_one_is_left_to_the_operator(much, monkeypatch, capsys):
     ada = of("ada")
     filled(ada)
     limits = {"observations": 0, "models": 2 * ROWS_OF_MODEL, "databases": 2 * ROWS_OF_MODEL + ROWS_OF_DATABASE}
-    monkeypatch.setattr(deletion, "MOST_DELETED", limits.get(much, 10**6))
-    monkeypatch.setattr(deletion, "MOST_DELETED_BYTES", {"log": 100}.get(much, 100_000))
+    monkeypatch.setattr(deletion, "MAX_ROWS", limits.get(much, 10**6))
+    monkeypatch.setattr(deletion, "MAX_BYTES", {"log": 100}.get(much, 100_000))
     if much == "characters":  # 40,000, of three bytes each
         Batch.objects.filter(stream__name="bonds", last=5).update(notes=dumps({"0": "結" * 40_000}).decode())
     if much == "cells":
@@ -200,9 +201,9 @@ def test_failed_cells_alone_may_be_too_many(monkeypatch):
     ada.stream("bonds")
     failed = {name: value for name, value in new_cell("failed").items() if name not in ("observations", "descriptor")}
     ada.ok(Bonds.CELLS, {**failed, "status": "failed", "reason": "not converged"}, 201)
-    monkeypatch.setattr(deletion, "MOST_DELETED_BYTES", 100)
+    monkeypatch.setattr(deletion, "MAX_BYTES", 100)
     refused(ada.delete(STREAM), 409, "confirm", "too_long")
-    monkeypatch.setattr(deletion, "MOST_DELETED_BYTES", 100_000)
+    monkeypatch.setattr(deletion, "MAX_BYTES", 100_000)
     assert ada.delete(STREAM).status_code == 204
 
 
@@ -218,8 +219,8 @@ def test_many_kept_predictions_go_before_it_and_others_write_in_between(monkeypa
         assert not connection.in_atomic_block
         left.append((Prediction.objects.count(), ada.ok(STREAM)["head"]))
 
-    monkeypatch.setattr(turns, "ROWS", 2)
-    monkeypatch.setattr(turns.time, "sleep", others_write)
+    monkeypatch.setattr(batched_deletion, "MAX_ROWS", 2)
+    monkeypatch.setattr(batched_deletion.time, "sleep", others_write)
     assert ada.delete(f"{STREAM}?confirm=bonds").status_code == 204
     assert left == [(5, 5), (3, 5), (1, 5)]
     assert not Prediction.objects.exists()

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.cells.conftest import DEFINITION, bond, new_cell
+from tests.cell_examples import DEFINITION, bond, new_cell
+from tests.promises.neighbours import ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,12 +34,8 @@ def test_many_that_post_the_same_cells_at_once_store_each_once(server):
     assert server.post("/api/v1/models/", {"name": "avg", "stream": "bonds", "recipe": "mean"})[0] == 201
     cells = [new_cell(f"c{n}", [bond("Zr-Cu", 2.5 + n / 10 + k / 100) for k in range(20 + n)]) for n in range(12)]
 
-    def post(cell: Any) -> tuple[int, Any]:
-        status, body = server.post(CELLS, cell)
-        return status, body
-
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(post, cells * 6))
+        answers = list(threads.map(lambda cell: ask(server, "POST", CELLS, cell), cells * 6))
     assert Counter(status for status, _ in answers) == {201: 12, 200: 60}
     by_name: dict[str, list[Any]] = {}
     for _, body in answers:
@@ -55,7 +52,7 @@ def test_of_two_cells_with_one_name_at_once_one_is_taken(server):
     assert server.post("/api/v1/streams/", {"name": "bonds", "target": {"name": "-ICOHP", "unit": "eV"}})[0] == 201
     cells = [new_cell("c", [bond("Zr-Cu", 2.5 + k / 100)], descriptor=None) for k in range(8)]
     with ThreadPoolExecutor(8) as threads:
-        statuses = Counter(threads.map(lambda cell: server.post(CELLS, cell)[0], cells * 2))
+        statuses = Counter(threads.map(lambda cell: ask(server, "POST", CELLS, cell)[0], cells * 2))
     assert statuses == {201: 1, 200: 1, 409: 14}
     assert server.get("/api/v1/streams/bonds/")[1]["head"] == 1
 

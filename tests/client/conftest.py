@@ -38,4 +38,4 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             assert server.post(f"/api/v1/streams/{STREAM}/observations/", observations)[0] == 201
             yield server
         finally:
-            server.stop()
+            server.kill()

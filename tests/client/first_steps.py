@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 
 from tests.serving import PATIENCE, ROOT, Server
 
-NOTEBOOK = ROOT / "docs" / "first-steps.ipynb"
+NOTEBOOK = ROOT / "docs" / "tutorials" / "first-steps.ipynb"
 
 
 def executed(url: str, directory: Path) -> nbformat.NotebookNode:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tailrace.spool import Spool
+from tailrace.spool.spool import Spool
 
 from tests.client.listeners import answer
 from tests.serving import ROOT

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from tailrace.client import Client
+from tailrace.handles.client import Client
 
 from tests.client.conftest import POINTS, STREAM
 from tests.serving import PATIENCE, ROOT
@@ -174,7 +174,7 @@ def test_expect_says_how_often_a_stream_should_get_observations(tailrace, client
     assert "expected" not in printed(tailrace("expect", "beating", "--never"))
     wrong = tailrace("expect", "beating", "--every", "30")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert "'30' is no length of time (did you mean 30s or 30m?)" in wrong.stderr
+    assert "'30' is not a duration (did you mean 30s or 30m?)" in wrong.stderr
     short = tailrace("expect", "beating", "--every", "5s")
     assert short.returncode == 1
     assert "expected.every is 5: expected whole seconds from 60" in short.stderr
@@ -185,7 +185,7 @@ def test_delete_asks_for_the_streams_name_and_deletes_it_with_all_that_depends_o
     client.create("on-runtme", "runtme", "mean")
     unasked = tailrace("delete", "runtme", stdin="runtme\n")
     assert (unasked.returncode, unasked.stdout) == (2, "")
-    assert "nobody is there to be asked: --confirm runtme" in unasked.stderr
+    assert "there is no terminal to ask on: --confirm runtme" in unasked.stderr
     wrong = tailrace("delete", "runtme", "--confirm", "runtime")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "'runtime' is not the stream's name, runtme: nothing was deleted" in wrong.stderr
@@ -211,10 +211,13 @@ def test_delete_asks_for_the_streams_name_and_deletes_it_with_all_that_depends_o
         (["predict", "runtime"], 2, "expected either features"),
         (["predict", "runtime", "x=8", "--file", "jobs.csv"], 2, "expected either features"),
         (["predict", "runtime", "--file", "nowhere.csv"], 2, "nowhere.csv can't be read: No such file"),
-        (["predict", "runtime", "--file", "-"], 2, "-, line 2: no JSON"),
+        (["predict", "runtime", "--file", "-"], 2, "-, line 2: not valid JSON"),
         (["predict", "runtime", "x=8", "y=16"], 1, "missing z"),
         (["predict", "runtime", "x=8", "y=nan", "z=1"], 2, "y is nan: expected a finite number"),
         (["predict", "runtime", *POINT, "--level", "2"], 1, "level is 2"),
+        (["predict", "runtime", *POINT, "--level", "95%"], 2, "'95%' is not a probability: expected a number such as 0.95"),
+        (["predict", "runtime", "x=", "y=16", "z=8"], 2, "x has no value: expected x=VALUE"),
+        (["walltime", "runtime", "x=8", "y=", "z=8"], 2, "y has no value: expected y=VALUE"),
         (["predict", "runtime", *POINT, "--levl", "0.5"], 2, "did you mean '--level'?"),
         (
             ["create", "m", "--stream", STREAM, "--recipe", "mean", "--target", "loop_time", "--unit", "ms"],
@@ -224,22 +227,22 @@ def test_delete_asks_for_the_streams_name_and_deletes_it_with_all_that_depends_o
         (["label", "nobody"], 2, "--y"),
         (["metrics", "runtime", "--segment", "fcc"], 1, "no segment 'fcc' was seen"),
         (["metrics", "runtime", "--at", "9999"], 1, "expected a number from 0 to 120"),
-        (["history", "runtime", "--plot", "h.xyz"], 2, "h.xyz doesn't say what kind of picture"),
+        (["history", "runtime", "--plot", "h.xyz"], 2, "h.xyz has no known picture format"),
         (["streams", "lammps-runtim"], 1, "did you mean 'lammps-runtime'?"),
         (["streams", "--tail", "3"], 2, "--tail is for one stream: name it"),
         (["models", "--stream", "nix"], 1, "no stream named 'nix'"),
         (["models", "--at", "3"], 2, "--at is for one model: name it"),
         (["recipes", "runtme"], 1, "did you mean 'runtime'?"),
-        (["export", STREAM, "--to", "runs.txt"], 2, "runs.txt doesn't say what to write"),
-        (["export", STREAM, "--json"], 2, "--json tells about a file"),
-        (["export", STREAM, "--after", "-1"], 1, "after is '-1'"),
+        (["export", STREAM, "--to", "runs.txt"], 2, "runs.txt has no known ending"),
+        (["export", STREAM, "--json"], 2, "--json needs --to FILE"),
+        (["export", STREAM, "--after", "-1"], 1, "after is -1"),
         (["download", "runtime", "--to", "/nowhere/m.pkl"], 1, "/nowhere/m.pkl can't be written: No such file"),
         (["create", "n", "--stream", STREAM, "--recipe", "runtim"], 1, "Did you mean 'runtime'?"),
         (["create", "n", "--stream", STREAM, "--recipe", "runtime", "--set", "degre=1"], 1, "Did you mean 'degree'?"),
         (["create", "n", "--stream", STREAM], 2, "--recipe --estimator"),
         (["create", "n", "--stream", STREAM, "--recipe", "mean", "--unit", "s"], 2, "give --target too"),
         (["create", "n", "--stream", STREAM, "--estimator", "-"], 2, "--estimator needs --flavor"),
-        (["create", "n", "--stream", STREAM, "--estimator", "-", "--flavor", "regression"], 2, "- is no JSON"),
+        (["create", "n", "--stream", STREAM, "--estimator", "-", "--flavor", "regression"], 2, "- is not valid JSON"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line_and_an_exit_code(tailrace, arguments, code, complaint):

@@ -10,13 +10,14 @@ import numpy
 import pandas
 import pytest
 from river import tree
-from tailrace import predicting
-from tailrace.client import Client
+from tailrace import AsyncClient
 from tailrace.errors import Conflict, Forbidden, NotFound, Refused, Unusable
-from tailrace.extras import MissingExtra
-from tailrace.names import UnknownName
-from tailrace.posting import observation
-from tailrace.spool import Spool
+from tailrace.handles import predictor
+from tailrace.handles.client import Client
+from tailrace.optional_dependencies import MissingExtra
+from tailrace.posting.post import make_observation
+from tailrace.similar_names import UnknownName
+from tailrace.spool.spool import Spool
 
 from tests.client.conftest import POINTS, STREAM, run_times
 from tests.client.listeners import answer, listening, replies
@@ -67,7 +68,7 @@ def test_many_points_are_answered_in_their_order_however_they_come(client, monke
     assert model.predict(iter(jobs)).values == one_by_one
     assert model.predict(jobs)[2:4].values == one_by_one[2:4]
     assert model.predict([]).values == []
-    monkeypatch.setattr(predicting, "AT_ONCE", 3)
+    monkeypatch.setattr(predictor, "AT_ONCE", 3)
     assert model.predict(jobs).values == one_by_one
 
 
@@ -95,9 +96,9 @@ def test_numbers_of_numpy_are_numbers(client):
     [
         (lambda model: model.predict(x=float("nan"), y=1, z=1), r"x\['x'\] is nan: expected a finite number"),
         (lambda model: model.predict([JOB, {"x": numpy.float64("inf")}]), r"points\[1\]\['x'\] is inf"),
-        (lambda model: model.predict("x=8"), "'x=8' is no point: expected features by name"),
+        (lambda model: model.predict("x=8"), "'x=8' is not a point: expected features by name"),
         (lambda model: model.predict([3]), r"points\[0\] is 3: expected features by name"),
-        (lambda model: model.predict(8), "8 is no point"),
+        (lambda model: model.predict(8), "8 is not a point"),
     ],
 )
 def test_what_is_no_point_is_refused_before_it_is_sent(ask, said):
@@ -111,10 +112,29 @@ def test_a_series_is_one_point(client):
     assert asked == client.model("runtime").predict(frame).values
 
 
+def test_an_argument_of_the_wrong_kind_is_named(client):
+    levels = pandas.DataFrame([[1, 2.0]], columns=pandas.MultiIndex.from_product([["melt"], ["x", "y"]]))
+    model, stream = client.model("runtime"), client.stream(STREAM)
+    for call, said in (
+        (lambda: Client(deadline="5s"), "the deadline is '5s': expected seconds"),
+        (lambda: Client(deadline=-1), "the deadline is -1: expected seconds, more than 0"),
+        (lambda: Client(deadline=float("nan")), "the deadline is nan"),
+        (lambda: stream.tail("5"), r"tail\('5'\): expected how many observations"),
+        (lambda: stream.tail(-1), r"tail\(-1\): expected how many observations"),
+        (lambda: model.predict(JOB, level=float("nan")), "level is nan: expected a number between 0 and 1"),
+        (lambda: model.predict(JOB, level="0.9"), "level is '0.9': expected a number"),
+        (lambda: model.predict(levels), r"the frame has the column \('melt', 'x'\), of several levels"),
+        (lambda: client.post_frame(STREAM, levels, "y"), r"\('melt', 'x'\), of several levels"),
+    ):
+        with pytest.raises(Unusable, match=said):
+            call()
+    assert model.predict(JOB, level=numpy.float32(0.5)).low is not None
+
+
 def test_features_come_in_one_way_only(client):
     with pytest.raises(TypeError, match="either as a mapping or as keywords"):
         client.model("runtime").predict(JOB, x=3)
-    with pytest.raises(TypeError, match="x goes with one point"):
+    with pytest.raises(TypeError, match="x is for one point"):
         client.model("runtime").predict([JOB], x=3)
 
 
@@ -175,7 +195,7 @@ def test_a_kept_prediction_is_labelled_once(client):
     assert model.predict(x=1, identifier="mine").identifier == "mine"
     again = model.predict(x=2, track=True)
     assert client.label(again, 6.0)["accepted"] == 1
-    with pytest.raises(Unusable, match="isn't kept for a label: ask with predict"):
+    with pytest.raises(Unusable, match="isn't stored for a label: predict with"):
         client.label(model.predict(x=2), 6.0)
 
 
@@ -192,10 +212,35 @@ def test_metrics_are_those_of_the_server_with_units(client, served):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("n", ["x", 2.5, None])
+@pytest.mark.parametrize("n", ["x", 2.5, None, True, numpy.True_])
 def test_what_is_no_number_of_an_observation_is_refused(n):
     with pytest.raises(Unusable, match="expected the number of an observation"):
         Client(NOBODY, "").model("runtime").as_of(n)
+    with pytest.raises(Unusable, match="expected the number of an observation"):
+        Client(NOBODY, "").stream("s").retract(n, "wrong")
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda c: c.label(3, 2), "identifier is 3: expected the identifier of a stored prediction"),
+        (lambda c: c.label(None, 2), "identifier is None: expected"),
+        (lambda c: c.label("a", [1]), r"y is \[1\]: expected a number, a boolean or a text"),
+        (lambda c: c.post("s", {"a": 1}, [1]), r"y is \[1\]: expected a number, a boolean or a text"),
+        (lambda c: c.post("s", {"a": {"b": 1}}, 1), r"x\['a'\] is \{'b': 1\}: expected a number"),
+        (lambda c: c.post(5, {"a": 1}, 1), "5 is not a stream's name: expected text"),
+        (lambda c: c.model(5).predict(x=1), "5 is not a name: expected text"),
+        (lambda c: c.stream(None).info(), "None is not a name: expected text"),
+        (lambda c: Client(5), "5 is not a server's address: expected an address such as"),
+        (lambda c: Client(NOBODY, 5), "the token is a value of type int: expected text"),
+        (lambda c: AsyncClient(5), "5 is not a server's address: expected an address such as"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_named_with_what_was_expected(call, said, tmp_path, monkeypatch):
+    monkeypatch.setenv("TAILRACE_SPOOL", str(tmp_path / "spool"))
+    with pytest.raises(Unusable, match=said):
+        call(Client(NOBODY, ""))
+    assert not (tmp_path / "spool").exists()
 
 
 def test_a_model_is_looked_at_as_of_an_observation(client, served):
@@ -304,7 +349,7 @@ def test_the_kind_of_task_is_found_out_from_the_estimator_and_the_target(client)
     phase = client.create("phase-tree", "phases", estimator=tree.HoeffdingTreeClassifier())
     assert phase.info()["flavor"] == "multiclass"
     assert client.create("kmeans", "shapes", estimator=cluster.KMeans(seed=1)).info()["flavor"] == "cluster"
-    with pytest.raises(Unusable, match="the kind of task of StandardScaler can't be told: give flavor"):
+    with pytest.raises(Unusable, match="the flavor of StandardScaler can't be derived: give flavor"):
         client.create("scaler", "shapes", estimator=preprocessing.StandardScaler())
 
 
@@ -346,7 +391,7 @@ def test_a_point_on_which_the_only_model_fails_is_delivered_and_said_to_be_skipp
     assert repr(posted[-1]) == "<observation 10 of extremes, skipped by htc>"
     assert (posted[0].skipped, repr(posted[0])) == ({}, "<observation 1 of extremes>")
     for x, y in points[10:]:
-        spool.put("extremes", observation(x, y))
+        spool.put("extremes", make_observation(x, y))
     assert [one.refused for one in spool.flush(client.server)] == [None, None]
     assert client.stream("extremes").head == 12
     assert not (tmp_path / "refused").exists()
@@ -390,7 +435,7 @@ def test_a_download_that_cannot_be_read_here_says_so():
 def test_asking_imports_no_heavy_library(served):
     code = f"""
 import sys
-from tailrace.client import Client
+from tailrace.handles.client import Client
 c = Client({served.url!r}, "")
 repr(c.model("runtime").predict([{JOB!r}])), repr(c.models), repr(c.model("runtime").metrics()), c.stream({STREAM!r}).tail()
 print(sorted({{"numpy", "pandas", "river", "matplotlib", "scipy"}} & set(sys.modules)))
@@ -413,8 +458,8 @@ def test_a_missing_library_is_asked_for_by_the_extra_that_brings_it(served, libr
     code = f"""
 import sys
 sys.modules[{library!r}] = None
-from tailrace.client import Client
-from tailrace.extras import MissingExtra
+from tailrace.handles.client import Client
+from tailrace.optional_dependencies import MissingExtra
 c = Client({served.url!r}, "")
 try:
     {call}
@@ -426,10 +471,10 @@ except MissingExtra as error:
 
 
 def test_the_log_is_read_in_pages(client, monkeypatch):
-    from tailrace import reading
+    from tailrace.handles import log_reader
 
     whole = list(client.stream(STREAM).observations())
-    monkeypatch.setattr(reading, "PAGE", 7)
+    monkeypatch.setattr(log_reader, "PAGE", 7)
     assert list(client.stream(STREAM).observations()) == whole
     assert [one["key"] for one in whole] == [one["key"] for one in run_times()]
     assert [one["seq"] for one in client.stream(STREAM).observations(after=100, limit=9)] == list(range(101, 110))

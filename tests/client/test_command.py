@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from tailrace import __version__
-from tailrace.cli import COMMANDS
+from tailrace.cli.command_list import COMMANDS
 
 from tests.client.listeners import answer, listening, replies, silent
 from tests.client.running import NOBODY, command, environment
@@ -58,7 +58,7 @@ def test_its_version():
         (["flush", "extra"], "unrecognized arguments: extra"),
         (["completion", "tcsh"], "invalid choice: 'tcsh'"),
         (["predict", "m", "x"], "expected name=value"),
-        (["models", "--url", "cluster"], "'cluster' is no server's address"),
+        (["models", "--url", "cluster"], "'cluster' is not a server's address"),
     ],
 )
 def test_what_is_mistyped_is_said_in_one_line_with_what_was_meant(arguments, said):

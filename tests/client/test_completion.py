@@ -8,9 +8,9 @@ import subprocess
 
 import pexpect
 import pytest
-from tailrace.cli import COMMANDS, parser_of
-from tailrace.cli.names import kind_of, names_after
-from tailrace.server import Server
+from tailrace.cli.command_list import COMMANDS, parser_of
+from tailrace.cli.name_completion import kind_of, names_after
+from tailrace.transport.server import Server
 
 from tests.client.listeners import answer, listening, replies, silent
 from tests.client.running import NOBODY, PYTHON, command, environment

@@ -5,11 +5,11 @@ import re
 
 import pytest
 from river import base, compose
-from tailrace.client import Client
 from tailrace.errors import Refused, Unusable
 from tailrace.estimators.description import NOT_DESCRIBABLE, _Builder, classes, describe
+from tailrace.handles.client import Client
 
-from server.learning import determinism
+from server.learning.river_adapters import determinism
 from tests.client.test_description import examples
 from tests.learning.admitted import LINEAR, NEEDED
 from tests.serving import ROOT
@@ -42,7 +42,7 @@ MORE = {
 STEPS = {"Pipeline": [{"class": "preprocessing.StandardScaler"}, LINEAR]}
 SCALERS = [{"class": "preprocessing.StandardScaler"}, {"class": "preprocessing.MinMaxScaler"}]
 
-PAGE = ROOT / "docs" / "estimators.md"
+PAGE = ROOT / "docs" / "reference" / "estimators.md"
 
 
 def every_estimator() -> list:
@@ -58,7 +58,7 @@ def every_estimator() -> list:
             described = (
                 {"class": name, "params": params} if params else {"class": name, "steps": STEPS.get(short, SCALERS)}
             )
-            estimator = _Builder().describable(described, "estimator", 0)
+            estimator = _Builder().build(described, "estimator", 0)
         else:
             estimator = river_s[name]
         found.append(pytest.param(name, estimator, id=name))
@@ -88,9 +88,9 @@ def client(served):
 @pytest.mark.parametrize(("name", "estimator"), every_estimator())
 def test_it_is_sent_made_and_comes_back_the_same(client, name, estimator):
     if hasattr(estimator, "transform_one") and not predicts(estimator):
-        estimator = estimator | _Builder().describable(LINEAR, "estimator", 0)
+        estimator = estimator | _Builder().build(LINEAR, "estimator", 0)
     stream, flavor = task_of(estimator)
-    if name in listed("Described, but no model"):
+    if name in listed("Estimators that cannot be models"):
         with pytest.raises(Refused, match=r"does not implement|can't be replayed|not admitted"):
             client.create("sent", stream, estimator=estimator, flavor=flavor)
         return
@@ -113,7 +113,7 @@ def task_of(estimator) -> tuple[str, str | None]:
 
 
 def test_the_page_names_what_has_no_description_with_the_reason():
-    assert listed("No description") == set(NOT_DESCRIBABLE)
+    assert listed("Estimators that cannot be described") == set(NOT_DESCRIBABLE)
     for name, reason in NOT_DESCRIBABLE.items():
         assert f"| `{name.removeprefix('river.')}` | {reason} |" in PAGE.read_text()
 

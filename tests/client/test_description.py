@@ -33,7 +33,7 @@ UNDESCRIBED = ("ClassifierChain", "PredClipper", "river.compose.Pipeline", "Tran
 @pytest.mark.parametrize("estimator", [p for p in examples() if not any(one in p.id for one in UNDESCRIBED)])
 def test_it_describes_what_river_constructs_so_that_it_is_built_again(estimator) -> None:
     described = json.loads(json.dumps(describe(estimator)))
-    built = description._Builder().describable(described, "estimator", 0)
+    built = description._Builder().build(described, "estimator", 0)
     assert type(built) is type(estimator)
     assert describe(built) == described
 
@@ -58,8 +58,8 @@ def test_it_knows_every_public_estimator_of_river_but_the_listed_ones() -> None:
 @pytest.mark.parametrize("name", NEEDED)
 def test_it_builds_what_needs_parameters(name: str) -> None:
     described = {"class": name, "params": NEEDED[name]}
-    built = description._Builder().describable(described, "estimator", 0)
-    assert json.dumps(description._Builder().describable(describe(built), "estimator", 0).__class__.__name__)
+    built = description._Builder().build(described, "estimator", 0)
+    assert json.dumps(description._Builder().build(describe(built), "estimator", 0).__class__.__name__)
     assert describe(built)["class"] == name
 
 
@@ -164,7 +164,7 @@ REFUSED = {
     "steps in params": (
         {"class": "compose.Pipeline", "params": {"steps": [LINEAR]}},
         "estimator.params.steps",
-        "beside params",
+        "next to 'params'",
     ),
     "name of a step": (
         {"class": "compose.Pipeline", "steps": [{**LINEAR, "name": 3}]},
@@ -209,7 +209,7 @@ REFUSED = {
     "regular expression": (
         {"class": "feature_extraction.TFIDF", "params": {"tokenizer_pattern": "(a+)+$"}},
         "estimator.params.tokenizer_pattern",
-        "only river's default",
+        "river's default pattern",
     ),
     "long text": (
         {"class": "compose.Prefixer", "params": {"prefix": "p" * 2000}},

@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from tailrace.drift import DriftDetector, error_of
-from tailrace.following import Curve, Follower
+from tailrace.estimators.drift import DriftDetector
+from tailrace.watch.follower import Curve, Follower, error_of
 
 from tests.serving import ROOT
 
@@ -104,7 +104,7 @@ def test_a_follower_notes_why_an_observation_has_no_error():
         )
     ]
     assert notes == [
-        (None, "nothing learned yet"), (1.0, ""), (None, "retracted: throttled"), (None, "passed over: it broke"),
+        (None, "nothing learned yet"), (1.0, ""), (None, "retracted: throttled"), (None, "skipped: it broke"),
         None, None, (5.0, ""),
     ]  # fmt: skip
     assert (follower.last, follower.count, follower.rolling_error) == (7, 2, 3.0)
@@ -113,8 +113,8 @@ def test_a_follower_notes_why_an_observation_has_no_error():
 def test_without_river_it_says_what_to_install():
     code = (
         "import sys; sys.modules['river'] = None\n"
-        "from tailrace.drift import DriftDetector\n"
-        "try:\n    DriftDetector()\nexcept ImportError as error:\n    print(error)"
+        "from tailrace.watch.follower import Follower\n"
+        "try:\n    Follower('m', 's', '', 10)\nexcept ImportError as error:\n    print(error)"
     )
     environment = {"PYTHONPATH": str(ROOT / "client")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

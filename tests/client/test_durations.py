@@ -1,7 +1,7 @@
 """Lengths of time as schedulers write them, read and written."""
 
 import pytest
-from tailrace.durations import FORMATS, duration, written
+from tailrace.durations import FORMATS, format_duration, parse_duration
 from tailrace.errors import Unusable
 
 pytestmark = pytest.mark.one_database
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.one_database
     ],
 )  # fmt: skip
 def test_it_reads_what_people_and_schedulers_write(text, seconds):
-    assert duration(text) == seconds
+    assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_it_reads_what_people_and_schedulers_write(text, seconds):
 )  # fmt: skip
 def test_what_two_schedulers_would_read_differently_is_refused(text, said):
     with pytest.raises(Unusable, match=said):
-        duration(text)
+        parse_duration(text)
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_what_two_schedulers_would_read_differently_is_refused(text, said):
     ],
 )  # fmt: skip
 def test_it_writes_what_a_scheduler_takes_rounded_up(seconds, form, text):
-    assert written(seconds, form) == text
+    assert format_duration(seconds, form) == text
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_it_never_writes_nought_which_would_mean_no_limit(form):
-    assert written(0.0, form).strip("0:s") == "1"
+def test_it_never_writes_zero_which_would_mean_no_limit(form):
+    assert format_duration(0.0, form).strip("0:s") == "1"

@@ -5,9 +5,9 @@ import json
 import tracemalloc
 
 import pytest
-from tailrace.client import Client
+from tailrace.atomic_files import NotWritten
 from tailrace.errors import NotFound, Unreachable, Unusable
-from tailrace.files import NotWritten
+from tailrace.handles.client import Client
 
 from tests.client.conftest import POINTS, STREAM, run_times
 from tests.client.listeners import listening
@@ -68,7 +68,7 @@ def test_an_empty_stream_is_an_empty_frame(served):
 
 
 def test_the_ending_says_what_is_written(stream, tmp_path):
-    with pytest.raises(Unusable, match=r"runs.txt doesn't say what to write: expected .* \.csv, \.ndjson, \.jsonl"):
+    with pytest.raises(Unusable, match=r"runs.txt has no known ending: expected .* \.csv, \.ndjson, \.jsonl"):
         stream.export(tmp_path / "runs.txt")
     assert list(tmp_path.iterdir()) == []
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 
 import pytest
-from tailrace.spool import Spool
+from tailrace.spool.spool import Spool
 
 from tests.client.listeners import answer, listening, replies
 from tests.client.running import NOBODY, PYTHON, command, environment, kept, receipt
@@ -48,7 +48,7 @@ def test_a_server_that_is_away_leaves_all_where_it_is(tmp_path):
     fill(tmp_path, 2)
     done = flush(tmp_path, NOBODY)
     assert done.returncode == 1
-    assert f"2 not delivered, kept in {tmp_path}" in done.stderr
+    assert f"2 not delivered, they remain in {tmp_path}" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert len(kept(tmp_path)) == 2
 
@@ -62,7 +62,9 @@ def test_what_was_posted_to_another_server_goes_there_or_where_it_is_told_to(tmp
         assert done.returncode == 1
         assert done.stdout == f"tailrace: delivered 0, refused 0, 0 waiting in {tmp_path}\n"
         for address in (NOBODY, production.url):
-            told = f"1 of {address} left in {tmp_path}: --url {address} delivers there, --from {address} delivers here"
+            told = (
+                f"1 for {address} remain in {tmp_path}: --url {address} delivers there, --from {address} delivers here"
+            )
             assert told in done.stderr
         counts = json.loads(flush(tmp_path, test.url, "--json").stdout)
         assert counts == {"delivered": 0, "refused": 0, "waiting": 0, "elsewhere": {NOBODY: 1, production.url: 1}}
@@ -170,7 +172,7 @@ def test_a_server_that_comes_back_gets_all_from_the_one_that_stays(tmp_path):
 @pytest.mark.parametrize("patience", [0.0, 3600.0], ids=["long", "short"])
 def test_a_terminal_is_shown_how_far_it_is_once_it_takes_a_while(tmp_path, patience):
     fill(tmp_path, 5)
-    main = f"import sys; from tailrace import progress; from tailrace.cli import main; progress.PATIENCE = {patience}; sys.exit(main())"
+    main = f"import sys; from tailrace.display import progress_bar; from tailrace.cli import main; progress_bar.SHOW_AFTER = {patience}; sys.exit(main())"
     master, terminal = pty.openpty()
     with listening(replies(receipt())) as listener:
         given = ["flush", "--spool", str(tmp_path), "--url", listener.url]

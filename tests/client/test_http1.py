@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from tailrace.http1 import Broken, respond, send
+from tailrace.transport.http1 import BrokenResponse, read_response, send_request
 
 pytestmark = pytest.mark.one_database
 
@@ -20,7 +20,7 @@ def answered(pair, data, end=True):
     theirs.sendall(data)
     if end:
         theirs.shutdown(socket.SHUT_WR)
-    return respond(ours, lambda: 5.0)
+    return read_response(ours, lambda: 5.0)
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,10 @@ def test_headers_are_found_by_their_names_in_lower_case(pair):
     ],
 )
 def test_what_is_no_whole_answer_is_said_to_be(pair, data):
-    with pytest.raises(Broken), answered(pair, data) as response:
+    with pytest.raises(BrokenResponse), answered(pair, data) as response:
         response.read()
 
 
 def test_a_line_break_in_a_header_breaks_nothing_apart(pair):
     with pytest.raises(ValueError, match="line break"):
-        send(pair[0], "GET", "/", {"X": "a\r\nY: b"}, None)
+        send_request(pair[0], "GET", "/", {"X": "a\r\nY: b"}, None)

@@ -3,9 +3,9 @@
 import os
 
 import pytest
-from tailrace.fingerprint import fingerprint
-from tailrace.keys import LONGEST, job_of, key_for
-from tailrace.posting import observation
+from tailrace.observations.fingerprint import fingerprint
+from tailrace.observations.idempotency_keys import LONGEST, job_of, key_for
+from tailrace.posting.post import make_observation
 
 pytestmark = pytest.mark.one_database
 
@@ -30,6 +30,12 @@ JOBS = [
     ({"FLUX_JOB_ID": "ƒ7", "FLUX_JOB_ID_PATH": "/ƒ2/ƒ7", "TAILRACE_CLUSTER": "t"}, "flux:t:f2/f7"),
     ({"FLUX_JOB_ID": os.fsdecode("ƒ2".encode())}, "flux::f2"),
     ({"FLUX_URI": "local:///run/flux/local"}, None),
+    ({"FLUX_JOB_ID": "ƒ7", "FLUX_JOB_ID_PATH": "/ƒ2/ƒ7", "FLUX_ENCLOSING_ID": "ƒ2"}, "flux::f2/f7"),
+    (
+        {"FLUX_ENCLOSING_ID": "ƒ2", "FLUX_URI": "local:///tmp/flux-Q/local-0"},
+        f"flux::f2:{fingerprint('/tmp/flux-Q')[:12]}",
+    ),
+    ({"FLUX_ENCLOSING_ID": "f2"}, "flux::f2:script"),
     ({}, None),
 ]
 """Environments of jobs, and the job's name in each."""
@@ -69,6 +75,23 @@ def test_a_nested_flux_instance_is_one_on_all_of_its_nodes():
     assert names == {"flux::f2/f9"}
 
 
+@pytest.mark.parametrize(
+    ("path", "job"), [("/ƒ2", "f2"), ("/ƒ9/ƒ2", "f9/f2"), ("/f9/f2/\n", "f9/f2"), ("/", None), ("/ƒ22", None)]
+)
+def test_the_script_of_a_flux_batch_job_has_the_name_that_the_job_has_from_outside(tmp_path, path, job):
+    """Flux gives the script only the id of its instance; the job that reports it afterwards is in the instance above."""
+    flux = tmp_path / "flux"
+    flux.write_text(f"#!/bin/sh\n[ \"$*\" = 'getattr jobid-path' ] && printf '%s' '{path}'\n")
+    flux.chmod(0o755)
+    script = {"FLUX_ENCLOSING_ID": "ƒ2", "FLUX_URI": f"local://{tmp_path}/local-0", "PATH": f"{tmp_path}:/bin:/usr/bin"}
+    name = job_of(script)
+    if job is None:
+        assert str(name).startswith("flux::f2:")
+    else:
+        after = f"/{job.removesuffix('f2')}f77"
+        assert name == f"flux::{job}" == job_of({"FLUX_JOB_ID": "f2", "FLUX_JOB_ID_PATH": after})
+
+
 def test_the_same_post_of_the_same_run_has_the_same_key():
     content = {"x": {"a": 1, "b": 2.5}, "y": 3}
     again = {"y": 3, "x": {"b": 2.5, "a": 1}}
@@ -98,14 +121,14 @@ def test_a_step_takes_the_place_of_the_content():
 def test_outside_of_any_job_each_call_is_an_observation(monkeypatch):
     for name in SLURM:
         monkeypatch.delenv(name, raising=False)
-    made = [observation({"a": 1}, 2.0)["key"] for _ in range(2)]
+    made = [make_observation({"a": 1}, 2.0)["key"] for _ in range(2)]
     assert made[0] != made[1]
     assert key_for(environ={}, content=[1]) != key_for(environ={}, content=[1])
 
 
 def test_a_key_given_is_the_key(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert observation({"a": 1}, 2.0, key="mine", step="2")["key"] == "mine"
+    assert make_observation({"a": 1}, 2.0, key="mine", step="2")["key"] == "mine"
 
 
 def test_a_long_name_is_cut_and_still_tells_jobs_apart():

@@ -5,8 +5,8 @@ import signal
 import subprocess
 
 import pytest
-from tailrace.server import Server
-from tailrace.spool import Spool
+from tailrace.spool.spool import Spool
+from tailrace.transport.server import Server
 
 from tests import serving
 from tests.client.listeners import listening, silent

@@ -18,10 +18,14 @@ HEAVY = {
 """What a post to a server by http has no business to import."""
 
 MINE = {
-    "tailrace", "tailrace.answers", "tailrace.cli", "tailrace.cli.arguments", "tailrace.cli.parsing",
-    "tailrace.cli.post", "tailrace.connecting", "tailrace.errors", "tailrace.exchange", "tailrace.fingerprint",
-    "tailrace.http1", "tailrace.keys", "tailrace.pending", "tailrace.plain", "tailrace.posting", "tailrace.quota",
-    "tailrace.server", "tailrace.spool", "tailrace.written",
+    "tailrace", "tailrace.cli", "tailrace.cli.arguments", "tailrace.cli.command_list", "tailrace.cli.commands",
+    "tailrace.cli.commands.post", "tailrace.cli.messages", "tailrace.cli.parser", "tailrace.errors",
+    "tailrace.observations", "tailrace.observations.fingerprint", "tailrace.observations.idempotency_keys",
+    "tailrace.observations.json_values", "tailrace.observations.text_values", "tailrace.posting", "tailrace.posting.post",
+    "tailrace.spool", "tailrace.spool.directory", "tailrace.spool.in_flight", "tailrace.transport",
+    "tailrace.transport.connections", "tailrace.transport.endpoint", "tailrace.transport.exchange",
+    "tailrace.transport.http1", "tailrace.transport.observation_requests", "tailrace.transport.quota_warnings",
+    "tailrace.transport.responses", "tailrace.transport.server", "tailrace.version",
 }  # fmt: skip
 
 
@@ -87,19 +91,27 @@ def test_everything_stays_inside_the_standard_library(tmp_path):
     assert tops(names) - sys.stdlib_module_names - {"tailrace"} == set()
 
 
-@pytest.mark.parametrize("names", ["tailrace", "tailrace.client, tailrace.model, tailrace.cli.predict"])
+@pytest.mark.parametrize(
+    "names", ["tailrace", "tailrace.handles.client, tailrace.handles.model, tailrace.cli.commands.predict"]
+)
 def test_only_who_asks_asynchronously_imports_what_that_needs(names):
     program = f"import sys, {names}; print(*sys.modules); tailrace.AsyncClient; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-S", "-c", program], env=environment(), capture_output=True, text=True, timeout=60, check=True
     )
     before, after = (set(line.split()) for line in done.stdout.splitlines())
-    its = {"asyncio", "concurrent.futures", "tailrace.async_client", "tailrace.async_handles", "tailrace.workers"}
+    its = {
+        "asyncio",
+        "concurrent.futures",
+        "tailrace.asynchronous.client",
+        "tailrace.asynchronous.handles",
+        "tailrace.asynchronous.worker_threads",
+    }
     assert before & its == set()
     assert its <= after
 
 
-@pytest.mark.parametrize("module", ["tailrace", "tailrace.client", "tailrace.async_client"])
+@pytest.mark.parametrize("module", ["tailrace", "tailrace.handles.client", "tailrace.asynchronous.client"])
 def test_importing_the_package_brings_no_library(module):
     program = f"import json, sys, {module}; print(json.dumps(list(sys.modules)))"
     done = subprocess.run(

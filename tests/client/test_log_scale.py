@@ -2,7 +2,7 @@
 
 import pytest
 from matplotlib.figure import Figure
-from tailrace.pictures import log_scale
+from tailrace.pictures.figures import log_scale
 
 pytestmark = pytest.mark.one_database
 

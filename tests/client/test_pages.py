@@ -4,7 +4,7 @@ import re
 import shlex
 
 import pytest
-from tailrace.cli import COMMANDS, parser_of
+from tailrace.cli.command_list import COMMANDS, parser_of
 from tailrace.cli.pages import MARK, index, page, write
 from tailrace.errors import Unusable
 
@@ -12,8 +12,8 @@ from tests.serving import ROOT
 
 pytestmark = pytest.mark.one_database
 
-PAGES = ROOT / "docs" / "cli"
-HOW = "run: python -m tailrace.cli.pages docs/cli"
+PAGES = ROOT / "docs" / "reference" / "cli"
+HOW = "run: python -m tailrace.cli.pages docs/reference/cli"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -45,7 +45,7 @@ def test_what_is_written_by_hand_is_kept(tmp_path):
 
 def examples():
     """Every line of a command that the pages and the help show."""
-    texts = {path.name: path.read_text() for path in [*PAGES.glob("*.md"), *(ROOT / "docs").glob("*.md")]}
+    texts = {path.name: path.read_text() for path in (ROOT / "docs").rglob("*.md")}
     texts["client/README.md"] = (ROOT / "client" / "README.md").read_text()
     for page_name, text in texts.items():
         for block in re.findall(r"(?ms)^```\w*\n(.*?)^```", text):
@@ -60,7 +60,8 @@ def examples():
 @pytest.mark.parametrize(("name", "rest"), list(examples()))
 def test_every_example_is_a_command_line_that_is_understood(name, rest):
     """As far as shells leave it a command line: what they put in is taken for a number."""
-    words = shlex.split(re.sub(r"\$\{?\w+\}?|\$\([^)]*\)?", "1", rest.replace('"$', "$").rstrip('"`')))
+    text = re.sub(r"\$\{?\w+\}?|\$\([^)]*\)?", "1", rest.replace('"$', "$").rstrip("` "))
+    words = shlex.split(text.rstrip('"') if text.count('"') % 2 else text)
     try:
         parser_of(name).read([word for word in words if word != "…"])
     except Unusable as error:

@@ -12,9 +12,11 @@ import tailrace
 from tailrace import Client
 from tailrace.errors import Refused, TailraceError, Unreachable, Unusable
 from tailrace.estimators.description import DescriptionError
-from tailrace.model import Model
+from tailrace.handles.model import Model
 
 from tests.client.running import NOBODY
+
+pytestmark = pytest.mark.one_database
 
 SECRET = "tr_0123456789abcdefghij"
 
@@ -87,7 +89,7 @@ def test_handles_are_remade_with_their_token_and_show_it_nowhere():
 
 def test_a_model_as_of_then_does_not_answer_as_of_now():
     model = Model(Client(NOBODY), "m").as_of(2)
-    with pytest.raises(Unusable, match="as of observation 2: download"):
+    with pytest.raises(Unusable, match="as of observation 2, and a server predicts only"):
         model.predict(x=8)
 
 

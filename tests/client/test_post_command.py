@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tailrace.posting import post
-from tailrace.server import Server
+from tailrace.posting.post import post
+from tailrace.transport.server import Server
 
 from tests.client.listeners import answer, listening, replies, silent
 from tests.client.running import NOBODY, PYTHON, body_of, command, environment, kept, logged, receipt
@@ -56,7 +56,7 @@ def test_a_model_that_could_not_learn_it_is_named_on_standard_error(spool):
     assert (done.returncode, done.stdout) == (0, "tailrace: observation 3 of s: 120.25\n")
     (line,) = lines(done)
     assert line.startswith("tailrace: model htc could not learn it (OverflowError")
-    assert line.endswith("it is in the stream all the same")
+    assert line.endswith("the observation is in the stream")
 
 
 def test_what_can_not_be_delivered_is_kept_and_the_exit_code_is_0(spool):
@@ -85,10 +85,10 @@ def test_without_a_spool_named_it_is_in_the_users_state_directory(tmp_path):
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ({"TAILRACE_URL": "cluster:8080"}, "expected something like"),
+        ({"TAILRACE_URL": "cluster:8080"}, "expected an address such as"),
         ({"TAILRACE_TOKEN": "two words"}, "token"),
         ({"TAILRACE_SPOOL_MB": "lots"}, "connection refused"),
-        ({"TAILRACE_URL": "http://h.example", "HTTP_PROXY": "socks5://proxy:1"}, "no proxy that can be used"),
+        ({"TAILRACE_URL": "http://h.example", "HTTP_PROXY": "socks5://proxy:1"}, "is not a valid proxy"),
     ],
 )
 def test_a_setting_that_can_not_be_used_loses_nothing(spool, setting, said):
@@ -103,14 +103,14 @@ def test_a_setting_that_can_not_be_used_loses_nothing(spool, setting, said):
     ("arguments", "said"),
     [
         (["--y", "1"], "there is no feature"),
-        (["x", "--y", "1"], "'x' is no feature: expected name=value"),
+        (["x", "--y", "1"], "'x' is not a feature: expected name=value"),
         (["x=8", "x=9", "--y", "1"], "x is given twice"),
         (["x=inf", "--y", "1"], "x is inf: expected a finite number"),
         (["x=8"], "--y"),
         (["x=8", "--y", "nan"], "--y is nan"),
         (["x=8", "--y", "1", "--surce", "a=b"], "there is no option --surce (did you mean '--source'?)"),
-        (["x=8", "--y", "1", "--source", "a"], "'a' is no source"),
-        (["x=8", "--y", "1", "--deadline", "soon"], "'soon' is no time"),
+        (["x=8", "--y", "1", "--source", "a"], "'a' is not a source"),
+        (["x=8", "--y", "1", "--deadline", "soon"], "'soon' is not a time"),
     ],
 )
 def test_a_wrong_command_line_never_fails_the_job_and_what_was_given_is_told(spool, arguments, said):
@@ -296,6 +296,19 @@ def test_a_stream_that_the_post_made_is_told(spool):
         done = command(*POINT, "--url", listener.url, "--spool", str(spool))
     assert (done.returncode, done.stdout) == (0, "tailrace: observation 1 of s: 120.25\n")
     assert done.stderr == "tailrace: new stream s: no model learns from it; did you mean r?\n"
+
+
+def test_what_the_server_warns_of_is_told(spool):
+    unlike = [
+        {"code": "other_kind", "message": "x.a is '8,0': it has always been a number"},
+        {"code": "more", "message": "and 2 more"},
+    ]
+    warned = {key: value for key, value in MADE.items() if key != "new_stream"} | {"warnings": unlike}
+    made = answer("201 Created", json.dumps(warned).encode(), "Content-Type: application/json")
+    with listening(replies(made)) as listener:
+        done = command(*POINT, "--url", listener.url, "--spool", str(spool))
+    assert (done.returncode, done.stdout) == (0, "tailrace: observation 1 of s: 120.25\n")
+    assert done.stderr == "tailrace: x.a is '8,0': it has always been a number; and 2 more\n"
 
 
 def test_and_by_a_flush_and_from_python(spool):

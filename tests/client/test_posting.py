@@ -6,13 +6,19 @@ import subprocess
 import sys
 import time
 from email.utils import formatdate
+from pathlib import Path
 
 import pytest
 from tailrace.errors import Conflict, Refused, TooMany, Unauthorized, Unreachable, Unusable
-from tailrace.posting import post
-from tailrace.server import Server
-from tailrace.spool import Spool
+from tailrace.posting.bulk import send_rows
+from tailrace.posting.post import post
+from tailrace.spool.directory import digest, spooled_name
+from tailrace.spool.spool import Spool
+from tailrace.transport.observation_requests import check_stream, observations_path
+from tailrace.transport.server import Server
 
+from server.core.errors import Invalid
+from server.core.validation import check_name
 from tests.client.listeners import HTML, answer, half_closing, listening, replies, silent, trickling
 from tests.client.running import NOBODY, body_of, environment, kept, receipt
 
@@ -47,14 +53,14 @@ def chatting(connection, number):
     [
         (replies(answer("500 Internal Server Error", error("a bug"))), "500 Internal Server Error: a bug"),
         (replies(answer("502 Bad Gateway", HTML, "Content-Type: text/html")), "502 Bad Gateway: 502 Bad Gateway nginx"),
-        (replies(answer("302 Found", b"", "Location: http://login.example/")), "redirection to http://login.example/"),
+        (replies(answer("302 Found", b"", "Location: http://login.example/")), "a redirect to http://login.example/"),
         (replies(answer("200 OK", HTML)), "is this a Tailrace server"),
         (replies(answer("200 OK", b"[]")), "is this a Tailrace server"),
         (replies(answer("401 Unauthorized", b"")), "TAILRACE_TOKEN is not set"),
         (replies(answer("404 Not Found", error("no stream named s"))), "no stream named s"),
         (half_closing, "its answer broke off"),
         (hanging_up, "it closed the connection without an answer"),
-        (chatting, "doesn't speak HTTP"),
+        (chatting, "the response is not HTTP"),
         (silent, "in time"),
         (trickling, "in time"),
     ],
@@ -225,11 +231,11 @@ def test_the_token_is_sent_and_never_shown(spool):
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("ftp://x", "expected something like"),
-        ("cluster:8080", "expected something like"),
-        ("http://", "expected something like"),
-        ("http://x y", "expected something like"),
-        ("http://x?token=1", "expected something like"),
+        ("ftp://x", "expected an address such as"),
+        ("cluster:8080", "expected an address such as"),
+        ("http://", "expected an address such as"),
+        ("http://x y", "expected an address such as"),
+        ("http://x?token=1", "expected an address such as"),
         ("http://x:99999", "1 to 65535"),
         ("http://user:secret@x", "TAILRACE_TOKEN"),
     ],
@@ -280,11 +286,59 @@ def test_what_can_not_be_said_in_json_is_an_error_of_the_caller(spool, value):
         post("s", X, 1.0, source={"job": value}, server=Server(NOBODY), spool=spool)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [{"last": None}, {"last": "5"}, {"last": 5}, {"last": True, "accepted": 1, "duplicates": 0}, {"accepted": 1}, [], "ok",
+     {"last": 5, "accepted": "1", "duplicates": 0}, {"last": 5, "accepted": 1, "duplicates": None}],
+)  # fmt: skip
+def test_json_of_something_else_is_no_receipt_and_the_point_is_kept(spool, said):
+    reply = answer("200 OK", json.dumps(said).encode(), "Content-Type: application/json")
+    with listening(replies(reply)) as listener:
+        posted = post("s", X, 1.0, key="k", server=Server(listener.url), spool=spool, deadline=1)
+        assert not posted.delivered
+        assert "is this a Tailrace server?" in posted.reason
+        with pytest.raises(Unreachable, match="is this a Tailrace server"):
+            list(Spool(spool.place).flush(Server(listener.url), deadline=1))
+    assert kept(spool) == [{"x": X, "y": 1.0, "key": "k"}]
+
+
+def test_the_path_of_a_stream_holds_its_name_whatever_it_is():
+    assert observations_path("a/b c") == "/api/v1/streams/a%2Fb%20c/observations/"
+    assert observations_path("..") == "/api/v1/streams/%2E%2E/observations/"
+
+
+@pytest.mark.parametrize("name", ["a/../b", "..", "", "a b", "ö", "a" * 201, "-a", ".a", "a\n"])
+def test_a_name_that_no_stream_can_have_is_refused_before_anything_is_sent_or_kept(spool, name):
+    with listening(replies(receipt(1))) as listener:
+        with pytest.raises(Unusable, match="is not a stream's name: expected 1 to 200 letters, digits"):
+            post(name, X, 1.0, key="k", server=Server(listener.url), spool=spool)
+        with pytest.raises(Unusable, match="is not a stream's name"):
+            list(send_rows(Server(listener.url), name, [], 5))
+        assert listener.requests == []
+    assert kept(spool) == []
+    for good in ("a", "9._-", "a" * 200):
+        assert check_stream(good) == check_name(good, "stream") == good
+    with pytest.raises(Invalid):
+        check_name(name, "stream")
+
+
+def test_a_file_of_such_a_stream_that_an_earlier_release_kept_is_set_aside(spool):
+    path = Path(spool.place) / spooled_name(1, 10, digest("a/../b", "k"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"stream": "a/../b", "observation": {"x": X, "y": 1.0, "key": "k"}}))
+    with listening(replies(receipt(1))) as listener:
+        (one,) = Spool(spool.place).flush(Server(listener.url), deadline=5)
+        assert listener.requests == []
+    assert "'a/../b' is not a stream's name" in one.refused
+    assert json.loads(one.path.read_text())["stream"] == "a/../b"
+    assert kept(spool) == []
+
+
 def test_a_point_is_sent_as_it_was_given():
     x = {"größe": 1.5, "pair": "Cu-Zr", "periodic": True, "n": -3}
     with listening(replies(receipt(3, duplicates=1))) as listener:
-        posted = post("a/b c", x, 0, key="k", source={"job": "1"}, server=Server(f"{listener.url}/base"))
+        posted = post("a.b", x, 0, key="k", source={"job": "1"}, server=Server(f"{listener.url}/base"))
         request = listener.requests[0]
-    assert request.startswith(b"POST /base/api/v1/streams/a%2Fb%20c/observations/ HTTP/1.1\r\n")
+    assert request.startswith(b"POST /base/api/v1/streams/a.b/observations/ HTTP/1.1\r\n")
     assert body_of(request) == {"x": x, "y": 0, "key": "k", "source": {"job": "1"}}
     assert (posted.delivered, posted.known_before, posted.number) == (True, True, 3)

@@ -7,10 +7,10 @@ import threading
 
 import pytest
 from tailrace.errors import Unusable
-from tailrace.posting import post
-from tailrace.proxies import proxy_for
-from tailrace.server import Server
-from tailrace.spool import Spool
+from tailrace.posting.post import post
+from tailrace.spool.spool import Spool
+from tailrace.transport.proxies import proxy_for
+from tailrace.transport.server import Server
 
 from tests.client.listeners import answer, listening, replies
 from tests.client.running import kept, receipt
@@ -138,6 +138,6 @@ def test_an_address_is_read(value, place):
 
 @pytest.mark.parametrize("value", ["socks5://proxy:1080", "https://proxy", "http://", "http://me:secret@proxy:99999"])
 def test_what_is_no_proxy_is_said_to_be(value):
-    with pytest.raises(Unusable, match=r"http_proxy=.* is no proxy that can be used") as caught:
+    with pytest.raises(Unusable, match=r"http_proxy=.* is not a valid proxy") as caught:
         proxy_for("http", "tailrace.example", 80, {"http_proxy": value})
     assert "secret" not in str(caught.value)

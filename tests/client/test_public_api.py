@@ -33,12 +33,25 @@ SIGNATURES = """
 AsyncClient(url=None, token=None, *, deadline=30.0, connections=16)
 AsyncClient.aclose()
 Client(url=None, token=None, *, deadline=30.0)
+Client.calculate(program, /, structure=None, *, name=None, description=None, parameters=None, scan=None, chained=True, steps=None, cluster=None, priority=None, resources=None, analyses=None, notify=None, hold=None, again=None, **more)
+Client.calculation(number)
+Client.calculations(**filters)
+Client.campaign(name)
+Client.campaigns()
+Client.compositions()
 Client.create(name, stream, recipe=None, *, parameters=None, estimator=None, flavor=None, backfill=True)
+Client.create_campaign(name, stream, models, compositions, targets, *, calculations=None, node_hours=None, approval=None, policy=None, thresholds=None, clusters=None, programs=None, seed=None)
+Client.create_composition(formula, *, aliases=(), notes='')
+Client.create_experiment(name, *, description='', tags=None)
 Client.create_stream(name, target, unit='', *, kind=None, features=None, segment=None, description='')
+Client.experiment(name)
+Client.experiments()
 Client.label(identifier, y, source=None, *, model=None, y_text=None)
 Client.model(name)
 Client.post(stream, x, y, *, key=None, source=None, deadline=5.0, strict=False)
 Client.post_frame(stream, frame, y='y', *, key=None, source=None)
+Client.run(uid)
+Client.runs(*, experiments=None, filter=None, order=None, columns=None, statuses=None, name=None, parent=None, created_by=None, lifecycle='active', limit=None)
 Client.stream(name)
 Server(url=None, token=None, ca_file=None)
 Server.ask(method, path, body=None, *, deadline=5.0, headers=None)
@@ -74,7 +87,9 @@ def signature(name):
 
 def test_the_public_names_are_these():
     things = ["Client", "Model", "PointWarning", "Posted", "Prediction", "Predictions", "Server", "Spool", "Stream"]
-    things += ["AsyncClient", "AsyncModel", "AsyncStream"]
+    things += ["AsyncCalculation", "AsyncClient", "AsyncModel", "AsyncStream", "Calculation"]
+    things += ["AsyncCampaign", "Campaign", "AsyncService", "Service"]
+    things += ["AsyncTrackedExperiment", "AsyncTrackedRun", "TrackedExperiment", "TrackedRun"]
     errors = [line.partition("(")[0] for line in listed(ERRORS)]
     assert tailrace.__all__ == sorted([*things, *errors, "__version__", "post"])
     for name in tailrace.__all__:

@@ -25,7 +25,7 @@ def refusal() -> bytes:
 
 @pytest.mark.one_database
 def test_an_answer_near_a_quota_warns_and_is_an_answer_all_the_same():
-    with listening(replies(near("201 Created", {"last": 1}))) as listener:
+    with listening(replies(near("201 Created", {"last": 1, "accepted": 1, "duplicates": 0}))) as listener:
         client = Client(listener.url)
         with pytest.warns(QuotaWarning, match="80 %") as told:
             posted = client.post("s", {"x": 8}, 1.0, strict=True)
@@ -35,7 +35,7 @@ def test_an_answer_near_a_quota_warns_and_is_an_answer_all_the_same():
 
 @pytest.mark.one_database
 def test_the_command_says_it_in_one_line_and_succeeds(tmp_path):
-    with listening(replies(near("201 Created", {"last": 1}))) as listener:
+    with listening(replies(near("201 Created", {"last": 1, "accepted": 1, "duplicates": 0}))) as listener:
         done = command("post", "s", "x=8", "--y", "1", "--url", listener.url, "--spool", str(tmp_path))
     assert done.returncode == 0
     assert f"tailrace: {listener.url}: a quota is used up, or nearly: {SAID}\n" in done.stderr

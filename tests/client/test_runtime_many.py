@@ -5,6 +5,8 @@ import random
 import pytest
 from tailrace.estimators import RuntimeRegressor
 
+pytestmark = pytest.mark.one_database
+
 
 def job(draw: random.Random) -> dict[str, object]:
     """A job as people post them, and now and then one that nobody should."""

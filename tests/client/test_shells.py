@@ -7,9 +7,9 @@ import sys
 import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
-from tailrace.client import Client
-from tailrace.results import Prediction
-from tailrace.tables import Column, Table, shown
+from tailrace.display.tables import Column, Table, format_value
+from tailrace.handles.client import Client
+from tailrace.results.predictions import Prediction
 
 from tests.client.conftest import STREAM
 from tests.client.listeners import answer, listening, replies, silent
@@ -141,7 +141,9 @@ def test_what_is_looked_at_shows_itself_as_text_and_as_html_with_units(client):
 
 def test_one_prediction_is_a_line_and_a_panel(client):
     found = client.model("runtime").predict(JOB)
-    assert repr(found).startswith(f"{shown(found.value)} s ({shown(found.low)} to {shown(found.high)} s at 95 %)")
+    assert repr(found).startswith(
+        f"{format_value(found.value)} s ({format_value(found.low)} to {format_value(found.high)} s at 95 %)"
+    )
     assert "x = 8, y = 16, z = 8" in found._repr_html_()
 
 
@@ -186,7 +188,7 @@ def test_a_control_character_does_not_reach_the_terminal():
      (float("nan"), "–"), (1e12, "1e+12"), (True, "true"), ({"a": 0.25}, "a 0.25"), ([1, 2.5], "1, 2.5")],
 )  # fmt: skip
 def test_values_are_shown_shortly(value, text):
-    assert shown(value) == text
+    assert format_value(value) == text
 
 
 def test_a_long_table_shows_its_ends():

@@ -4,10 +4,10 @@ import os
 
 import pytest
 from tailrace.errors import Forbidden, Refused, SpoolFull, Unreachable, Unusable
-from tailrace.leftovers import ABANDONED
-from tailrace.pending import Pending
-from tailrace.server import Server
-from tailrace.spool import Spool
+from tailrace.spool.in_flight import InFlight
+from tailrace.spool.orphans import ABANDONED
+from tailrace.spool.spool import Spool
+from tailrace.transport.server import Server
 
 from tests.client.listeners import answer, listening, replies
 from tests.client.running import body_of, kept, receipt
@@ -45,7 +45,7 @@ def test_streams_that_take_turns_go_many_a_request(tmp_path):
 
 
 def test_large_observations_go_fewer_a_request(tmp_path, monkeypatch):
-    monkeypatch.setattr("tailrace.flushing.BYTES_PER_REQUEST", 2000)
+    monkeypatch.setattr("tailrace.spool.delivery.BYTES_PER_REQUEST", 2000)
     spool = Spool(tmp_path)
     for n in range(10):
         spool.put("s", {"x": {f"feature-{m}": m for m in range(20)}, "y": n, "key": f"k{n}"})
@@ -72,18 +72,18 @@ def test_a_stream_that_may_not_be_posted_to_does_not_hold_up_the_others(tmp_path
 
 def test_what_is_posted_while_a_flush_runs_is_left_to_its_post(tmp_path):
     spool = Spool(tmp_path)
-    pending = Pending(spool, "s", {"x": {"a": 1}, "y": 1, "key": "k"})
+    in_flight = InFlight(spool, "s", {"x": {"a": 1}, "y": 1, "key": "k"})
     with listening(replies(receipt())) as listener:
         assert list(spool.flush(Server(listener.url))) == []
         assert listener.requests == []
     assert len(list(tmp_path.glob(".*.part"))) == 1
-    pending.keep()
+    in_flight.keep()
     assert len(kept(spool)) == 1
 
 
 def test_what_another_node_left_behind_is_delivered_after_a_while(tmp_path):
     spool = Spool(tmp_path)
-    Pending(spool, "s", {"x": {"a": 1}, "y": 1, "key": "k"})
+    InFlight(spool, "s", {"x": {"a": 1}, "y": 1, "key": "k"})
     (part,) = tmp_path.glob(".*.part")
     digest, _, random, ending = part.name[1:].rsplit(".", 3)
     elsewhere = part.rename(tmp_path / f".{digest.partition('.')[0]}.node7.example.1.{random}.{ending}")
@@ -98,10 +98,10 @@ def test_what_another_node_left_behind_is_delivered_after_a_while(tmp_path):
 
 def test_a_flush_that_takes_away_what_is_still_sent_loses_nothing(tmp_path):
     spool = Spool(tmp_path)
-    pending = Pending(spool, "s", {"x": {"a": 1}, "y": 1, "key": "k"})
+    in_flight = InFlight(spool, "s", {"x": {"a": 1}, "y": 1, "key": "k"})
     (part,) = tmp_path.glob(".*.part")
     part.unlink()
-    pending.keep()
+    in_flight.keep()
     assert [one["key"] for one in kept(spool)] == ["k"]
 
 

@@ -1,6 +1,7 @@
 """A spool delivers each observation exactly once, in order, to a real server, whoever flushes it and however often."""
 
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -8,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tailrace.errors import SpoolError
-from tailrace.server import Server
-from tailrace.spool import Spool
+from tailrace.errors import Refused, SpoolError
+from tailrace.spool.delivery import LARGEST_FILE
+from tailrace.spool.spool import Spool
+from tailrace.transport.server import Server
 
 from tests import serving
+from tests.client.listeners import answer, listening, replies
 from tests.client.running import NOBODY, environment, logged
 
 NUMBERS = itertools.count(1)
@@ -113,8 +116,10 @@ def test_the_one_that_the_server_names_is_found_with_few_requests(world):
     assert len(asked) == 4
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
-    "content", [b"", b'{"stream": "s", "observ', b"[]", b'{"stream": "s", "observation": {"x": {}}}', b"\xff\xfe"]
+    "content",
+    [b"", b"[" * 100_000, b'{"stream": "s", "observ', b"[]", b'{"stream": "s", "observation": {"x": {}}}', b"\xff\xfe"],
 )
 def test_a_file_cut_short_is_set_aside_with_the_reason(world, content):
     world.fill([1])
@@ -148,19 +153,60 @@ def test_a_kill_between_delivery_and_clearing_delivers_no_second_time(world):
     assert world.targets == [float(n) for n in range(5)]
 
 
-@pytest.mark.parametrize("odd", ["a directory", "a loop of links", "a link to nothing"])
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    "odd", ["a directory", "a loop of links", "a link to nothing", "a pipe", "a device", "a large file"]
+)
 def test_one_file_that_can_not_be_read_holds_no_other_up_and_is_named(world, odd):
     world.fill(range(2))
     path = world.spool.directory / f"{'0' * 19}-1-{'0' * 8}.json"
     if odd == "a directory":
         path.mkdir()
+    elif odd == "a pipe":
+        os.mkfifo(path)
+    elif odd == "a device":
+        path.symlink_to("/dev/zero")
+    elif odd == "a large file":
+        with path.open("wb") as file:
+            file.truncate(LARGEST_FILE + 1)
     else:
         path.symlink_to(path if odd == "a loop of links" else world.spool.directory / "nothing")
     world.fill(range(2, 4))
     if odd == "a link to nothing":
         world.flush()
     else:
-        with pytest.raises(SpoolError, match="can't be read") as found:
+        with pytest.raises(SpoolError, match=r"it can't be read|it has more than 64 MB") as found:
             world.flush()
         assert found.value.filename == str(path)
     assert world.targets == [0.0, 1.0, 2.0, 3.0]
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("number", ["1e400", "-1e999", "NaN", "Infinity"])
+def test_files_with_numbers_that_can_not_be_sent_stay_are_named_and_hold_no_other_up(world, number):
+    world.fill(range(2))
+    paths = [world.spool.directory / f"{'0' * 19}{n}-1-{str(n) * 8}.json" for n in range(2)]
+    for path in paths:
+        path.write_text(
+            f'{{"stream": "{world.stream}", "observation": {{"x": {{"a": {number}}}, "y": 1, "key": "k"}}}}'
+        )
+    world.fill(range(2, 4))
+    with pytest.raises(SpoolError, match="can't be sent: correct it there, or delete the file") as found:
+        world.flush()
+    assert all(str(path) in str(found.value) for path in paths)
+    assert f"holds the number {number}," in str(found.value)
+    assert world.targets == [0.0, 1.0, 2.0, 3.0]
+    assert world.spool.waiting() == paths
+    assert world.spool.elsewhere(world.server) == {}
+
+
+def test_a_file_that_is_skipped_is_named_with_the_stream_that_is_refused(world):
+    world.put(1, "k")
+    path = world.spool.directory / "odd.json"
+    path.mkdir()
+    said = b'{"error": {"code": "not_found", "message": "no stream named s", "request_id": "r1"}}'
+    with (
+        listening(replies(answer("404 Not Found", said, "Content-Type: application/json"))) as listener,
+        pytest.raises(Refused, match=r"no stream.*odd\.json: it can't be read: it is not a regular file"),
+    ):
+        list(world.spool.flush(Server(listener.url), deadline=60))

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tailrace import AsyncClient
 from tailrace.errors import Unusable
-from tailrace.posting import post
-from tailrace.server import Server
-from tailrace.spool import Spool
+from tailrace.posting.post import post
+from tailrace.spool.spool import Spool
+from tailrace.transport.server import Server
 
 from tests.client.listeners import answer, listening, replies, silent
 from tests.client.running import environment, kept, receipt

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from tailrace.client import Client
 from tailrace.errors import NotFound, Unusable
+from tailrace.handles.client import Client
 from tailrace.walltime import Margin, NoWallTime, margin, wall_time
 
 from tests.client.listeners import HTML, answer, listening, replies, silent
@@ -84,7 +84,7 @@ def test_a_target_in_another_unit_of_time_is_asked_for_in_seconds(client):
     client.create_stream("bonds", "icohp", "eV")
     client.create("bond", "bonds", "runtime")
     client.post("bonds", {"d": 2.5}, 1.0, strict=True)
-    with pytest.raises(NoWallTime, match="predicts in 'eV', which is no unit of time"):
+    with pytest.raises(NoWallTime, match="predicts in 'eV', which is not a unit of time"):
         wall_time(client.model("bond"), {"d": 2.5})
 
 
@@ -92,7 +92,7 @@ def test_a_model_that_cannot_say_is_told_from_one_that_can(client):
     client.create_stream("young", "time", "s")
     with pytest.raises(NoWallTime, match="model baby has learned nothing yet"):
         wall_time(client.create("baby", "young", "runtime"), JOB)
-    with pytest.raises(NoWallTime, match="model linear gives no interval: make one from the recipe runtime"):
+    with pytest.raises(NoWallTime, match="model linear gives no interval: create a model from the recipe runtime"):
         wall_time(client.model("linear"), JOB)
     with pytest.raises(NotFound):
         wall_time(client.model("nobody"), JOB)
@@ -117,7 +117,7 @@ def test_margins_are_read():
     assert margin("30s") == (0.0, 30.0)
     assert margin("12.5% + 1h30m") == (0.125, 5400.0)
     for wrong in ("ten", "", "10", "10%+", "%"):
-        with pytest.raises(Unusable, match="is no margin"):
+        with pytest.raises(Unusable, match="is not a margin"):
             margin(wrong)
 
 
@@ -142,7 +142,7 @@ def test_where_the_server_is_no_help_the_default_is_printed(behave):
     with listening(behave) as listener:
         done = command(listener.url, *NOT_ASKED)
         assert (done.returncode, done.stdout) == (0, "01:00:00\n")
-        assert done.stderr.startswith("tailrace: no wall time, so the default: ")
+        assert done.stderr.startswith("tailrace: no wall time, using the default: ")
         assert len(done.stderr.splitlines()) == 1
 
 
@@ -154,7 +154,7 @@ def test_where_nothing_listens_the_default_is_printed_unless_it_is_strict():
     assert "connection refused" in done.stderr
     done = command("http://127.0.0.1:9", *NOT_ASKED[:4])
     assert (done.returncode, done.stdout) == (1, "")
-    assert "--default gives one for such a case" in done.stderr
+    assert "--default sets one for this case" in done.stderr
 
 
 def test_a_model_that_learned_nothing_and_a_wrong_name_give_the_default_with_the_reason(served, client):
@@ -174,7 +174,7 @@ def test_a_model_that_learned_nothing_and_a_wrong_name_give_the_default_with_the
     [
         (["runtime", "x=8", "--default", "60"], "did you mean 60s or 60m?"),
         (["runtime", "x=8", "--quantile", "0.3"], "quantile is 0.3"),
-        (["runtime", "x8"], "'x8' is no feature"),
+        (["runtime", "x8"], "'x8' is not a feature"),
         (["runtime"], "there is no feature"),
         (["runtime", "x=8", "--format", "sge"], "invalid choice: 'sge'"),
         (["runtime", "x=8", "--quantil", "0.9"], "did you mean '--quantile'?"),

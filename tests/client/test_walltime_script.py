@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tailrace.client import Client
-from tailrace.durations import duration
+from tailrace.durations import parse_duration
+from tailrace.handles.client import Client
 
-from lammps_jobs.run import potentials, program
+from lammps_jobs.runs.lammps_job import potentials, program
 from tests import slurm
 from tests.serving import PATIENCE, ROOT
 
@@ -49,7 +49,7 @@ def test_each_run_of_the_submit_script_sharpens_the_next_request(served, tmp_pat
             assert done.returncode == 0, done.stderr
             job = done.stdout.strip()
             assert cluster.wait(job) == "COMPLETED", (tmp_path / f"{job}.out").read_text()
-            limits.append(duration(cluster.facts(job)["TimeLimit"]))
+            limits.append(parse_duration(cluster.facts(job)["TimeLimit"]))
             assert ("the default" in done.stderr) is (len(limits) == 1), done.stderr
     log = list(client.stream("melts").observations())
     assert [(one["x"]["x"], one["x"]["y"], one["x"]["z"], one["x"]["processes"]) for one in log] == [

@@ -71,7 +71,7 @@ def test_python_warns_once_a_call_at_the_callers_line_and_only_once_in_a_loop(mo
     (one,) = said
     assert one.filename == __file__
     assert str(one.message) == (
-        "model free was asked about what its stream has not seen: x is outside of what was seen (.warnings says more)"
+        "model free predicted points that differ from its stream's observations: x is outside of what was seen (see .warnings)"
     )
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("default")
@@ -84,7 +84,7 @@ def test_python_warns_once_a_call_at_the_callers_line_and_only_once_in_a_loop(mo
 
 def test_each_of_many_points_has_its_own_and_a_frame_a_column(model, quiet, monkeypatch):
     pandas = pytest.importorskip("pandas")
-    monkeypatch.setattr("tailrace.predicting.AT_ONCE", 3)
+    monkeypatch.setattr("tailrace.handles.predictor.AT_ONCE", 3)
     frame = pandas.DataFrame({"x": [8, 80, 8, 8, 90], "y": [16, 16, None, 16, 16], "z": 8}, index=list("abcde"))
     found = model.predict(frame)
     assert [[one.code for one in point.warnings] for point in found] == [

@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tailrace.client import Client
-from tailrace.drift_table import ForeignTable
 from tailrace.errors import NotFound, Unreachable, Unusable
-from tailrace.watch import LogChanged, Watch
+from tailrace.handles.client import Client
+from tailrace.watch.error_table import ForeignTable
+from tailrace.watch.watch import LogChanged, Watch
 
 from tests.client.conftest import POINTS, STREAM, run_times
 from tests.serving import PATIENCE, ROOT, Server
@@ -138,10 +138,10 @@ def test_a_watch_that_goes_on_writes_what_one_without_a_break_writes(served, tmp
 
 
 def test_what_was_read_before_the_server_went_away_is_not_lost(served, tmp_path, monkeypatch):
-    from tailrace import reading
+    from tailrace.handles import log_reader
 
     client = Client(served.url, "")
-    monkeypatch.setattr(reading, "PAGE", 50)
+    monkeypatch.setattr(log_reader, "PAGE", 50)
     sent = client.send
 
     def cut_off(method, path, *arguments, **options):
@@ -176,7 +176,7 @@ def test_another_log_another_file_and_another_writer_are_told(served, tmp_path):
     with pytest.raises(ForeignTable, match="was changed by another program: is another watch writing it"):
         second.look()
     table.write_text(table.read_text().replace("short-mean,short,4,", "short-mean,short,9000,"))
-    with pytest.raises(LogChanged, match="observation 9000 of stream short is known, but its log ends at 4"):
+    with pytest.raises(LogChanged, match="observation 9000 of stream short was read earlier, but its log ends at 4"):
         Watch(client, ["short-mean"], csv=table).look()
     table.write_text(table.read_text().replace("short-mean,short,", "short-mean,long,"))
     with pytest.raises(LogChanged, match="was on stream long, and is on short now"):
@@ -191,7 +191,7 @@ def test_a_damaged_line_of_the_table_is_named(served, tmp_path):
     table = tmp_path / "d.csv"
     Watch(Client(served.url, ""), ["mean"], csv=table).look()
     table.write_text(table.read_text().replace("mean,lammps-runtime,3,", "mean,lammps-runtime,three,"))
-    with pytest.raises(ForeignTable, match=r"d\.csv, line 4: no row of this table"):
+    with pytest.raises(ForeignTable, match=r"d\.csv, line 4: not a row of this table"):
         Watch(Client(served.url, ""), ["mean"], csv=table).look()
 
 
@@ -271,7 +271,7 @@ def test_it_survives_a_restart_of_the_server_and_misses_nothing(serve, tmp_path)
     wait_for(lambda: table.exists() and len(rows(table)) == 20, process)
     server.kill()
     line = process.stderr.readline()
-    assert "going on, a try every 0.1 s" in line
+    assert "trying again every 0.1 s" in line
     server.start()
     for start in range(20, 60, 10):
         post(server, "runs", observations[start : start + 10])
@@ -316,9 +316,9 @@ def test_killed_at_any_instant_its_table_is_whole_and_the_next_watch_goes_on(ser
     [
         (["runtme", "--once"], 1, "did you mean 'runtime'?"),
         ([], 2, "the following arguments are required: model"),
-        (["runtime", "--until", "soon"], 2, "'soon' is no count"),
-        (["runtime", "--every", "0"], 2, "is no time: expected seconds"),
-        (["runtime", "--once", "--plot", "drift.xyz"], 2, "drift.xyz doesn't say what kind of picture"),
+        (["runtime", "--until", "soon"], 2, "'soon' is not a count"),
+        (["runtime", "--every", "0"], 2, "is not a time: expected seconds"),
+        (["runtime", "--once", "--plot", "drift.xyz"], 2, "drift.xyz has no known picture format"),
         (["runtime", "--once", "--csv", "/nowhere/d.csv"], 1, "/nowhere/d.csv can't be written: No such file"),
         (["runtime", "--once", "--until", "3"], 2, "not allowed with argument"),
     ],

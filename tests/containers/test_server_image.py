@@ -1,6 +1,7 @@
 """The server's image: small, nobody special's, with nothing in it to build with, and it keeps to its volume."""
 
 import time
+import urllib.request
 
 import pytest
 import tailrace
@@ -23,7 +24,7 @@ def server():
 
 
 def test_it_is_small():
-    assert inspected(SERVER)["Size"] <= 350e6
+    assert inspected(SERVER)["Size"] <= 380e6
 
 
 def test_it_says_what_it_is():
@@ -64,7 +65,7 @@ def test_what_is_installed_is_what_is_pinned():
     said = said_by(SERVER, "python", "-c", code).split()
     installed = {canonicalize_name(name) + "==" + version for name, _, version in (one.partition("==") for one in said)}
     wanted = {f"tailrace=={tailrace.__version__}"}
-    for pins in ("server", "tracing"):
+    for pins in ("server", "tracing", "s3"):
         for line in (ROOT / "requirements" / f"{pins}.txt").read_text().splitlines():
             name, _, condition = line.partition(" ; ")
             if not condition or Marker(condition).evaluate({"python_full_version": "3.11.2", "python_version": "3.11"}):
@@ -83,6 +84,15 @@ def test_it_learns_and_predicts_on_a_root_file_system_that_is_read_only(server):
     refused = server.run("touch", "/opt/tailrace/server/x", ok=False)
     assert "Read-only file system" in refused.stderr
     assert "Traceback" not in server.log()
+
+
+def test_pages_load_their_libraries_which_came_without_node(server):
+    for name in ("vendor/uplot/uPlot.iife.min.js", "vendor/3dmol/3Dmol-min.js", "django_htmx/htmx-2.min.js"):
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/static/{name}", timeout=PATIENCE) as answer:
+            assert answer.status == 200, name
+    assert said_by(SERVER, "sh", "-c", "command -v node npm || true") == ""
+    licenses = said_by(SERVER, "sh", "-c", "ls /opt/tailrace/server/dashboard/static/vendor/*/LICENSE*").split()
+    assert len(licenses) >= 6
 
 
 def test_nothing_is_compiled_anew_at_each_start(server):
@@ -110,9 +120,9 @@ def test_it_is_healthy_once_it_is_ready(server):
 
 def test_it_is_not_healthy_while_nothing_answers():
     with volume() as data, Container(data, "sleep", "1000") as idle:
-        done = idle.run("python", "-m", "server.healthcheck", ok=False)
+        done = idle.run("python", "-m", "server.runtime.healthcheck", ok=False)
         assert done.returncode == 1
-        assert f"nothing answers at 127.0.0.1:{idle.port}/readyz" in done.stdout
+        assert f"no response from 127.0.0.1:{idle.port}/readyz" in done.stdout
 
 
 def test_the_first_process_reaps_what_others_leave_behind():

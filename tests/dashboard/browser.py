@@ -7,7 +7,9 @@ from bs4 import BeautifulSoup, Tag
 from django.http import HttpResponse
 from django.test import Client
 
-PASSWORD = "correct horse battery"
+from tests.people import PASSWORD
+
+__all__ = ["PASSWORD", "Browser", "Page"]
 
 
 class Page:
@@ -64,7 +66,7 @@ class Browser:
         assert page.status in (302, 303), (page.status, page.text)
         return self.get(urljoin(page.path, page.response.headers["Location"]))
 
-    def send(self, page: Page, action: str, **fields: Any) -> Page:
+    def send(self, page: Page, action: str, /, **fields: Any) -> Page:
         """Send the form on a page that has that action, with some fields filled in: True and False for check boxes."""
         form = page.form(action)
         assert form["method"] == "post"
@@ -73,6 +75,18 @@ class Browser:
             assert form.find(attrs={"name": name}) is not None, f"no field {name} in the form to {action}"
             data[name] = value
         return Page(self.client.post(action, data), action)
+
+    def press(self, page: Page, words: str, /, **fields: Any) -> Page:
+        """Press the one button with these words, in the form that it belongs to, with some fields filled in."""
+        [button] = [found for found in page.html.select("form button") if found.get_text() == words]
+        form = button.find_parent("form")
+        assert isinstance(form, Tag)
+        data = {
+            **filled_in(form),
+            **({str(button["name"]): button["value"]} if button.has_attr("name") else {}),
+            **fields,
+        }
+        return Page(self.client.post(str(form["action"]), data), str(form["action"]))
 
     def sign_in(self, username: str, password: str = PASSWORD, path: str = "/login/") -> Page:
         """Send the form to sign in."""

@@ -1,11 +1,14 @@
 """What the tests of pages share: a server that asks who they are, people, and their browsers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 
+from server.accounts import sessions
+from server.accounts.caller import Caller
 from server.accounts.models import AuditEntry
 from tests.dashboard.browser import PASSWORD, Browser
 from tests.people import person
@@ -40,6 +43,22 @@ def signed_in(required: None) -> Callable[..., Browser]:
         return found
 
     return sign_in
+
+
+@pytest.fixture
+def only_stream(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Limits everybody who is signed in to one stream."""
+
+    def limit(name: str) -> None:
+        found = sessions.caller_of
+
+        def limited(request: Any) -> Caller | None:
+            caller = found(request)
+            return None if caller is None else replace(caller, streams=frozenset([name]))
+
+        monkeypatch.setattr(sessions, "caller_of", limited)
+
+    return limit
 
 
 @pytest.fixture

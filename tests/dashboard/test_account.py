@@ -10,7 +10,7 @@ from server.accounts.models import SignIn
 from tests.dashboard.browser import PASSWORD, Browser
 from tests.people import bearer, person
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 NEW = "another horse, another staple"
 
@@ -85,7 +85,7 @@ def test_somebody_without_a_password_has_none_to_change(required):
     browser = Browser()
     browser.client.force_login(user)
     page = browser.get("/account/")
-    assert "You have none here" in page.text
+    assert "You have no password here" in page.text
     assert not page.html.select('form[action="/account/password/"]')
 
 
@@ -97,7 +97,7 @@ def test_it_lists_where_one_is_signed_in(signed_in):
     assert len(listed) == 2
     assert listed[0].startswith("Notebook or program")
     assert "198.51.100.2" in listed[0]
-    assert "this one" in listed[1]
+    assert "this browser" in listed[1]
     assert "Firefox <b>1</b>" in listed[1]
 
 
@@ -105,7 +105,7 @@ def test_a_sign_in_is_ended_from_another(signed_in):
     here, there = signed_in(), signed_in()
     number = there.client.session["sign_in"]
     answer = here.send(here.get("/account/"), f"/account/sign-ins/{number}/end/")
-    assert "That sign-in is ended." in here.follow(answer).text
+    assert "The sign-in has ended." in here.follow(answer).text
     assert there.get("/account/").status == 302
 
 
@@ -134,5 +134,5 @@ def test_anothers_sign_in_is_as_good_as_none(signed_in, number):
     token = ada.get("/account/").html.find(attrs={"name": "csrfmiddlewaretoken"})["value"]
     response = ada.client.post(f"/account/sign-ins/{number}/end/", {"csrfmiddlewaretoken": token})
     assert response.status_code == 404
-    assert f"You have no sign-in with the number {number} that still works" in response.content.decode()
+    assert f"You have no active sign-in with the number {number}" in response.content.decode()
     assert SignIn.objects.filter(revoked_at=None).count() == 2

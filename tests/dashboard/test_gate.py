@@ -9,14 +9,14 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from server import urls as server_urls
-from server.accounts import callers, roles, signins, tokens, users
+from server.accounts import credential_cache, roles, signins, tokens, users
 from server.accounts.access import PUBLIC, SIGNED_IN, allow
 from server.accounts.models import SignIn
-from server.streams.errors import Unavailable
+from server.core.errors import Unavailable
 from tests.dashboard.browser import Browser
 from tests.people import person
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 
 def fails(request: HttpRequest) -> HttpResponse:
@@ -24,14 +24,14 @@ def fails(request: HttpRequest) -> HttpResponse:
 
 
 def is_busy(request: HttpRequest) -> HttpResponse:
-    raise Unavailable("the database doesn't answer", retry_after=7)
+    raise Unavailable("the database doesn't respond", retry_after=7)
 
 
 def forgotten(request: HttpRequest) -> HttpResponse:
     return HttpResponse("seen")
 
 
-handler404 = "server.api.front.not_found"
+handler404 = "server.api.fallback_errors.not_found"
 urlpatterns: list[Any] = [
     *server_urls.urlpatterns,
     path("forgotten/", forgotten),
@@ -43,8 +43,8 @@ urlpatterns: list[Any] = [
 def test_who_lacks_a_permission_is_told_which_and_who_gives_it(signed_in):
     page = signed_in("ada", "researcher").get("/users/")
     assert page.status == 403
-    assert "needs the permission “moderate_users”, which comes with the role moderator" in page.text
-    assert "signed in as ada, researcher; an admin gives roles" in page.text
+    assert "needs the permission “moderate_users”, which the role moderator has" in page.text
+    assert "signed in as ada, researcher. Ask an admin for the role" in page.text
     assert "“read_audit”" in signed_in("mo", "moderator").get("/audit/").text
 
 
@@ -129,7 +129,7 @@ def test_a_session_does_not_pass_for_another_users_sign_in(signed_in):
 def test_a_session_lets_nobody_into_the_api(signed_in):
     """What a browser sends by itself is no credential there, so no page elsewhere can make it call."""
     browser = signed_in("ada", "admin")
-    callers.forget()
+    credential_cache.clear()
     assert browser.client.get("/api/v1/streams/").status_code == 401
     assert browser.client.post("/api/v1/streams/", {"name": "s"}, "application/json").status_code == 401
 
@@ -152,7 +152,7 @@ def test_nobody_needs_to_sign_in_where_the_server_is_open(browser):
         page = browser.get(link)
         assert page.status == 200, link
         assert "is open" in page.text, link
-    assert "there is no account to be in" in browser.get("/account/").text
+    assert "there are no accounts" in browser.get("/account/").text
 
 
 def test_there_is_nobody_to_be_where_the_server_is_open(browser):
@@ -171,7 +171,7 @@ def test_a_page_that_nobody_declared_is_closed(signed_in):
     for browser in (Browser(), signed_in("ada", "admin")):
         page = browser.get("/forgotten/")
         assert page.status == 403
-        assert "is closed: nothing says who may use it" in page.text
+        assert "has no access declaration" in page.text
 
 
 @pytest.mark.urls(__name__)
@@ -197,7 +197,7 @@ def test_a_database_that_fails_is_told_and_not_shown(signed_in, monkeypatch):
     monkeypatch.setattr(signins, "verify_id", down)
     page = browser.get("/account/")
     assert page.status == 503
-    assert page.html.find("title").get_text() == "Not now · Tailrace"
+    assert page.html.find("title").get_text() == "Temporarily unavailable · Tailrace"
 
 
 def test_a_method_that_a_page_does_not_take_is_refused(signed_in):

@@ -8,10 +8,12 @@ from django.test import Client
 
 from tests.dashboard.browser import Browser
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 PAGES = (
     "/",
+    "/activity/",
+    "/system/",
     "/login/",
     "/account/",
     "/account/tokens/",
@@ -30,11 +32,13 @@ def policy(response: HttpResponse) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_loads_its_style_and_pictures_and_runs_nothing(signed_in: Callable[..., Browser], path: str):
+def test_a_page_loads_from_this_server_alone_and_runs_nothing_inline(signed_in: Callable[..., Browser], path: str):
     response = signed_in("ada", "admin").get(path).response
     assert policy(response) == {
         "default-src": {"'none'"},
+        "script-src": {"'self'"},
         "style-src": {"'self'"},
+        "connect-src": {"'self'"},
         "img-src": {"'self'", "data:"},
         "form-action": {"'self'"},
         "frame-ancestors": {"'none'"},

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from server.streams import quota_usage
-from server.streams.locks import transaction_for_writing
-from server.streams.quotas import CELL_BYTES, MB, STREAMS, Owner, QuotaExceeded
+from server.core.db.locks import transaction_for_writing
+from server.streams.quotas import quota_usage
+from server.streams.quotas.limits import CELL_BYTES, MB, STREAMS, Owner, QuotaExceeded
 from tests.dashboard.browser import Page
 from tests.people import person
 
@@ -60,7 +60,7 @@ def test_the_account_page_shows_each_state(signed_in, quota, used, shown, state,
             "An admin can raise TAILRACE_QUOTA_STREAMS ."
         ]
     if state == "reached":
-        assert told(page)[0].startswith("The quota “Streams” is used up: no more is stored. 10 of 10.")
+        assert told(page)[0].startswith("The quota “Streams” is used up: nothing more can be stored. 10 of 10.")
 
 
 def test_a_refusal_before_the_last_byte_shows_as_reached(signed_in, quota):
@@ -70,7 +70,7 @@ def test_a_refusal_before_the_last_byte_shows_as_reached(signed_in, quota):
     assert rows(browser.get("/account/"))["Cells, MB"][3] == "near"
     with pytest.raises(QuotaExceeded) as refused:
         use(ada, CELL_BYTES, 6)
-    quota_usage.note_refusal(refused.value)
+    quota_usage.record_refusal(refused.value)
     page = browser.get("/account/")
     assert rows(page)["Cells, MB"] == ["2.0 MB", "2.0 MB", "100 % 100 %", "reached", "100"]
     assert "Delete" not in told(page)[0], "cells can't be deleted"
@@ -95,7 +95,7 @@ def test_a_token_that_is_near_its_part_is_named(signed_in, quota):
     browser = signed_in("ada")
     use(User.objects.get(username="ada"), STREAMS, 5, token_id=7)
     page = browser.get("/account/")
-    assert "The token with the number 7 has its own part of that: 5 of 5 for streams (reached)." in " ".join(
+    assert "Token 7 has its own share: it uses 5 of 5 for streams (reached)." in " ".join(
         page.html.get_text(" ", strip=True).replace("( ", "(").replace(" )", ")").split()
     )
     assert rows(page)["Streams"][3] == "ok"

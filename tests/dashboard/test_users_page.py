@@ -8,7 +8,7 @@ from server.accounts.models import Token
 from tests.dashboard.browser import Browser
 from tests.people import bearer, person
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 
 def test_it_lists_users_with_role_and_state(signed_in):
@@ -27,7 +27,7 @@ def test_it_finds_a_part_of_a_name(signed_in):
     page = browser.get("/users/?q=RITA")
     assert [link.get_text() for link in page.html.select("tbody a")] == ["Margarita", "rita"]
     assert page.html.find(id="q")["value"] == "RITA"
-    assert "Nobody of that name." in browser.get("/users/?q=%00x").text
+    assert "No user has this in their name." in browser.get("/users/?q=%00x").text
 
 
 def test_it_shows_a_page_of_users_at_a_time(signed_in):
@@ -46,7 +46,7 @@ def test_a_moderator_blocks_and_unblocks(signed_in, client, audited):
     assert "Rita is blocked" in page.text or "rita is blocked" in page.text
     assert client.get("/api/v1/streams/", headers=bearer(secret)).status_code == 401
     page = browser.follow(browser.send(page, "/users/rita/unblock/"))
-    assert "rita may come in again" in page.text
+    assert "rita is unblocked" in page.text
     assert client.get("/api/v1/streams/", headers=bearer(secret)).status_code == 200
     assert audited()[-2:] == [("mo", "user.block", "rita"), ("mo", "user.unblock", "rita")]
 
@@ -56,7 +56,7 @@ def test_a_moderator_resets_a_password_and_sees_it_once(signed_in):
     browser = signed_in("mo", "moderator")
     page = browser.send(browser.get("/users/rita/"), "/users/rita/password/")
     [password] = page.boxes
-    assert "shown this once" in page.text
+    assert "shown only once" in page.text
     assert page.response.headers["Cache-Control"] == "no-store"
     assert password not in browser.get("/users/rita/").html.decode()
     rita = Browser()
@@ -70,12 +70,12 @@ def test_a_moderator_does_nothing_to_their_like_or_betters(signed_in, role, what
     other = person("other", role)
     browser = signed_in("mo", "moderator")
     page = browser.get("/users/other/")
-    assert "an admin would have to" in page.text
+    assert "only an admin can change this user" in page.text
     assert not page.html.select(f'form[action="/users/other/{what}/"]')
     csrf = page.html.find(attrs={"name": "csrfmiddlewaretoken"})["value"]
     response = browser.client.post(f"/users/other/{what}/", {"csrfmiddlewaretoken": csrf})
     assert response.status_code == 403
-    assert "to users of roles below their own" in response.content.decode()
+    assert "only to users with a role below their own" in response.content.decode()
     before = other.password
     other.refresh_from_db()
     assert (other.is_active, other.password) == (True, before)
@@ -106,7 +106,7 @@ def test_an_admin_gives_a_role(signed_in, audited):
     rita = person("rita", "researcher")
     browser = signed_in("ada", "admin")
     page = browser.follow(browser.send(browser.get("/users/rita/"), "/users/rita/role/", role="moderator"))
-    assert "The role of rita is moderator now." in page.text
+    assert "The role of rita is now moderator." in page.text
     assert roles.role_of(rita) == "moderator"
     assert audited()[-1] == ("ada", "user.role", "rita")
 
@@ -141,13 +141,17 @@ def test_an_admin_makes_a_user_with_a_password(signed_in, audited):
 def test_an_admin_makes_a_user_without_a_password(signed_in):
     browser = signed_in("ada", "admin")
     answer = browser.send(browser.get("/new-user/"), "/new-user/", user="robot", with_password=[])
-    assert "There is a user robot now, without a password." in browser.follow(answer).text
+    assert "User robot is created, without a password." in browser.follow(answer).text
     assert not User.objects.get(username="robot").has_usable_password()
 
 
 @pytest.mark.parametrize(
     "name, status, message",
-    [("", 400, "can't name a user"), ("a b", 400, "can't name a user"), ("ADA", 409, "by its letters")],
+    [
+        ("", 400, "is not a valid name of a user"),
+        ("a b", 400, "is not a valid name of a user"),
+        ("ADA", 409, "is taken (case is ignored)"),
+    ],
 )
 def test_a_name_that_will_not_do_is_refused_beside_its_field(signed_in, name, status, message):
     browser = signed_in("ada", "admin")
@@ -171,10 +175,10 @@ def test_an_admin_revokes_tokens_and_ends_sign_ins(signed_in):
     sign_in, _ = signins.begin(rita)
     browser = signed_in("ada", "admin")
     page = browser.follow(browser.send(browser.get("/users/rita/"), f"/users/rita/tokens/{token.pk}/revoke/"))
-    assert "no longer works" in page.text
+    assert "is revoked." in page.text
     assert tokens.verify_id(token.pk) is None
     page = browser.follow(browser.send(page, f"/users/rita/sign-ins/{sign_in.pk}/end/"))
-    assert "That sign-in is ended." in page.text
+    assert "The sign-in has ended." in page.text
     assert signins.verify_id(sign_in.pk) is None
 
 

@@ -27,10 +27,29 @@ def database_server(_own_postgresql: PostgreSQL) -> PostgreSQL:
 
 
 @pytest.fixture
-def database(database_server: PostgreSQL) -> str:
+def empty_database(database_server: PostgreSQL) -> str:
     """The URL of an empty database on it."""
     name = f"fault_{next(_numbers)}"
     database_server.do(f"CREATE DATABASE {name}")
+    return database_server.url(name)
+
+
+@pytest.fixture(scope="session")
+def _tables(_own_postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database with tables, which others are made from: a server takes seconds of CPU to make them."""
+    _own_postgresql.restore()
+    _own_postgresql.do("CREATE DATABASE tables")
+    server = Server(tmp_path_factory.mktemp("tables"), _own_postgresql.url("tables"))
+    done = server.manage("migrate", "-v", "0")
+    assert done.returncode == 0, done.stderr
+    return "tables"
+
+
+@pytest.fixture
+def database(database_server: PostgreSQL, _tables: str) -> str:
+    """The URL of a database on it that has its tables already."""
+    name = f"fault_{next(_numbers)}"
+    database_server.do(f"CREATE DATABASE {name} TEMPLATE {_tables}")
     return database_server.url(name)
 
 

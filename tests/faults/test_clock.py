@@ -11,6 +11,8 @@ import pytest
 from tests.faults.telling import told
 from tests.serving import fresh_database
 
+pytestmark = pytest.mark.database
+
 STREAM = "/api/v1/streams/s/observations/"
 DAY = 24 * 3600
 

@@ -12,6 +12,8 @@ import pytest
 from tests.faults.telling import logged, until_told
 from tests.serving import PATIENCE, fresh_database
 
+pytestmark = pytest.mark.database
+
 STREAM = "/api/v1/streams/s/observations/"
 ASKED = {"xs": [{"a": float(n)} for n in range(5)]}
 
@@ -41,7 +43,7 @@ def applied(server, database):
 KILLED_BEFORE_THE_RECORD = """
 import os, signal
 from django.db.migrations.recorder import MigrationRecorder
-from server.database import migrate
+from server.core.db.migrating import migrate
 record = MigrationRecorder.record_applied
 def killed(self, app, name):
     if app == "{app}":
@@ -52,10 +54,17 @@ migrate()
 """
 
 
-@pytest.mark.parametrize("app", ["axes", "streams", "learning"])
+@pytest.mark.parametrize(
+    "app",
+    [
+        pytest.param("axes", marks=pytest.mark.combinations),
+        pytest.param("streams", marks=pytest.mark.combinations),
+        "learning",
+    ],
+)
 def test_a_migration_is_applied_and_recorded_or_neither(a_server, app):
-    with fresh_database("migrating") as database:
-        server = a_server(database)
+    with fresh_database("migrating", empty=True) as database:
+        server = a_server(database, empty=True)
         killed = server.manage("shell", "-v", "0", "-c", KILLED_BEFORE_THE_RECORD.format(app=app))
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         server.start()
@@ -64,8 +73,8 @@ def test_a_migration_is_applied_and_recorded_or_neither(a_server, app):
 
 
 def test_a_start_that_is_killed_while_it_migrates_is_taken_up_by_the_next(a_server):
-    with fresh_database("migrating") as database:
-        server = a_server(database)
+    with fresh_database("migrating", empty=True) as database:
+        server = a_server(database, empty=True)
         reached = 0
         for step in (1, 12, 12):
             server.begin()
@@ -77,7 +86,7 @@ def test_a_start_that_is_killed_while_it_migrates_is_taken_up_by_the_next(a_serv
             reached = now
         server.start()
         until_told(server, 200, "ready")
-        assert logged(server).count("bringing the database's tables up to date") == 4
+        assert logged(server).count("migrating the database") == 4
         assert applied(server, database) > reached  # it was killed before the end each time
         assert server.manage("migrate", "--check").returncode == 0
         prepare(server)

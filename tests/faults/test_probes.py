@@ -15,7 +15,7 @@ import psutil
 import psycopg2
 import pytest
 
-from server.streams import locks
+from server.core.db import locks
 from tests.faults.endless import Endless
 from tests.faults.telling import logged, told, until_logged, until_told
 from tests.serving import PATIENCE, ROOT
@@ -53,7 +53,7 @@ def test_a_database_that_is_down_makes_it_unready_and_no_more(a_server, database
     assert told(server, "/healthz") == (200, "ok")
     assert post(server, "meanwhile") == 503
     assert database_server.password not in str(server.get("/readyz")[1])
-    assert "not ready, no_database: the database can't be reached or doesn't answer (" in logged(server)
+    assert "not ready, no_database: the database can't be reached or doesn't respond (" in logged(server)
     database_server.start()
     until_told(server, 200, "ready")
     assert post(server, "meanwhile") == 201
@@ -81,7 +81,7 @@ def test_it_tells_an_older_schema_from_a_newer_one(a_server, database_server, da
     later = "('streams', '9999_later', now())"
     database_server.do(f"INSERT INTO django_migrations (app, name, applied) VALUES {later}", name)
     until_told(server, 200, "newer_schema")
-    assert "streams.9999_later is unknown here" in server.get("/readyz")[1]["reason"]
+    assert "unknown: streams.9999_later" in server.get("/readyz")[1]["reason"]
     database_server.do("DELETE FROM django_migrations WHERE app = 'streams' AND name > '0001_initial'", name)
     until_told(server, 503, "older_schema")
     assert "older than this version (streams.0002_descriptor" in server.get("/readyz")[1]["reason"]
@@ -166,7 +166,7 @@ def test_a_volume_that_became_read_only_is_told(tmp_path):
     environment = {n: v for n, v in os.environ.items() if not n.startswith("TAILRACE_")}
     environment |= {"TAILRACE_VAR_DIR": str(tmp_path), "TAILRACE_DATABASE_URL": f"sqlite:///{tmp_path / 'ro' / 'db'}"}
     (tmp_path / "ro").mkdir()
-    look = "from server.database_state import look; print(*look())"
+    look = "from server.core.db.database_state import check; print(*check())"
     script = (
         f'mount -t tmpfs tmpfs "{tmp_path}/ro" && "{sys.executable}" manage.py migrate -v 0 && '
         f'mount -o remount,ro "{tmp_path}/ro" && exec "{sys.executable}" manage.py shell -v 0 -c "{look}"'
@@ -175,4 +175,4 @@ def test_a_volume_that_became_read_only_is_told(tmp_path):
         ["unshare", "--map-root-user", "--mount", "sh", "-c", script], cwd=ROOT, env=environment,
         capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
-    assert done.stdout.startswith("read_only the database's file or directory is read-only"), done.stderr
+    assert done.stdout.startswith("read_only the file or the directory of the database is read-only"), done.stderr

@@ -16,6 +16,12 @@ pytestmark = pytest.mark.one_database  # each brings the database that it is abo
 STREAM = "/api/v1/streams/s/observations/"
 
 
+@pytest.fixture
+def database(empty_database):
+    """What a first start finds."""
+    return empty_database
+
+
 def test_it_waits_for_a_database_that_is_down_and_says_so(a_server, database_server, database):
     database_server.stop()
     server = a_server(database).begin()
@@ -76,8 +82,8 @@ def test_it_refuses_the_tables_of_a_newer_version(a_server):
     with sqlite3.connect(server.directory / "tailrace.sqlite3") as own:
         own.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('streams', '9999_later', '2030-01-01')")
     said = last_words(server.begin())
-    assert "tables are of a newer version (streams.9999_later is unknown here)" in said
-    assert "run the version that brought it up to date" in said
+    assert "schema is newer than this version (unknown: streams.9999_later)" in said
+    assert "run the version that migrated it" in said
 
 
 def test_a_second_server_on_one_sqlite_database_refuses_and_takes_over_from_one_that_was_killed(a_server):
@@ -104,7 +110,7 @@ def test_the_workers_of_a_server_that_was_killed_are_waited_for(a_server):
     server.process.kill()
     server.process.wait()
     server.begin()
-    until_logged(server, "waiting up to 60 s for it to end")
+    until_logged(server, "waiting up to 60 s for it to stop")
     worker.resume()
     worker.wait(PATIENCE)
     until_told(server, 200, "ready")
@@ -140,17 +146,32 @@ def test_an_address_that_another_program_has_is_one_line(a_server, kind):
     with socket.create_server(("127.0.0.1", server.port)):
         said = last_words(server.begin())
     assert said == (
-        f"tailrace: another program listens on 127.0.0.1:{server.port}: stop it, or choose another port, such as "
+        f"tailrace: another program listens on 127.0.0.1:{server.port}: stop it, or use another port, such as "
         f"TAILRACE_BIND=127.0.0.1:{server.port + 1}"
     )
     assert "Tailrace serves on" not in logged(server)
 
 
+@pytest.mark.both_servers
+@pytest.mark.parametrize("kind", ["gunicorn", "granian"])
+def test_it_says_that_it_serves_once_it_does(a_server, kind):
+    server = a_server("", server=kind)
+    with subprocess.Popen(
+        [sys.executable, "-m", "server"], cwd=ROOT, env=server.environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert any("Tailrace serves on" in line for line in process.stdout)
+            socket.create_connection(("127.0.0.1", server.port), PATIENCE).close()
+        finally:
+            process.terminate()
+            process.stdout.read()
+
+
 def test_an_address_that_a_server_leaves_as_it_stops_is_waited_for(a_server):
-    server = a_server("")
+    server = a_server("", empty=True)
     with socket.create_server(("127.0.0.1", server.port)):
         server.begin()
-        until_logged(server, "bringing the database's tables up to date")
+        until_logged(server, "migrating the database")
     until_told(server, 200, "ready")
 
 
@@ -164,7 +185,13 @@ def test_an_address_that_is_not_this_machines_is_one_line(a_server, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [("migrate", "--check"), ("verify_log",), ("list_tokens",), ("backup", "somewhere")]
+    "command",
+    [
+        ("migrate", "--check"),
+        ("verify_log",),
+        pytest.param(("list_tokens",), marks=pytest.mark.combinations),
+        pytest.param(("backup", "somewhere"), marks=pytest.mark.combinations),
+    ],
 )
 def test_commands_say_in_one_line_that_the_database_is_away(a_server, command):
     done = a_server("postgresql://ada:a-password@127.0.0.1:9/tailrace").manage(*command)

@@ -10,15 +10,17 @@ from http.server import ThreadingHTTPServer
 import pytest
 from river import dummy, stats
 
-from server import waiting_room
-from server.database_state import NO_DATABASE, READY, State
-from server.learning import leases, maintenance, progress, registry, writing
+from server.core.db.database_state import NO_DATABASE, READY, DatabaseState
+from server.core.db.readiness import ReadinessCheck
+from server.learning import registry
+from server.learning.background import leases, liveness_marks, maintenance
+from server.learning.fold.replica_set import SETS
 from server.learning.models import Model
-from server.learning.replicaset import SETS
+from server.learning.write_path import learn_points
 from server.operations.liveness import Watch
-from server.operations.readiness import Examiner
-from server.streams.log import Point
-from server.waiting_room import WaitingRoom
+from server.runtime import startup_responder
+from server.runtime.startup_responder import StartupResponder
+from server.streams.points import Point
 from tests.faults.telling import told
 from tests.serving import Server
 
@@ -29,7 +31,7 @@ LIMIT = 10.0
 def replicas():
     """The models of a stream, whose lock somebody holds."""
     model = registry.create("m", None, "regression", dummy.StatisticRegressor(stats.Mean()))
-    writing.learn(model.stream_id, [Point({"a": 1.0}, 1.0)])
+    learn_points.learn(model.stream_id, [Point({"a": 1.0}, 1.0)])
     found = SETS.of(model.stream_id)
     with found.lock:
         yield found
@@ -50,8 +52,8 @@ class Looks:
     def at(self, *times, maintained=True):
         for now in times:
             if maintained:
-                for name in progress.THREADS:
-                    progress.moved(name)
+                for name in liveness_marks.THREADS:
+                    liveness_marks.mark_alive(name)
             self.watch.step(now)
         return self.watch.reason
 
@@ -100,7 +102,7 @@ def test_a_maintenance_thread_that_has_ended_is_stuck():
 @pytest.mark.django_db(transaction=True)
 def test_a_lease_of_before_the_clock_was_set_back_is_not_waited_for(monkeypatch):
     model = registry.create("m", None, "regression", dummy.StatisticRegressor(stats.Mean()))
-    writing.learn(model.stream_id, [Point({"a": 1.0}, 1.0)])
+    learn_points.learn(model.stream_id, [Point({"a": 1.0}, 1.0)])
     registry.create("late", "m", "regression", dummy.StatisticRegressor(stats.Mean()))
     now = datetime.now(UTC)
     Model.objects.filter(name="late").update(leased_until=now + leases.LEASE)
@@ -117,14 +119,14 @@ def test_however_many_ask_the_database_is_asked_once():
     def look():
         asked.append(1)
         answer.wait()
-        return State(READY), ""
+        return DatabaseState(READY), ""
 
-    examiner = Examiner(look)
+    examiner = ReadinessCheck(look)
     with ThreadPoolExecutor(20) as pool:
         asking = [pool.submit(examiner.state, 60) for _ in range(20)]
         answer.set()
-        assert {found.result() for found in asking} == {State(READY)}
-    assert examiner.state() == State(READY)
+        assert {found.result() for found in asking} == {DatabaseState(READY)}
+    assert examiner.state() == DatabaseState(READY)
     assert len(asked) == 1
 
 
@@ -133,27 +135,27 @@ def test_a_database_that_does_not_answer_is_waited_for_so_long_and_no_longer():
 
     def look():
         answer.wait()
-        return State(READY), ""
+        return DatabaseState(READY), ""
 
-    examiner = Examiner(look)
+    examiner = ReadinessCheck(look)
     found = examiner.state(0.01)
     assert found.status == NO_DATABASE
-    assert "hasn't answered for 0 s" in found.reason
+    assert "hasn't responded for 0 s" in found.reason
     answer.set()
-    assert examiner.state(60) == State(READY)
+    assert examiner.state(60) == DatabaseState(READY)
 
 
 @pytest.mark.one_database
 def test_while_it_starts_probes_are_told_what_it_waits_for_and_others_to_try_again(tmp_path):
     server = Server(tmp_path)
-    room = WaitingRoom(f"127.0.0.1:{server.port}")
-    room.open(State("starting", "a reason"))
+    room = StartupResponder(f"127.0.0.1:{server.port}")
+    room.open(DatabaseState("starting", "a reason"))
     try:
         assert told(server) == told(server, "/healthz") == (503, "starting")
         status, data = server.post("/api/learn/", {"model": "m"})
         assert (status, data["error"]["code"]) == (503, "unavailable")
         assert "a reason" in data["message"]
-        room.open(State("no_database", "another"))
+        room.open(DatabaseState("no_database", "another"))
         assert told(server) == (503, "no_database")
     finally:
         room.close()
@@ -163,7 +165,7 @@ def test_while_it_starts_probes_are_told_what_it_waits_for_and_others_to_try_aga
 @pytest.mark.one_database
 def test_the_waiting_room_closes_when_everybody_in_it_is_answered(tmp_path, monkeypatch):
     server = Server(tmp_path)
-    room = WaitingRoom(f"127.0.0.1:{server.port}")
+    room = StartupResponder(f"127.0.0.1:{server.port}")
     asked, shut = threading.Event(), threading.Event()
     order = []
 
@@ -180,7 +182,7 @@ def test_the_waiting_room_closes_when_everybody_in_it_is_answered(tmp_path, monk
         ThreadingHTTPServer.shutdown(room)
         shut.set()
 
-    monkeypatch.setattr(waiting_room._Server, "shutdown", shutdown)
+    monkeypatch.setattr(startup_responder._Server, "shutdown", shutdown)
     room.open(Slow())
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(told, server)
@@ -194,8 +196,8 @@ def test_the_waiting_room_closes_when_everybody_in_it_is_answered(tmp_path, monk
 @pytest.mark.one_database
 def test_who_never_ends_a_request_keeps_no_server_from_its_start(tmp_path):
     server = Server(tmp_path)
-    room = WaitingRoom(f"127.0.0.1:{server.port}")
-    room.open(State("starting", "a reason"))
+    room = StartupResponder(f"127.0.0.1:{server.port}")
+    room.open(DatabaseState("starting", "a reason"))
     closed = threading.Event()
     with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection, ThreadPoolExecutor(1) as pool:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nX-A: ")

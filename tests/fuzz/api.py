@@ -38,7 +38,7 @@ def _run(options: argparse.Namespace) -> int:
     from django.conf import settings
     from django.core.management import call_command
 
-    from server.handler import Handler
+    from server.runtime.handler import Handler
 
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     call_command("migrate", verbosity=0)
@@ -46,7 +46,7 @@ def _run(options: argparse.Namespace) -> int:
     from django.test import Client
 
     from server.api import events
-    from tests.api.conftest import Api
+    from tests.api_client import Api
     from tests.fuzz import requests
 
     ended = threading.Event()

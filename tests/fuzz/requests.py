@@ -18,8 +18,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from server.accounts import tokens, users
-from server.api.v1.openapi import LARGEST_NUMBER
-from tests.api.conftest import Api
+from server.api.fields import LARGEST_NUMBER
+from server.calculations import clusters, sessions
+from tests.api_client import Api
 
 PASSWORD = "a hill of 12 stones"
 MENDED = {
@@ -29,6 +30,8 @@ MENDED = {
 }
 """Field of a body to the value that exists, and what it may stand in place of."""
 
+SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
 # Two of three generated names are put in the place of names that exist: otherwise nearly every request would be a 404.
 NAMES: dict[str, list[Any]] = {
     "streams": ["s", "declared"],
@@ -37,7 +40,19 @@ NAMES: dict[str, list[Any]] = {
     "descriptors": ["soap"],
     "databases": ["dbi"],
     "users": ["ada", "grace"],
+    "notifications": [1],
     "tokens": [],  # their numbers, as they are made
+    "clusters": ["k"],
+    "programs": ["code"],
+    "structures": ["h"],
+    "calculations": [1, 2],
+    "compositions": ["Cu", "Zr"],
+    "campaigns": ["g"],
+    "experiments": [1],
+    "runs": ["0" * 32],
+    "generate": ["Cu", "Zr"],
+    "agent": ["main"],
+    "services": ["svc"],
 }
 
 
@@ -45,7 +60,11 @@ NAMES: dict[str, list[Any]] = {
 def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
     kind = context.operation.path.split("/")[3]
     for field, value in (path_parameters or {}).items():
-        known = {"seq": [1, 2, 3, 4], "cell": ["c0", "c1"]}.get(field) or NAMES[kind]
+        known = {"seq": [1, 2, 3, 4], "cell": ["c0", "c1"], "step": ["main"]}.get(field) or NAMES[kind]
+        if kind == "campaigns" and field == "number":
+            known = [1]
+        if kind == "runs" and field in ("sha256", "path"):
+            known = [SHA256] if field == "sha256" else ["a.txt"]
         pick = sum(str(value).encode()) % (len(known) * 3 // 2)
         if pick < len(known):
             path_parameters[field] = known[pick]
@@ -79,6 +98,29 @@ def populate(api: Api) -> None:
         cell = {"name": f"c{n}", "structure": structure, "composition": "Cu"}
         api.ok("/api/v1/streams/s/cells/", {**cell, "observations": [{"x": {"k": "a", "d": n}, "y": 1}]}, 201)
     api.ok("/api/v1/databases/", {"name": "dbi", "stream": "s", "types": {"a": 1}}, 201)
+    cluster = clusters.create("k", "ada").pk
+    program = {"name": "code", "schema": {"type": "object"}}
+    agent = {"agent": "a", "host": "h", "root": "/r", "version": "1", "launcher": "bare", "slots": 1}
+    sessions.register(cluster, {**agent, "programs": [program], "holdings": []})
+    api.ok("/api/v1/structures/", {"name": "h", "content": "1\n\nH 0 0 0", "format": "xyz"}, 201)
+    made = [{"name": "first", "program": "code"}, {"name": "second", "program": "code", "hold": True}]
+    NAMES["calculations"] = [api.ok("/api/v1/calculations/", one, 201)["id"] for one in made]
+    api.ok("/api/v1/compositions/", {"name": "Cu"}, 201)
+    api.ok("/api/v1/compositions/", {"name": "Zr"}, 201)
+    campaign = {"name": "g", "stream": "s", "models": ["avg"], "compositions": ["Cu"], "targets": {"Cu-Cu": 0.1}}
+    campaign["programs"] = {stage: {"program": "code"} for stage in ("explore", "augment", "label")}
+    api.ok("/api/v1/campaigns/", campaign, 201)
+    assert api.ok("/api/v1/campaigns/g/propose/", {})["picks"]
+    run = {"experiment": "darcy", "params": {"lr": "0.1"}, "tags": {"team": "a"}}
+    assert api.client.put(f"/api/v1/runs/{'0' * 32}/", run, "application/json").status_code == 201
+    logged = [
+        {"kind": "metrics", "step": 1, "time_ms": 1, "values": {"loss": 0.5}},
+        {"kind": "artifact", "path": "a.txt", "sha256": SHA256, "size": 4},
+    ]
+    assert not api.ok(f"/api/v1/runs/{'0' * 32}/lines/", {"writer": "w", "first": 0, "lines": logged})["refused"]
+    sample = {"body": {}, "expected": {}}
+    api.ok("/api/v1/services/", {"name": "svc", "cluster": "k", "image": "sha256:" + "0" * 64, "sample": sample}, 201)
+    api.ok("/api/v1/services/svc/stop/", {})
     people = [users.create("ada", "admin", PASSWORD), users.create("grace", "researcher")]
     NAMES["tokens"] = [tokens.create(user, "jobs")[0].pk for user in people]
 
@@ -96,18 +138,47 @@ SAID_BY_THE_ANSWER = {
     "createModel": r"estimator\b.*|flavor|parameters.*",
     "createStream": "segment",
     "deleteStream": "confirm",  # the stream's name
+    "deleteCalculation": "confirm",  # the name of the calculation
     "addCell": r"structure|observations\b.*|composition|provenance|checksums",
     "createDatabase": r"types|until|None",
     "createDescriptor": "content",
     "createUser": "password",
     "changeMyPassword": "new",
-    "getCoverageOfCell": r"xs\b.*",
+    "getCoverageOfCell": r"(xs\b.*|family)",  # a family is printable, which no pattern says of all of Unicode
+    "createEvaluation": r"(model|cell)",  # of the campaign; needed by one kind, and refused by the others
     "getModel": "at",
     "downloadModel": "at",
     "getMetrics": "at",
+    "getRecord": "first|segment",  # first after last; a segment where the stream has none
+    "exportRecord": "first|safe",
     "listObservations": "limit",  # of a page, which may not be as long as a file
     "readAudit": "limit",
     "listenToEvents": "stream",
+    "submitCalculation": r"(steps\b|scan\b|parameters\b|structure).*|program|analyses|cluster",
+    "cloneCalculation": ".*",  # what is changed is checked with the rest
+    "addStructure": "content|format",
+    "addComposition": r"name|aliases.*",
+    "changeComposition": r"aliases.*",
+    "createCampaign": r"(models|compositions|targets|budget|thresholds|clusters|programs|policy)\b.*",
+    "changeCampaign": r"(models|compositions|targets|budget|thresholds|clusters|programs|policy)\b.*",
+    "approveDecision": r"picks\b.*",
+    "restartRun": "stage",  # one of the run's
+    "seedGenerate": "campaign|picks",  # a campaign, if there are several; and its budget
+    "seedAugment": "campaign|picks",
+    "seedEvaluate": "campaign|model|cell",
+    "seedEtl": "campaign",
+    "labelByHand": ".*",  # the cell of a run
+    "listClusterLoads": "since",
+    "listExperimentRuns": "after|linked_kind|filter|order.*",  # a position; two that belong together
+    "searchRuns": r"filter|order.*|after|columns\[\d+\]",
+    "getMetricHistory": "after",
+    "createRun": "parent",
+    "putRun": "uid|parent",
+    "putArtifact": "path",
+    "sendChunk": "sha256|Upload-Offset",
+    "getUpload": "sha256",
+    "createService": r"cluster|image|sample",
+    "syncServices": "address",
 }
 """Operation to the fields that it may refuse though the schema allows them, for what depends on what there is."""
 

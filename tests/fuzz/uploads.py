@@ -90,26 +90,28 @@ class Cases:
 
 def use(data: bytes, say: Callable[[str], None]) -> None:
     """Load an upload and, if it is admitted, use what it gave as the server does."""
-    from server.learning import determinism, inspection, pickles
-    from server.streams.errors import TailraceError
+    from server.core.errors import TailraceError
+    from server.learning import inspection
+    from server.learning.pickles import loader
+    from server.learning.river_adapters import determinism
 
     say("loading")
     try:
-        model: Any = pickles.load_estimator(data)
+        model: Any = loader.load_estimator(data)
     except TailraceError as error:
         error.message.encode()  # it is answered: half a character would be a 500
         say("refused" if 20 < len(error.message) < 1500 else f"raised a message of {len(error.message)} characters")
         return
     say("using")
     for step in (
-        lambda: pickles.load_state(pickles.dump_state(model)),
-        lambda: pickles.load_state(pickles.dumps(model)),
+        lambda: loader.load_state(loader.dump_state(model)),
+        lambda: loader.load_state(loader.dumps(model)),
         lambda: determinism.check(model),
         lambda: inspection.hyperparameters(model),
         lambda: model.clone(),
         *(lambda index=index: seeds.learn(model, index) for index in range(3)),
         lambda: seeds.ask(model, 5),
-        lambda: pickles.dump_state(model),
+        lambda: loader.dump_state(model),
     ):
         try:
             step()

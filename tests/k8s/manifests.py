@@ -20,6 +20,9 @@ SECRETS = {
     "tailrace": {"secret-key"},
     "tailrace-database": {"url", "ca.crt"},
     "tailrace-postgresql": {"password", "tls.crt", "tls.key"},
+    "tailrace-mlflow": {"url", "secret-key", "basic-auth.ini"},
+    "tailrace-garage": {"rpc-secret", "secret-key"},
+    "tailrace-keycloak": {"jdbc", "database-password", "admin-password", "client-secret"},
 }
 """Those that the pages tell to make, with their keys."""
 

@@ -2,16 +2,18 @@
 
 import functools
 import json
+import re
 import shutil
-import tomllib
 from pathlib import Path
 
 import kubernetes_validate
 import pytest
 import yaml
+from django.urls import reverse
 from kubernetes_validate import utils
 
 from server import config
+from server.accounts.roles import ROLES
 from tests.k8s.manifests import (
     K8S,
     OVERLAYS,
@@ -25,13 +27,29 @@ from tests.k8s.manifests import (
     settings,
     templates,
 )
-from tests.serving import ROOT
+from tools import release
 
 pytestmark = [pytest.mark.one_database, needs_kubectl]
 
 VERSIONS = ("1.30", "1.34", "1.37")
 GATEWAYS = ("gateway.networking.k8s.io/v1", "gateway.envoyproxy.io/v1alpha1")
 """Of custom resources, whose schemas Kubernetes doesn't have."""
+
+OTHERS = {
+    "tailrace-postgresql": "StatefulSet",
+    "tailrace-garage": "StatefulSet",
+    "tailrace-mlflow": "Deployment",
+    "tailrace-keycloak": "Deployment",
+}
+"""What components add, with the kind of resource that runs it."""
+
+PARTS = {"tailrace", *OTHERS}
+TAGS = {
+    "docker.io/library/postgres": "17.7-bookworm",
+    "docker.io/dxflrs/garage": "v2.3.0",
+    "registry.example.org/mlflow": "3.17.2",
+    "registry.example.org/keycloak": "26.4.7",
+}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -68,7 +86,7 @@ def test_every_resource_is_labeled_and_in_the_namespace(name: str):
             assert resource["metadata"]["namespace"] == "tailrace", named(resource)
         if resource["kind"] not in ("ConfigMap", "Namespace"):
             labels = resource["metadata"]["labels"]
-            assert labels["app.kubernetes.io/name"] in ("tailrace", "tailrace-postgresql"), named(resource)
+            assert labels["app.kubernetes.io/name"] in PARTS, named(resource)
             assert labels["app.kubernetes.io/part-of"] == "tailrace", named(resource)
     for where, template in templates(name):
         assert template["metadata"]["labels"]["app.kubernetes.io/part-of"] == "tailrace", where
@@ -79,13 +97,12 @@ def test_every_selector_finds_pods(name: str):
     pods = {where: template["metadata"]["labels"].items() for where, template in templates(name)}
     expected = {
         ("Service", "tailrace"): {"Deployment/tailrace"},
-        ("Service", "tailrace-postgresql"): {"StatefulSet/tailrace-postgresql"},
         ("PodDisruptionBudget", "tailrace"): {"Deployment/tailrace"},
         ("NetworkPolicy", "tailrace"): {"Deployment/tailrace", "CronJob/tailrace-backup"},
-        ("NetworkPolicy", "tailrace-postgresql"): {"StatefulSet/tailrace-postgresql"},
         ("Deployment", "tailrace"): {"Deployment/tailrace"},
-        ("StatefulSet", "tailrace-postgresql"): {"StatefulSet/tailrace-postgresql"},
     }
+    for part, runs in OTHERS.items():
+        expected |= {(kind, part): {f"{runs}/{part}"} for kind in ("Service", "NetworkPolicy", runs)}
     for resource in of_kind(name, *{kind for kind, _ in expected}):
         spec = resource["spec"]
         selector = spec.get("podSelector", spec.get("selector"))
@@ -136,19 +153,20 @@ def test_secrets_come_by_reference_alone(name: str):
                     assert reference["key"] in SECRETS[reference["name"]], where
                 else:
                     names_a_secret = any(word in variable["name"] for word in ("PASSWORD", "SECRET", "TOKEN", "URL"))
-                    assert not names_a_secret or variable["name"].endswith("_FILE"), f"{where}: {variable['name']}"
+                    may_stand_there = variable["name"].endswith(("_FILE", "_ENDPOINT_URL"))
+                    assert not names_a_secret or may_stand_there, f"{where}: {variable['name']}"
     for variable in settings(name):
         assert variable not in ("TAILRACE_SECRET_KEY", "TAILRACE_DATABASE_URL")
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_images_are_pinned_and_the_server_is_of_this_version(name: str):
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    version = release.version()
     for where, template in templates(name):
         for container in template["spec"]["containers"]:
             image, _, tag = container["image"].rpartition(":")
             assert "/" in image, f"{where}: {container['image']}: which registry?"
-            assert tag == (version if image.endswith("/tailrace") else "17.7-bookworm"), where
+            assert tag == (version if image.endswith("/tailrace") else TAGS[image]), where
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -181,3 +199,32 @@ def test_every_directory_is_used():
     files = {path for path in K8S.rglob("*.yaml") if path.name != "kustomization.yaml"}
     texts = "".join(path.read_text() for path in K8S.rglob("kustomization.yaml"))
     assert all(path.name in texts for path in files)
+
+
+def test_all_who_use_the_bucket_use_one_key():
+    """The name of a key is no secret, and stands in three places."""
+    garage, mlflow = (
+        {
+            one["name"]: one.get("value")
+            for one in find("tracking", kind, name)["spec"]["template"]["spec"]["containers"][0]["env"]
+        }
+        for kind, name in (("StatefulSet", "tailrace-garage"), ("Deployment", "tailrace-mlflow"))
+    )
+    key = garage["GARAGE_DEFAULT_ACCESS_KEY"]
+    assert key == mlflow["AWS_ACCESS_KEY_ID"] == settings("tracking")["TAILRACE_FILES_ACCESS_KEY"]
+    assert re.fullmatch("GK[0-9a-f]{24}", key), "Garage takes no other"
+    assert garage["GARAGE_DEFAULT_BUCKET"] == settings("tracking")["TAILRACE_FILES_BUCKET"]
+
+
+def test_each_group_of_the_issuer_has_a_role():
+    realm = json.loads((K8S / "components" / "keycloak" / "tailrace-realm.json").read_text())
+    of_server = settings("tracking")
+    taken = config.load(of_server | {"TAILRACE_DATABASE_URL": "postgresql://tailrace:secret@db/tailrace"})
+    assert {group["name"]: taken.role_by_group[group["name"]] for group in realm["groups"]} == taken.role_by_group
+    assert list(taken.role_by_group.values()) == list(ROLES)
+    (client,) = realm["clients"]
+    (mapper,) = client["protocolMappers"]
+    assert client["clientId"] == taken.oidc_client_id
+    assert client["secret"] == "${TAILRACE_CLIENT_SECRET}"
+    assert client["redirectUris"] == [f"https://{taken.hosts[0]}{reverse('oidc_authentication_callback')}"]
+    assert mapper["config"]["claim.name"] == taken.oidc_groups_claim

@@ -15,7 +15,7 @@ from tests.serving import ROOT
 pytestmark = [pytest.mark.one_database, needs_kubectl]
 
 ON_SQLITE = ("local", "usernetes")
-ON_POSTGRESQL = ("production", "scale-out")
+ON_POSTGRESQL = ("production", "scale-out", "tracking")
 
 
 def server(name: str) -> dict:
@@ -49,7 +49,7 @@ def test_probes_tell_starting_no_database_and_stuck_apart(name: str):
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_a_pod_ends_no_sooner_than_its_requests(name: str):
-    from server import gunicorn_config
+    from server.runtime import gunicorn_config
 
     slept = int(container(name)["lifecycle"]["preStop"]["exec"]["command"][1])
     assert server(name)["template"]["spec"]["terminationGracePeriodSeconds"] > slept + gunicorn_config.graceful_timeout
@@ -61,7 +61,7 @@ def test_sqlite_has_one_server_at_a_time(name: str):
     assert volumes(name)["var"] == {"name": "var", "persistentVolumeClaim": {"claimName": "tailrace"}}
     assert not of_kind(name, "HorizontalPodAutoscaler", "StatefulSet")
     near = find(name, "CronJob", "tailrace-backup")["spec"]["jobTemplate"]["spec"]["template"]["spec"]["affinity"]
-    assert near["podAffinity"], "its volume is to be had on one node alone"
+    assert near["podAffinity"], "its volume is on one node only"
 
 
 @pytest.mark.parametrize("name", ON_POSTGRESQL)
@@ -94,7 +94,7 @@ def test_server_and_backup_reach_the_database_in_the_same_way(name: str):
         ]
     own = {volume["name"]: volume for volume in backup["volumes"]}
     assert own["backups"]["persistentVolumeClaim"] == {"claimName": "tailrace-backups"}
-    assert {name: own[name] for name in volumes("production")} == volumes(name)
+    assert {volume: own[volume] for volume in volumes(name)} == volumes(name)
     assert "affinity" not in backup
 
 
@@ -143,7 +143,10 @@ def test_the_network_lets_through_what_is_needed(name: str):
     assert rules["policyTypes"] == ["Ingress", "Egress"]
     assert [port["port"] for rule in rules["ingress"] for port in rule["ports"]] == [8080]
     out = {(port["port"], port["protocol"]) for rule in rules["egress"] for port in rule["ports"]}
-    assert out == {(53, "UDP"), (53, "TCP")} | ({(5432, "TCP")} if name in ON_POSTGRESQL else set())
+    beside = {(port, "TCP") for port in (3900, 5000, 443)}  # the bucket, MLflow, the issuer
+    assert out == {(53, "UDP"), (53, "TCP")} | ({(5432, "TCP")} if name in ON_POSTGRESQL else set()) | (
+        beside if name == "tracking" else set()
+    )
 
 
 def test_compute_nodes_reach_usernetes_at_an_unprivileged_port_of_its_node():
@@ -160,7 +163,7 @@ def test_a_stream_stays_with_one_pod():
         "type": "ConsistentHash",
         "consistentHash": {"type": "Header", "header": {"name": "X-Tailrace-Stream"}},
     }
-    assert '"X-Tailrace-Stream"' in (ROOT / "client" / "tailrace" / "client.py").read_text()
+    assert '"X-Tailrace-Stream"' in (ROOT / "client" / "tailrace" / "handles" / "session.py").read_text()
     assert policy["targetRefs"] == [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "tailrace"}]
 
 

@@ -15,7 +15,7 @@ from tests.serving import Server
 def sweep_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("sweep") / "var").start()
     yield server
-    server.stop()
+    server.kill()
 
 
 @pytest.fixture

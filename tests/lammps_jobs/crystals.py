@@ -4,7 +4,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 
-from lammps_jobs.bonds.neighbours import find
+from lammps_jobs.bonds.structures.neighbours import find
 from lammps_jobs.bonds.types import LabeledBond
 
 SPECIES = ("Al", "Cu", "Zr")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lammps_jobs.bonds import structures
-from lammps_jobs.bonds.augment import DEFORMATIONS, deform, sibling
 from lammps_jobs.bonds.errors import Refused
+from lammps_jobs.bonds.generation.deformations import DEFORMATIONS, deform, sibling
+from lammps_jobs.bonds.structures import structure_files
 from tests.lammps_jobs.crystals import crystal
 
 pytestmark = pytest.mark.one_database
@@ -13,11 +13,11 @@ pytestmark = pytest.mark.one_database
 
 def test_the_deformed_reference_cells_come_out_of_the_undeformed_one(shared_data):
     cells = shared_data / "bonds"
-    original = structures.read(cells / "Zr49Cu49Al2-21-00" / "structure.xyz")
+    original = structure_files.read(cells / "Zr49Cu49Al2-21-00" / "structure.xyz")
     compared = []
     for one in DEFORMATIONS:
         for directory in cells.glob(f"Zr49Cu49Al2-21-{one.subrun:02d}*"):
-            published, ours = structures.read(directory / "structure.xyz"), deform(original, one)
+            published, ours = structure_files.read(directory / "structure.xyz"), deform(original, one)
             assert ours.cell.array == pytest.approx(published.cell.array, abs=1e-5), one
             assert ours.positions == pytest.approx(published.positions, abs=1e-5), one
             assert ours.get_chemical_symbols() == published.get_chemical_symbols()
@@ -52,7 +52,7 @@ def test_atoms_keep_their_fractional_coordinates_and_the_original_stays(one):
     assert deformed.get_scaled_positions(wrap=False) == pytest.approx(original.get_scaled_positions(wrap=False))
     assert original.positions == pytest.approx(before.positions)
     assert original.cell.array == pytest.approx(before.cell.array)
-    # Of a cell that is no cube each lattice vector is deformed as space is, so that neighbours stay neighbours.
+    # Of a cell that is not a cube each lattice vector is deformed as space is, so that neighbours stay neighbours.
     assert deformed.positions == pytest.approx(original.positions @ np.array(one.matrix))
 
 
@@ -60,5 +60,5 @@ def test_a_deformed_cell_stands_beside_its_original(tmp_path):
     assert sibling(tmp_path / "Cu50Zr50-7-00", DEFORMATIONS[8]) == tmp_path / "Cu50Zr50-7-09"
     assert sibling(tmp_path / "Cu50Zr50-7-00", DEFORMATIONS[13]) == tmp_path / "Cu50Zr50-7-14"
     for name in ("Cu50Zr50-7-09", "glass", "-00"):
-        with pytest.raises(Refused, match="only a cell that is not deformed yet is deformed"):
+        with pytest.raises(Refused, match="only undeformed cells can be deformed"):
             sibling(tmp_path / name, DEFORMATIONS[0])

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lammps_jobs.bonds import icohplist, structures
-from lammps_jobs.bonds.calculation import check
 from lammps_jobs.bonds.errors import Refused
-from lammps_jobs.bonds.espresso import check_output
+from lammps_jobs.bonds.labels import icohplist
+from lammps_jobs.bonds.labels.calculation import check
+from lammps_jobs.bonds.labels.espresso import check_output
+from lammps_jobs.bonds.structures import structure_files
 from tests.lammps_jobs import lobster_files
 from tests.lammps_jobs.crystals import crystal, labeled
 
@@ -25,7 +26,7 @@ def cell(tmp_path: Path) -> Path:
     """A calculation with all of its files, in order."""
     directory = tmp_path / "Zr49Cu49Al2-3-00"
     directory.mkdir()
-    structures.write(directory / "structure.xyz", STRUCTURE)
+    structure_files.write(directory / "structure.xyz", STRUCTURE)
     (directory / "ICOHPLIST.lobster").write_text(lobster_files.icohplist(BONDS))
     (directory / "lobsterout").write_text(lobster_files.lobsterout(COUNT))
     (directory / "lb.out").write_text(lobster_files.lobsterout(COUNT))
@@ -103,6 +104,15 @@ FAILED = {
 }
 
 
+POST = "\n     Program POST-PROC v.6.2 starts on  2Jan2026 at 12:00:00 \n\n   JOB DONE.\n"
+
+
+def test_what_another_program_prints_after_it_does_not_count(cell):
+    failed = "     Program PROJWFC v.7.3 starts on\n     Error in routine projwfc (1):\n     convergence NOT achieved\n"
+    (cell / "scf.out").write_text(lobster_files.scf_out(ATOMS) + POST + failed)
+    assert check_output(cell / "scf.out", ATOMS) == "6.2"
+
+
 @pytest.mark.parametrize("first", FAILED)
 def test_of_several_starts_the_last_decides(first, cell, refusal):
     (cell / "scf.out").write_text(FAILED[first] + lobster_files.scf_out(ATOMS))
@@ -117,14 +127,16 @@ def test_of_several_starts_the_last_decides(first, cell, refusal):
         (lobster_files.scf_out(ATOMS, converged=False), "it stops in iteration 12"),
         (lobster_files.scf_out(ATOMS, iterations=0, converged=False), "it stops before the first iteration"),
         (lobster_files.scf_out(ATOMS, done=False), "did not finish: the output ends without 'JOB DONE.'"),
-        (lobster_files.scf_out(ATOMS + 1), f"calculated {ATOMS + 1} atoms, the structure has {ATOMS}"),
+        (lobster_files.scf_out(ATOMS + 1), f"calculated {ATOMS + 1} atoms, but the structure has {ATOMS}"),
         (lobster_files.scf_out(ATOMS) + lobster_files.scf_out(ATOMS, done=False), "did not finish"),
         (lobster_files.scf_out(ATOMS).replace("convergence has been", "convergence NOT"), "did not converge"),
         (
             lobster_files.scf_out(ATOMS, done=False) + "     Error in routine cdiaghg (159):\n     S matrix\n",
             "stopped with an error in routine cdiaghg (159):",
         ),
-        ("", "this is no output of Quantum ESPRESSO"),
+        ("", "this is not an output of Quantum ESPRESSO"),
+        (lobster_files.scf_out(ATOMS, done=False) + POST, "did not finish: the output ends without 'JOB DONE.'"),
+        (POST, "this is not an output of Quantum ESPRESSO"),
     ],
 )
 def test_an_electronic_structure_that_failed_is_refused(text, reason, refusal):
@@ -152,9 +164,12 @@ def test_a_calculation_that_was_started_again_counts_as_the_last_one_ended(cell)
         (lobster_files.lobsterout(COUNT, total=31.0), ":8: the absolute total spilling is 31 %: expected at most 25 %"),
         (lobster_files.lobsterout(COUNT, charge=float("nan")), "the absolute charge spilling is nan %"),
         (lobster_files.lobsterout(COUNT).replace("charge spilling:   1.44", "charge spilling:   ?"), "spilling is '?'"),
-        (lobster_files.lobsterout(COUNT).replace("abs. charge spilling", "charge"), "does not say its absolute charge"),
+        (
+            lobster_files.lobsterout(COUNT).replace("abs. charge spilling", "charge"),
+            "the report lacks the absolute charge",
+        ),
         (lobster_files.lobsterout(COUNT) + "ERROR: the basis is linearly dependent\n", "stopped with ERROR: the basis"),
-        ("", "this is no report of LOBSTER"),
+        ("", "this is not a report of LOBSTER"),
     ],
 )
 def test_a_projection_that_failed_or_spills_is_refused(name, text, reason, refusal):
@@ -172,7 +187,7 @@ def test_the_bounds_on_spilling_can_be_set(cell):
 
 def test_a_list_that_lost_its_last_rows_is_shorter_than_announced(refusal):
     said = refusal("ICOHPLIST.lobster", lobster_files.icohplist(BONDS[:-3]))
-    assert f"it lists {COUNT - 3} bonds, and lb.out announced {COUNT}: it is not whole" in said
+    assert f"it lists {COUNT - 3} bonds, but lb.out announced {COUNT}: the file is incomplete" in said
 
 
 def test_a_list_that_lost_its_second_spin_is_not_taken_for_one_without_spin(cell, refusal):
@@ -180,7 +195,7 @@ def test_a_list_that_lost_its_second_spin_is_not_taken_for_one_without_spin(cell
         (cell / name).write_text(lobster_files.lobsterout(COUNT, spins=2))
     whole = lobster_files.icohplist(BONDS, spins=2)
     said = refusal("ICOHPLIST.lobster", whole[: whole.index("  COHP#", 10)])
-    assert "it has energies for spin 1 only, and lb.out tells of 2" in said
+    assert "it has energies for spin 1 only, but lb.out reports 2" in said
 
 
 def test_a_calculation_that_lacks_a_file_is_refused(cell, refusal):
@@ -198,7 +213,7 @@ def test_what_a_file_is_refused_for_the_calculation_is_refused_for(cell, refusal
     text = (cell / "structure.xyz").read_text()
     assert "structure.xyz" in refusal("structure.xyz", text[: len(text) // 2])
     (cell / "structure.xyz").write_text(text)
-    assert "ICOHPLIST.lobster:3: 'Cu' is no atom" in refusal(
+    assert "ICOHPLIST.lobster:3: 'Cu' is not an atom" in refusal(
         "ICOHPLIST.lobster", lobster_files.icohplist(BONDS).replace(" Cu3 ", " Cu ").replace(" Zr2 ", " Cu ")
     )
 
@@ -206,7 +221,7 @@ def test_what_a_file_is_refused_for_the_calculation_is_refused_for(cell, refusal
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (json.dumps({"method": "GFN1-xTB", "bonds": COUNT + 1}), f"and labels.json announced {COUNT + 1}"),
+        (json.dumps({"method": "GFN1-xTB", "bonds": COUNT + 1}), f"but labels.json announced {COUNT + 1}"),
         (json.dumps({"method": "GFN1-xTB"}), "expected a JSON object with 'method' and 'bonds'"),
         (json.dumps({"method": 1, "bonds": COUNT}), "expected a text as 'method'"),
         ("[]", "expected a JSON object"),

@@ -7,10 +7,10 @@ import ase.io
 import numpy as np
 import pytest
 
-from lammps_jobs.bonds import icohplist
-from lammps_jobs.bonds.cell import described, observations
+from lammps_jobs.bonds.descriptors.soap import DEFAULT, Descriptor
 from lammps_jobs.bonds.errors import Refused
-from lammps_jobs.bonds.soap import DEFAULT, Descriptor
+from lammps_jobs.bonds.labels import icohplist
+from lammps_jobs.bonds.learning.cell_observations import described, observations
 from lammps_jobs.bonds.types import bond_type
 from tests.lammps_jobs.crystals import crystal, labeled
 from tests.lammps_jobs.test_bonds_soap import SMALL

@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lammps_jobs.bonds import commands, structures
-from lammps_jobs.bonds.calculation import check
+from lammps_jobs.bonds import commands
 from lammps_jobs.bonds.command import main
+from lammps_jobs.bonds.labels.calculation import check
+from lammps_jobs.bonds.structures import structure_files
 from tests.lammps_jobs.crystals import crystal
 from tests.serving import ROOT
 
@@ -39,7 +40,7 @@ def test_a_glass_is_made_deformed_and_labeled(tmp_path, capsys):
     assert (code, out) == (0, "2 cells made.\n")
     assert f"{tmp_path}/Cu50Zr50-4-00: 16 atoms" in err
     assert _names(tmp_path) == ["Cu50Zr50-4-00", "Cu50Zr50-5-00"]
-    first, second = (structures.read(tmp_path / name / "structure.xyz") for name in _names(tmp_path))
+    first, second = (structure_files.read(tmp_path / name / "structure.xyz") for name in _names(tmp_path))
     assert len(first) == len(second) == 16
     assert abs(first.positions - second.positions).max() > 0.1
 
@@ -57,11 +58,11 @@ def test_a_glass_is_made_deformed_and_labeled(tmp_path, capsys):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert _says(capsys, "generate", tmp_path, *FAST, "--cells", 2, "--first", 4)[:2] == (
         0,
-        "0 cells made, 2 were there before.\n",
+        "0 cells made, 2 existed already.\n",
     )
     assert _says(capsys, "augment", tmp_path / "Cu50Zr50-4-00", "--only", 7, 13)[:2] == (
         0,
-        "0 deformed cells, 2 were there before.\n",
+        "0 deformed cells, 2 existed already.\n",
     )
     assert _says(capsys, "label", tmp_path / "Cu50Zr50-4-00", "--longest", 3.1)[:2] == (
         0,
@@ -75,7 +76,7 @@ def test_a_cell_that_was_made_otherwise_is_not_overwritten(tmp_path, capsys):
     before = (tmp_path / "Cu50Zr50-1-00" / "structure.xyz").read_bytes()
     code, _, err = _says(capsys, "generate", tmp_path, *FAST, "--seed", 7)
     assert code == 1
-    assert "Cu50Zr50-1-00: there is a cell already that was made in another way" in err
+    assert "Cu50Zr50-1-00: the directory holds a cell with other parameters" in err
     assert (tmp_path / "Cu50Zr50-1-00" / "structure.xyz").read_bytes() == before
 
 
@@ -101,7 +102,7 @@ def test_a_deformation_that_brings_atoms_too_close_is_left_out(tmp_path, capsys)
     atoms.wrap()
     atoms.positions[0] = atoms.positions[1] + [1.3, 0, 0]
     atoms = atoms[[0, 1]]
-    structures.write(cell / "structure.xyz", atoms)
+    structure_files.write(cell / "structure.xyz", atoms)
     code, out, err = _says(capsys, "augment", cell, "--only", 7, 8, 9)
     assert (code, out) == (1, "2 deformed cells, 1 left out.\n")
     assert "Cu-1-08 (compress x by 20 %) is left out: " in err
@@ -113,7 +114,7 @@ def test_a_deformation_that_brings_atoms_too_close_is_left_out(tmp_path, capsys)
     ("words", "reason"),
     [
         (["generate", "HERE", "--atoms", "0"], "--atoms 0: expected at least 1"),
-        (["generate", "HERE", "--composition", "Cu50-Zr50"], "'Cu50-Zr50' is no composition"),
+        (["generate", "HERE", "--composition", "Cu50-Zr50"], "'Cu50-Zr50' is not a composition"),
         (["generate", "HERE", "--composition", "Cu50Al50"], "the potential knows Cu, Zr, not Al"),
         (["generate", "HERE", "--potential", "HERE/none.eam.alloy"], "none.eam.alloy: No such file or directory"),
         (["generate", "HERE", "--cold", "3000"], "expected two temperatures, the first one higher"),
@@ -175,7 +176,7 @@ def test_stopped_it_ends_lammps_and_says_that_what_was_done_is_kept(tmp_path):
         pass
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
-    assert (process.returncode, said) == (130, "bonds generate: stopped; what was done is kept\n")
+    assert (process.returncode, said) == (130, "bonds generate: stopped; finished work is kept\n")
     assert b"Total wall time" not in log.read_bytes()
     assert not (tmp_path / "Cu50Zr50-1-00" / "structure.xyz").exists()
     assert not [one for one in psutil.process_iter(["cwd"]) if one.info["cwd"] == str(log.parent)]

@@ -6,8 +6,10 @@ import pytest
 from pyarrow import parquet
 
 from lammps_jobs.bonds.command import main
-from tests.cells.conftest import DEFINITION, bond, new_cell
+from tests.cell_examples import DEFINITION, bond, new_cell
 from tests.serving import Server, fresh_database
+
+pytestmark = pytest.mark.one_database
 
 CELLS = "/api/v1/streams/bonds/cells/"
 
@@ -67,7 +69,7 @@ def test_cells_and_compositions_are_chosen(served, capsys):
     assert main(["database", "first", "--stream", "bonds", "--cell", "c[01]", "--composition", "Cu50Zr50"]) == 0
     assert "first: 120 bonds" in capsys.readouterr().out
     assert main(["database", "none", "--stream", "bonds", "--cell", "d*"]) == 1
-    assert "is selected" in capsys.readouterr().err
+    assert "the selection is empty" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_cells_and_compositions_are_chosen(served, capsys):
     [
         (["n", "--stream", "bonds", "--type", "Zr-Cu=many"], "--type Zr-Cu=many: expected a type"),
         (["n", "--stream", "bonds", "--type", "=3"], "--type =3: expected a type"),
-        (["n", "--seed", "1"], "seed can't be chosen without --stream"),
+        (["n", "--seed", "1"], "seed can't be used without --stream"),
         (["n"], "no database named 'n'"),
         (["n", "--stream", "other"], "no stream named 'other'"),
     ],
@@ -87,7 +89,7 @@ def test_what_cannot_be_meant_is_refused_and_nothing_is_written(served, tmp_path
 
 
 def test_what_is_not_what_the_fingerprint_was_made_of_is_not_written(served, tmp_path, capsys, monkeypatch):
-    from lammps_jobs.bonds import parquet as writing
+    from lammps_jobs.bonds.learning import parquet as writing
 
     assert main(["database", "mixed", "--stream", "bonds"]) == 0
     whole = writing._observations

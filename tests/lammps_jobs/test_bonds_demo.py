@@ -18,18 +18,20 @@ import pytest
 from ase import Atoms
 from matplotlib import pyplot
 
-from lammps_jobs.bonds import demo, icohplist, structures
-from lammps_jobs.bonds.augment import DEFORMATIONS
-from lammps_jobs.bonds.composition import Composition
-from lammps_jobs.bonds.demo_cells import WantedCell, label, wanted
-from lammps_jobs.bonds.demo_errors import held_out, prequential
-from lammps_jobs.bonds.demo_plan import BondsPlan, Glass, resumed
-from lammps_jobs.bonds.demo_screen import shown_after
-from lammps_jobs.bonds.demo_stream import Said
+from lammps_jobs.bonds.demo import command
+from lammps_jobs.bonds.demo.cells import WantedCell, label, wanted
+from lammps_jobs.bonds.demo.errors import held_out, prequential
+from lammps_jobs.bonds.demo.plan import BondsPlan, Glass, resumed
+from lammps_jobs.bonds.demo.screen import shown_after
+from lammps_jobs.bonds.demo.stream import HeldOutPredictions
 from lammps_jobs.bonds.errors import Refused
-from lammps_jobs.bonds.generate import Quench
-from lammps_jobs.bonds.neighbours import find
-from lammps_jobs.plan import PlanError
+from lammps_jobs.bonds.generation.composition import Composition
+from lammps_jobs.bonds.generation.deformations import DEFORMATIONS
+from lammps_jobs.bonds.generation.melt_quench import Quench
+from lammps_jobs.bonds.labels import icohplist
+from lammps_jobs.bonds.structures import structure_files
+from lammps_jobs.bonds.structures.neighbours import find
+from lammps_jobs.demo_support.names import PlanError
 from tests.processes import below
 from tests.serving import Server
 
@@ -69,16 +71,16 @@ def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
     process = start(var, *TINY)
     assert process.stdout is not None
     for line in process.stdout:
-        if "asks for tokens" in line:
+        if "requires tokens" in line:
             break
     children: dict[psutil.Process, str] = {}
     while not any("lmp" in name for name in children.values()):
-        assert process.poll() is None
+        assert process.poll() is None, process.stdout.read()
         children = below(process.pid, psutil.Process.name)
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
-    assert rest.endswith("Stopped. What was done is kept: start it again to go on from there.\n")
+    assert rest.endswith("Stopped. Finished work is kept. Run the same command again to resume.\n")
     assert psutil.wait_procs(children, timeout=10)[1] == []
     return var
 
@@ -145,7 +147,7 @@ def test_what_was_learned_predicts_better_than_the_mean(first):
 
 def test_the_bonds_of_the_large_glass_are_in_a_list_that_can_be_read(var, first):
     place = var / "demo-bonds"
-    glass = structures.read(place / "cells" / "Cu50Zr50-large" / "structure.xyz")
+    glass = structure_files.read(place / "cells" / "Cu50Zr50-large" / "structure.xyz")
     bonds = icohplist.read(place / "ICOHPLIST.lobster")
     assert len(glass) == 100
     assert len(bonds) == len(find(glass, longest=LONGEST))
@@ -168,7 +170,7 @@ def test_a_demo_that_is_done_shows_its_table_again_and_computes_nothing_anew(var
     again = said(tmp_path / "var")
     assert "LAMMPS made" not in again
     assert "tblite labeled" not in again
-    assert "(2 of the cells had been learned before)" in again
+    assert "(2 of the cells were learned before)" in again
     assert {path: path.stat().st_mtime_ns for path in made} == made
     table = re.compile(r"^ *(?:Zr-Zr|Zr-Cu|Cu-Cu|all) .*$", re.M)
     assert table.findall(again) == table.findall(first)
@@ -178,7 +180,7 @@ def test_a_cell_that_cant_be_labeled_is_skipped_with_its_reason_and_not_tried_ag
     """In a cell this small each atom is bonded to several images of others."""
     cell = WantedCell(tmp_path / "Cu50Zr50-1-00", "")
     cell.directory.mkdir()
-    structures.write(
+    structure_files.write(
         cell.directory / "structure.xyz", Atoms("CuZr", [(0, 0, 0), (1.6, 1.6, 1.6)], cell=[3.2] * 3, pbc=True)
     )
     assert label([cell], 4.2, 2) == 0
@@ -192,7 +194,7 @@ def test_labeling_that_fails_is_no_reason_to_skip(tmp_path):
     cell = WantedCell(tmp_path / "Cu50Zr50-1-00", "")
     cell.directory.mkdir()
     (cell.directory / "labels.json").mkdir()  # can't be replaced by a file
-    structures.write(
+    structure_files.write(
         cell.directory / "structure.xyz", Atoms("Cu2", [(0, 0, 0), (2.5, 0, 0)], cell=[12.0] * 3, pbc=True)
     )
     with pytest.raises(Refused, match=r"label\.out: labeling ended with exit code 1"):
@@ -205,19 +207,19 @@ def test_a_deformation_that_brings_atoms_too_close_is_skipped_and_the_others_are
     glass = Glass("Cu50Zr50-1-00", Quench(Composition.parse("Cu50Zr50"), 8), DEFORMATIONS[6:8])
     (tmp_path / glass.name).mkdir()
     structure = Atoms("CuZr", [(0, 0, 0), (2.2, 0, 0)], cell=[12.0] * 3, pbc=True)
-    structures.write(tmp_path / glass.name / "structure.xyz", structure)
+    structure_files.write(tmp_path / glass.name / "structure.xyz", structure)
     origin, stretched, compressed = wanted(glass, tmp_path)
     assert compressed.what == "compress x by 20 %"
-    assert compressed.skipped == "Cu1 and Zr2 would be 1.76 Å from each other, closer than any bond is"
+    assert compressed.skipped == "the distance of Cu1 and Zr2 would be 1.76 Å, shorter than any bond"
     assert not (compressed.directory / "structure.xyz").exists()
     assert origin.skipped is stretched.skipped is None
-    assert structures.read(stretched.directory / "structure.xyz").cell.lengths()[0] == pytest.approx(12.24)
+    assert structure_files.read(stretched.directory / "structure.xyz").cell.lengths()[0] == pytest.approx(12.24)
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--atoms", "36"], "begun with --atoms 24: leave --atoms out to go on with it"),
+        (["--atoms", "36"], "started with --atoms 24: leave --atoms out to resume it"),
         (["--fresh", "--glasses", "0"], "--glasses 0: expected a whole number from 1 to 100"),
         (["--atoms", "some"], "argument --atoms: invalid int value: 'some'"),
     ],
@@ -234,8 +236,8 @@ def test_two_demos_do_not_mix(var):
 
 
 def test_a_missing_package_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(demo, "PACKAGES", ("rich", "not_installed_anywhere"))
-    assert demo.main([]) == 2
+    monkeypatch.setattr(command, "PACKAGES", ("rich", "not_installed_anywhere"))
+    assert command.main([]) == 2
     assert ": not_installed_anywhere; run `make demo-bonds`, which sets up" in capsys.readouterr().err
 
 
@@ -255,7 +257,7 @@ def test_no_glass_is_both_learned_from_and_held_out():
 def test_held_out_errors_are_of_each_type_and_of_all():
     types, strength = np.array(["Zr-Cu", "Cu-Cu", "Zr-Cu"]), np.array([1.0, 2.0, 3.0])
     predicted = [np.array([1.0, np.nan, 3.0]), np.array([2.0, 5.0, 3.0])]
-    curves = held_out(types, strength, [Said({"bond-gpr": one}, np.empty((3, 2))) for one in predicted])
+    curves = held_out(types, strength, [HeldOutPredictions({"bond-gpr": one}, np.empty((3, 2))) for one in predicted])
     assert curves.bonds == {"Zr-Cu": 2, "Cu-Cu": 1, "all": 3}
     errors = curves.errors["bond-gpr"]
     assert errors["Zr-Cu"] == [0.0, math.sqrt(0.5)]

@@ -1,20 +1,23 @@
 """What an evaluation says: the paper's process in a batch, both protocols, the table, the JSON, the picture."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lammps_jobs.bonds import command, evaluation
+from lammps_jobs.bonds import command
 from lammps_jobs.bonds.basis import packing
-from lammps_jobs.bonds.batch_gpr import BatchGPR, kernel
-from lammps_jobs.bonds.definition import DEFAULT
+from lammps_jobs.bonds.descriptors.definition import DEFAULT
+from lammps_jobs.bonds.descriptors.unprojected_soap import unit_vectors
 from lammps_jobs.bonds.errors import Refused
-from lammps_jobs.bonds.evaluation import Bonds, evaluate, read, split
-from lammps_jobs.bonds.icohplist import write
-from lammps_jobs.bonds.neighbours import find
+from lammps_jobs.bonds.labels.icohplist import write
+from lammps_jobs.bonds.learning import evaluation
+from lammps_jobs.bonds.learning.batch_gpr import BatchGPR, kernel
+from lammps_jobs.bonds.learning.evaluation import Bonds, evaluate, read, split
+from lammps_jobs.bonds.structures import families
+from lammps_jobs.bonds.structures.neighbours import find
 from lammps_jobs.bonds.types import LabeledBond
-from lammps_jobs.bonds.whole import unit_vectors
 
 pytestmark = pytest.mark.one_database
 
@@ -82,13 +85,13 @@ def test_the_bonds_of_cells_are_read_in_their_order(cells, bonds):
     assert 0 < len(first) < len(bonds)
     assert np.array_equal(bonds.take(np.arange(len(first))).strength, first.strength)
     assert bonds.soap.shape == (len(bonds), DEFAULT.projection.size)
-    assert bonds.whole.shape[1] > 2000
+    assert bonds.unprojected.shape[1] > 2000
     assert set(bonds.types.tolist()) <= set(evaluation.ORDER)
 
 
 def test_projected_vectors_keep_the_scalar_products_of_whole_ones(bonds):
     some = bonds.take(np.arange(0, len(bonds), 7))
-    assert np.abs(some.soap @ some.soap.T - some.whole @ some.whole.T).max() < 2e-3
+    assert np.abs(some.soap @ some.soap.T - some.unprojected @ some.unprojected.T).max() < 2e-3
 
 
 def test_a_split_is_by_its_seed_and_leaves_no_bond_out(bonds):
@@ -103,7 +106,7 @@ def test_a_split_is_by_its_seed_and_leaves_no_bond_out(bonds):
 
 @pytest.mark.parametrize("learned", [0, -1, 10**6])
 def test_a_split_that_leaves_nothing_is_refused(bonds, learned):
-    with pytest.raises(Refused, match=f"{learned} of {len(bonds)} bonds can't be learned from: expected 1 to"):
+    with pytest.raises(Refused, match=f"{learned} of {len(bonds)} bonds can't be learned: expected 1 to"):
         split(bonds, learned, seed=0)
 
 
@@ -162,6 +165,7 @@ def test_the_command_writes_table_json_and_picture(cells, tmp_path, capsys):
 def test_the_command_splits_at_random(cells, capsys):
     assert command.main(["evaluate", "--learn", *map(str, cells), "--split", "300", "--recipe", "bond-distance"]) == 0
     said = capsys.readouterr().out
+    assert "Tested on families that were learned, too" in said
     assert "300 bonds learned" in said
     assert "paper, split" in said
     assert "bond-distance" in said
@@ -202,3 +206,9 @@ def test_bonds_are_taken_by_mask_or_number(bonds):
     assert isinstance(picked, Bonds)
     assert picked.distance.max() < 3.0
     assert len(picked) == (bonds.distance < 3.0).sum()
+
+
+def test_cells_of_a_family_are_told_by_their_names():
+    learned = [Path("cells/Zr49Cu49Al2-21-00"), Path("cells/Zr49Cu49Al2-21-03"), Path("glass-7")]
+    assert families.shared(learned, [Path("Zr49Cu49Al2-21-07"), Path("Zr49Cu49Al2-22-00")]) == ["Zr49Cu49Al2-21"]
+    assert families.shared(learned, [Path("Zr45Cu45Al10-1-00"), Path("glass-8")]) == []

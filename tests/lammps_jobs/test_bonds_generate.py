@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lammps_jobs.bonds import structures
-from lammps_jobs.bonds.composition import Composition
 from lammps_jobs.bonds.errors import Refused
-from lammps_jobs.bonds.generate import Quench, melt_quench, random_start
-from lammps_jobs.bonds.potential import Potential
-from lammps_jobs.run import Programs, potentials
+from lammps_jobs.bonds.generation.composition import Composition
+from lammps_jobs.bonds.generation.melt_quench import MINIMIZATION, Quench, _work_done, melt_quench, random_start
+from lammps_jobs.bonds.generation.potential import Potential
+from lammps_jobs.bonds.structures import structure_files
+from lammps_jobs.runs.lammps_job import INPUTS, Programs, potentials
 
 pytestmark = pytest.mark.one_database
 
@@ -18,7 +18,7 @@ FAST = {"melt": 1.0, "rate": 1700.0, "hold": 0.5}
 CU_ZR = Composition.parse("Cu50Zr50")
 
 
-def _make(directory: Path, quench: Quench) -> tuple[structures.Atoms, list[int]]:
+def _make(directory: Path, quench: Quench) -> tuple[structure_files.Atoms, list[int]]:
     directory.mkdir(exist_ok=True)
     seen: list[int] = []
     return melt_quench(quench, directory, Programs.find(), seen.append), seen
@@ -42,11 +42,11 @@ def test_a_composition_is_as_near_as_whole_atoms_come(text, atoms, counts):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "'' is no composition"),
-        ("cuzr", "'cuzr' is no composition"),
-        ("Cu50-Zr50", "is no composition"),
-        ("Cu50Xx50", "'Xx' in 'Cu50Xx50' is no element"),
-        ("Cu50Cu50", "'Cu' in 'Cu50Cu50' is there twice"),
+        ("", "'' is not a composition"),
+        ("cuzr", "'cuzr' is not a composition"),
+        ("Cu50-Zr50", "is not a composition"),
+        ("Cu50Xx50", "'Xx' in 'Cu50Xx50' is not an element"),
+        ("Cu50Cu50", "'Cu' in 'Cu50Cu50' is repeated"),
         ("Cu0Zr1", "the share of Cu in 'Cu0Zr1' is 0"),
     ],
 )
@@ -64,7 +64,7 @@ def test_so_few_atoms_that_an_element_gets_none_are_refused():
 def test_a_start_is_the_seed_s_own_and_has_no_two_atoms_in_one_place(atoms):
     start, again = (random_start(Quench(CU_ZR, atoms, seed=5)) for _ in range(2))
     other = random_start(Quench(CU_ZR, atoms, seed=6))
-    structures.check(start)
+    structure_files.check(start)
     assert start.get_chemical_symbols().count("Cu") == atoms // 2
     assert np.array_equal(start.positions, again.positions)
     assert not np.array_equal(start.positions, other.positions)
@@ -80,7 +80,7 @@ def test_lammps_makes_a_glass_and_the_same_one_for_the_same_seed(tmp_path):
     assert inside.min() >= 0.0
     assert inside.max() < 1.0
     assert seen == sorted(seen)
-    assert 0 <= seen[0] <= seen[-1] <= quench.steps == 1250
+    assert 0 <= seen[0] <= seen[-1] <= quench.work == MINIMIZATION + quench.steps == 2250
     again, _ = _make(tmp_path / "again", quench)
     assert np.array_equal(again.positions, glass.positions)
     other, _ = _make(tmp_path / "other", Quench(CU_ZR, 54, seed=4, **FAST))
@@ -136,3 +136,20 @@ def test_what_lammps_says_of_a_broken_potential_is_the_reason(tmp_path):
 def test_what_no_quench_can_be_is_refused(options, reason):
     with pytest.raises(Refused, match=reason):
         Quench(CU_ZR, 16, **options)
+
+
+@pytest.mark.parametrize(
+    ("written", "steps"),
+    [
+        (b"minimize 0.0 1.0e-2 1000 10000\n   Step  Temp\n    0  1.0\n   48  2.0\n", 48),
+        (b"minimize 0.0\n   48  2.0\nMinimization stats:\nreset_timestep  0\n", 1000),
+        (b"minimize 0.0\n   48  2.0\nreset_timestep  0\nrun 100\n    0  1.0\n   12  2.0\n", 1012),
+        (b"   990  1.0\n   1000  2.0\n", 2000),
+        (b"", 0),
+    ],
+)
+def test_the_steps_of_the_minimization_are_progress(tmp_path, written, steps):
+    log = tmp_path / "log.lammps"
+    log.write_bytes(written)
+    assert _work_done(log) == steps
+    assert f"minimize        0.0 1.0e-2 {MINIMIZATION} " in (INPUTS / "quench.in").read_text()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lammps_jobs.bonds import icohplist
 from lammps_jobs.bonds.errors import Refused
-from lammps_jobs.bonds.icohplist_reader import Reader
+from lammps_jobs.bonds.labels import icohplist
+from lammps_jobs.bonds.labels.icohplist_reader import Reader
 from lammps_jobs.bonds.types import LabeledBond
 from tests.lammps_jobs.crystals import crystal, labeled
 from tests.lammps_jobs.lobster_files import FLAVOURS
@@ -167,17 +167,17 @@ ATOM, NUMBER = FOURTH.split()[1], FOURTH.split()[7]
         (lobster_file([], version=5.1, spins=2), "FILE:2: the file ends after its header"),
         ("Cu 0 0 0\n", "FILE:1: expected the header of an ICOHPLIST.lobster (COHP# atomMU …), found 'Cu'"),
         (lobster_file(BONDS).replace("COHP#", "COOP#"), "it is a list of COOPs"),
-        ("  COHP#  atomMU  atomNU     distance          ICOHP(eF) avg. over # bonds  for spin  1\n", "older than LOBSTER 3.0"),
+        ("  COHP#  atomMU  atomNU     distance          ICOHP(eF) avg. over # bonds  for spin  1\n", "written by LOBSTER before 3.0"),
         (lobster_file(BONDS).replace("atomMU", "fragmentAlpha"), "its bonds are between fragmentAlphas"),
-        (lobster_file(BONDS).replace("spin  1", "spin  2"), "FILE:1: the header breaks off"),
-        (lobster_file(BONDS, spins=2).replace("spin  2", "spin  3"), f"FILE:{len(BONDS) + 2}: the header breaks off"),
+        (lobster_file(BONDS).replace("spin  1", "spin  2"), "FILE:1: the header is cut"),
+        (lobster_file(BONDS, spins=2).replace("spin  2", "spin  3"), f"FILE:{len(BONDS) + 2}: the header is cut"),
         (lobster_file(BONDS, spins=2) + lobster_file(BONDS), "a third header"),
         (lobster_file(BONDS, version=5.1, spins=2) * 2, "a second header"),
         (_changed(4, FOURTH, ""), "FILE:4: COHP# is 4: expected 3"),
         (_changed(4, FOURTH, FOURTH * 2), "FILE:5: COHP# is 3: expected 4"),
         (_changed(4, FOURTH, "\n" + FOURTH), "FILE:5: it follows an empty line"),
-        (_changed(4, ATOM, "Cu"), "FILE:4: 'Cu' is no atom"),
-        (_changed(4, ATOM, "Cu0"), "FILE:4: 'Cu0' is no atom"),
+        (_changed(4, ATOM, "Cu"), "FILE:4: 'Cu' is not an atom"),
+        (_changed(4, ATOM, "Cu0"), "FILE:4: 'Cu0' is not an atom"),
         (_changed(4, NUMBER, "nan"), "FILE:4: ICOHP is 'nan': expected a finite number"),
         (_changed(4, NUMBER, "*******"), "FILE:4: ICOHP is '*******'"),
         (_changed(4, FOURTH.split()[3], "-2.50000"), "FILE:4: the distance is -2.50000 Å"),

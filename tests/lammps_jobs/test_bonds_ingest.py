@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tailrace.server import Server as Address
+from tailrace.transport.server import Server as Address
 
-from lammps_jobs.bonds import structures
-from lammps_jobs.bonds.cell import described
 from lammps_jobs.bonds.command import main
+from lammps_jobs.bonds.descriptors.soap import DEFAULT, Descriptor
 from lammps_jobs.bonds.errors import Refused
-from lammps_jobs.bonds.ingest import Ingest, composition_of
-from lammps_jobs.bonds.soap import DEFAULT, Descriptor
+from lammps_jobs.bonds.learning.cell_observations import described
+from lammps_jobs.bonds.learning.ingest import Ingest, composition_of
+from lammps_jobs.bonds.structures import structure_files
 from tests.lammps_jobs.crystals import crystal, labeled
 from tests.lammps_jobs.lobster_files import icohplist
 from tests.serving import Server, free_port
@@ -37,8 +37,8 @@ class Site:
     def cell(self, name: str, seed: int = 0) -> Path:
         directory = self.path / name
         directory.mkdir()
-        structures.write(directory / "structure.xyz", crystal(seed=seed))
-        structure = structures.read(directory / "structure.xyz")
+        structure_files.write(directory / "structure.xyz", crystal(seed=seed))
+        structure = structure_files.read(directory / "structure.xyz")
         (directory / "ICOHPLIST.lobster").write_text(icohplist(labeled(structure)))
         return directory
 
@@ -74,7 +74,7 @@ def test_cells_become_observations_that_models_learn(site):
     cells = site.cells()
     assert (cells["Cu50Zr50-1-00"]["first"], cells["Cu50Zr50-1-00"]["composition"]) == (1, "Cu50Zr50")
     assert cells["odd_name"]["last"] == stream["head"]
-    structure = structures.read(places[0] / "structure.xyz")
+    structure = structure_files.read(places[0] / "structure.xyz")
     expected = described(structure, labeled(structure), Descriptor(DEFAULT), "x").observations()
     found = site.get("observations/?limit=10000")["observations"][: len(expected)]
     assert [one["x"] for one in found] == [x for x, _ in expected]
@@ -93,8 +93,8 @@ def test_what_was_posted_before_is_passed_over(site):
     before = site.cells()["Cu50Zr50-0-00"]
     code, out, _ = site.ingest(*places)
     head = site.get()["head"]
-    assert (code, out) == (0, f"2 cells posted, {head - before['last']} bonds; 1 were there before.\n")
-    assert site.ingest(*places)[1] == "0 cells posted, 0 bonds; 3 were there before.\n"
+    assert (code, out) == (0, f"2 cells posted, {head - before['last']} bonds; 1 existed already.\n")
+    assert site.ingest(*places)[1] == "0 cells posted, 0 bonds; 3 existed already.\n"
     assert site.get()["head"] == head
     assert site.cells()["Cu50Zr50-0-00"] == before
 
@@ -147,7 +147,7 @@ def test_a_failure_is_recorded_only_if_asked_for_and_gives_way_to_a_success(site
 def test_a_descriptor_of_the_same_name_that_is_another_is_noticed(site):
     Ingest(Address(site.server.url), site.stream, Descriptor(DEFAULT))
     other = Descriptor(dataclasses.replace(DEFAULT, r_cut=4.0))
-    with pytest.raises(Refused, match="is another one than here"):
+    with pytest.raises(Refused, match="the server has another descriptor with the name"):
         Ingest(Address(site.server.url), "another", other)
     assert site.server.get("/api/v1/streams/another/")[0] == 404
 

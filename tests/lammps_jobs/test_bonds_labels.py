@@ -9,13 +9,14 @@ from ase import Atoms
 from ase.units import Bohr, Hartree
 from tblite.interface import Calculator
 
-from lammps_jobs.bonds import icohplist, structures
-from lammps_jobs.bonds.calculation import check
 from lammps_jobs.bonds.errors import Refused
-from lammps_jobs.bonds.labeling import Settings, label_cell
-from lammps_jobs.bonds.labels import icohp_matrix, label
-from lammps_jobs.bonds.matching import match
-from lammps_jobs.bonds.neighbours import find
+from lammps_jobs.bonds.labels import icohplist
+from lammps_jobs.bonds.labels.calculation import check
+from lammps_jobs.bonds.labels.label_files import Settings, label_cell
+from lammps_jobs.bonds.labels.matching import match
+from lammps_jobs.bonds.labels.tblite_labels import icohp_matrix, label
+from lammps_jobs.bonds.structures import structure_files
+from lammps_jobs.bonds.structures.neighbours import find
 
 pytestmark = pytest.mark.one_database
 
@@ -112,7 +113,7 @@ def test_a_structure_without_bonds_or_boundaries_is_refused(small):
 def cell(tmp_path: Path, small: Atoms) -> Path:
     directory = tmp_path / "Cu50Zr50-1-00"
     directory.mkdir()
-    structures.write(directory / "structure.xyz", small)
+    structure_files.write(directory / "structure.xyz", small)
     return directory
 
 
@@ -135,11 +136,11 @@ def test_labels_are_made_once_and_never_in_place_of_others(cell, small):
         label_cell(cell, Settings(1.8, 3.2, 300.0), iterations=250)
     moved = small.copy()
     moved.positions[0] += 0.05
-    structures.write(cell / "structure.xyz", moved)
+    structure_files.write(cell / "structure.xyz", moved)
     with pytest.raises(Refused, match="there are labels already, with another sha256"):
         label_cell(cell, SETTINGS, iterations=250)
     (cell / "labels.json").unlink()
-    with pytest.raises(Refused, match=r"there are labels already that are not from here"):
+    with pytest.raises(Refused, match=r"there are labels already that this command did not write"):
         label_cell(cell, SETTINGS, iterations=250)
     assert (cell / "ICOHPLIST.lobster").read_bytes() == before
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from lammps_jobs.bonds import icohplist
 from lammps_jobs.bonds.errors import Refused
-from lammps_jobs.bonds.matching import match
-from lammps_jobs.bonds.neighbours import Bonds, find
+from lammps_jobs.bonds.labels import icohplist
+from lammps_jobs.bonds.labels.matching import match
+from lammps_jobs.bonds.structures.neighbours import Bonds, find
 from lammps_jobs.bonds.types import Bond, BondsError, bond_type
 from tests.lammps_jobs.crystals import crystal, labeled
 
@@ -110,8 +110,8 @@ def test_a_type_is_the_same_from_both_ends():
     [
         (Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 2.5]]), "not periodic along a, b, c"),
         (Atoms("Cu", cell=[4, 4, 4], pbc=[True, False, True]), "not periodic along b"),
-        (Atoms("Cu", cell=[4, 4, 0], pbc=True), "spans no volume"),
-        (Atoms("Cu", cell=[[4, 0, 0], [0, 4, 0], [4, 4, 0]], pbc=True), "spans no volume"),
+        (Atoms("Cu", cell=[4, 4, 0], pbc=True), "has no volume"),
+        (Atoms("Cu", cell=[[4, 0, 0], [0, 4, 0], [4, 4, 0]], pbc=True), "has no volume"),
         (Atoms("Cu2", positions=[[0, 0, 0], [0, np.nan, 2]], cell=[4, 4, 4], pbc=True), "atom 2 has the position"),
         (Atoms("Cu", positions=[[np.inf, 0, 0]], cell=[4, 4, 4], pbc=True), "atom 1 has the position"),
     ],
@@ -230,8 +230,8 @@ def _truncated(labels):
         (_itself, r"^cell/list:4: atom \w\w1 is bonded to itself"),
         (_twice, r"^cell/list:777: .* is the bond of line 3, .*, again: listed twice"),
         (_twice_from_the_other_end, r"^cell/list:888: .* is the bond of line 3, .*, again: listed twice"),
-        (_one_missing, r"^cell/list: .* is missing, though shorter and longer"),
-        (_truncated, r"^cell/list: .* is missing, though shorter and longer"),
+        (_one_missing, r"^cell/list: .* is missing, although shorter and longer"),
+        (_truncated, r"^cell/list: .* is missing, although shorter and longer"),
         (list.clear, r"^cell/list: no bonds are listed"),
     ],
 )

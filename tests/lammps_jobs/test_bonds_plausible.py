@@ -7,11 +7,9 @@ from ase.units import Bohr, Hartree
 from tblite import interface
 from tblite.interface import Calculator
 
-from lammps_jobs.bonds import structures
 from lammps_jobs.bonds.errors import Refused
-from lammps_jobs.bonds.labeling import Settings, label_cell
-from lammps_jobs.bonds.labels import label
-from lammps_jobs.bonds.plausible import (
+from lammps_jobs.bonds.labels.label_files import Settings, label_cell
+from lammps_jobs.bonds.labels.plausibility import (
     MOST_IN_ORBITAL,
     STRONGEST,
     WEAKEST,
@@ -19,6 +17,8 @@ from lammps_jobs.bonds.plausible import (
     require_energies,
     valence_electrons,
 )
+from lammps_jobs.bonds.labels.tblite_labels import label
+from lammps_jobs.bonds.structures import structure_files
 from lammps_jobs.bonds.types import LabeledBond
 
 pytestmark = pytest.mark.one_database
@@ -83,7 +83,9 @@ def test_an_orbital_of_more_electrons_than_two_or_fewer_than_none_is_refused(sou
         absurd[orbital, orbital] += share / overlap[orbital, orbital]  # with its own images it isn't quite 1
     first = min(orbital for orbital in range(len(absurd)) if not -1e-6 <= absurd[orbital, orbital] <= MOST_IN_ORBITAL)
     atom = owner[first]
-    said = rf"can't be: an orbital of {atoms.symbols[atom]}{atom + 1} holds {absurd[first, first]:.2f} electrons"
+    said = (
+        rf"impossible state: an orbital of {atoms.symbols[atom]}{atom + 1} holds {absurd[first, first]:.2f} electrons"
+    )
     with pytest.raises(Refused, match=said):
         require_density(atoms, method, owner, absurd, overlap, occupations)
 
@@ -147,11 +149,11 @@ def test_nothing_is_written_of_a_cell_whose_converged_calculation_is_absurd(tmp_
 
     monkeypatch.setattr(interface, "Calculator", Strange)
     atoms = _crystal()
-    with pytest.raises(Refused, match=r"converged to a state that can't be: Cu1 and Zr2, 2\.\d\d Å apart"):
+    with pytest.raises(Refused, match=r"converged to an impossible state: Cu1 and Zr2, 2\.\d\d Å apart"):
         label(atoms, 1.8, 3.1)
     cell = tmp_path / "Cu50Zr50-1-00"
     cell.mkdir()
-    structures.write(cell / "structure.xyz", atoms)
-    with pytest.raises(Refused, match=r"Cu50Zr50-1-00/structure.xyz: GFN1-xTB converged to a state that can't be"):
+    structure_files.write(cell / "structure.xyz", atoms)
+    with pytest.raises(Refused, match=r"Cu50Zr50-1-00/structure.xyz: GFN1-xTB converged to an impossible state"):
         label_cell(cell, Settings(1.8, 3.1, 300.0), iterations=250)
     assert [path.name for path in cell.iterdir()] == ["structure.xyz"]

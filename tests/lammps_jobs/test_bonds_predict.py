@@ -9,14 +9,15 @@ from ase import Atoms
 from pymatgen.electronic_structure.cohp import IcohpCollection
 from pymatgen.io.lobster import Icohplist
 
-from lammps_jobs.bonds import icohplist, structures
-from lammps_jobs.bonds.cell import described, of_bonds
+from lammps_jobs.bonds.descriptors.soap import DEFAULT, Descriptor
 from lammps_jobs.bonds.errors import Refused
-from lammps_jobs.bonds.neighbours import find
-from lammps_jobs.bonds.pieces import Pieces
-from lammps_jobs.bonds.predict import predict
-from lammps_jobs.bonds.soap import DEFAULT, Descriptor
-from server.learning import recipes
+from lammps_jobs.bonds.labels import icohplist
+from lammps_jobs.bonds.learning.cell_observations import described, of_bonds
+from lammps_jobs.bonds.learning.structure_prediction import predict
+from lammps_jobs.bonds.structures import structure_files
+from lammps_jobs.bonds.structures.neighbours import find
+from lammps_jobs.bonds.structures.pieces import Pieces
+from server.learning.recipes import catalog
 from tests.lammps_jobs.crystals import Law, crystal
 from tests.lammps_jobs.test_bonds_soap import SMALL
 
@@ -182,9 +183,7 @@ class Narrow:
 
 
 def test_a_model_of_another_descriptor_is_refused():
-    with pytest.raises(
-        Refused, match=r"\(Narrow\) can't be asked for bonds of 16 SOAP numbers: ValueError.*descriptor"
-    ):
+    with pytest.raises(Refused, match=r"\(Narrow\) can't predict bonds with 16 SOAP numbers: ValueError.*descriptor"):
         predict(crystal(), Narrow(), SMALL)
 
 
@@ -197,9 +196,9 @@ def test_the_default_descriptor_is_used_where_none_is_named():
 
 def test_a_model_of_reference_cells_predicts_a_replica_as_it_predicts_each_bond(shared_data):
     path = shared_data / "bonds" / "Zr49Cu49Al2-21-00" / "ICOHPLIST.lobster"
-    structure = structures.read(path.with_name("structure.xyz"))
+    structure = structure_files.read(path.with_name("structure.xyz"))
     cell = described(structure, icohplist.read(path), Descriptor(), str(path))
-    _, model, _ = recipes.build("bond-gpr")
+    _, model, _ = catalog.build("bond-gpr")
     for x, y in cell.observations():
         model.learn_one(x, y)
     found = predict(structure.repeat((2, 1, 1)), model, piece=60)

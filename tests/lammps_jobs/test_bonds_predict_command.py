@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lammps_jobs.bonds import icohplist, structures
 from lammps_jobs.bonds.command import main
-from lammps_jobs.bonds.neighbours import find
-from lammps_jobs.bonds.predict import predict
+from lammps_jobs.bonds.labels import icohplist
+from lammps_jobs.bonds.learning.structure_prediction import predict
+from lammps_jobs.bonds.structures import structure_files
+from lammps_jobs.bonds.structures.neighbours import find
 from tests.lammps_jobs.crystals import Law, crystal
 from tests.lammps_jobs.test_bonds_soap import SMALL
 from tests.serving import ROOT, Server
@@ -31,7 +32,7 @@ def _keys(bonds):
 def place(tmp_path, monkeypatch):
     """A directory with a structure, a dump of it, and a model."""
     structure = crystal((4, 3, 3), 32)
-    structures.write(tmp_path / "cell.xyz", structure)
+    structure_files.write(tmp_path / "cell.xyz", structure)
     (tmp_path / "law.pkl").write_bytes(pickle.dumps(Law()))
     (tmp_path / "partial.pkl").write_bytes(pickle.dumps(Law("Al-Al")))
     monkeypatch.chdir(tmp_path)
@@ -45,7 +46,7 @@ def _files(place):
 def test_the_command_writes_the_list_and_says_so(place, capsys):
     assert main(["predict", "cell.xyz", "-o", "out", "--model-file", "law.pkl", "--workers", "2"]) == 0
     said = capsys.readouterr()
-    expected = find(structures.read("cell.xyz"))
+    expected = find(structure_files.read("cell.xyz"))
     assert said.out == f"{len(expected):,} bonds of 144 atoms in out, uncertainties in out.sd.csv.\n"
     assert said.err == ""
     assert len(icohplist.read("out")) == len(expected)
@@ -55,7 +56,7 @@ def test_the_command_writes_the_list_and_says_so(place, capsys):
 def test_the_command_uses_the_definition_that_it_is_given(place, capsys):
     Path("small.json").write_text(json.dumps(SMALL.as_json()))
     assert main(["predict", "cell.xyz", "-o", "out", "--model-file", "law.pkl", "--definition", "small.json"]) == 0
-    structure = structures.read("cell.xyz")
+    structure = structure_files.read("cell.xyz")
     found = predict(structure, Law(), SMALL)
     assert np.allclose([-bond.icohp for bond in icohplist.read("out")], found.strength, atol=6e-6)
     Path("small.json").write_text(json.dumps(replace(SMALL, dscribe="0.1").as_json()))
@@ -78,9 +79,9 @@ def _cut(place):
 
 
 def _iron(place):
-    structure = structures.read(place / "cell.xyz")
+    structure = structure_files.read(place / "cell.xyz")
     structure.symbols[7] = "Fe"
-    structures.write(place / "cell.xyz", structure)
+    structure_files.write(place / "cell.xyz", structure)
 
 
 def _no_pickle(place):
@@ -128,7 +129,7 @@ def _dump(structure):
 
 
 def test_a_dump_of_unwrapped_positions_gives_the_list_of_its_last_step(place, capsys):
-    structure = structures.read("cell.xyz")
+    structure = structure_files.read("cell.xyz")
     text = _dump(structure)
     Path("melt.dump").write_text(text)
     asked = ["predict", "melt.dump", "-o", "out", "--model-file", "law.pkl", "--types", "Al", "Cu", "Zr"]

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from tailrace import Client
 
-from lammps_jobs.bonds import icohplist, structures
-from lammps_jobs.bonds.cell import described
 from lammps_jobs.bonds.command import main
-from lammps_jobs.bonds.definition import DEFAULT
-from lammps_jobs.bonds.predict import predict
-from lammps_jobs.bonds.soap import Descriptor
+from lammps_jobs.bonds.descriptors.definition import DEFAULT
+from lammps_jobs.bonds.descriptors.soap import Descriptor
+from lammps_jobs.bonds.labels import icohplist
+from lammps_jobs.bonds.learning.cell_observations import described
+from lammps_jobs.bonds.learning.structure_prediction import predict
+from lammps_jobs.bonds.structures import structure_files
 from tests.lammps_jobs.crystals import crystal, labeled
 from tests.lammps_jobs.test_bonds_soap import SMALL
 from tests.serving import Server
@@ -61,7 +62,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path, monkeypatch, sweep_server, request):
-    structures.write(tmp_path / "cell.xyz", crystal((2, 2, 3), 32))
+    structure_files.write(tmp_path / "cell.xyz", crystal((2, 2, 3), 32))
     monkeypatch.chdir(tmp_path)
     return Place(sweep_server, re.sub(r"\W+", "-", request.node.name)[-60:].strip("-"))
 
@@ -74,7 +75,7 @@ def test_bonds_are_described_by_the_descriptor_of_the_models_stream(place):
     place.define(SMALL, "of-the-stream")
     estimator = place.model("of-the-stream")
     assert place.predict() == 0
-    structure = structures.read("cell.xyz")
+    structure = structure_files.read("cell.xyz")
     assert np.allclose(_written(), predict(structure, estimator, SMALL).strength, atol=6e-6)
     assert not np.allclose(_written(), predict(structure, estimator, DEFAULT).strength, atol=1e-3)
 
@@ -99,7 +100,7 @@ def test_the_same_definition_may_be_said_and_another_one_is_refused(place, capsy
 def test_a_stream_without_a_descriptor_leaves_it_to_who_asks(place):
     estimator = place.model(None)
     Path("small.json").write_text(json.dumps(SMALL.as_json()))
-    structure = structures.read("cell.xyz")
+    structure = structure_files.read("cell.xyz")
     for more, definition in ((("--definition", "small.json"), SMALL), ((), DEFAULT)):
         assert place.predict(*more) == 0
         assert np.allclose(_written(), predict(structure, estimator, definition).strength, atol=6e-6)

@@ -12,9 +12,9 @@ import pytest
 from ase import Atoms
 from dscribe.descriptors import SOAP
 
-from lammps_jobs.bonds import definition
+from lammps_jobs.bonds.descriptors import definition
+from lammps_jobs.bonds.descriptors.soap import DECIMALS, DEFAULT, Definition, Descriptor, Projection
 from lammps_jobs.bonds.errors import Refused
-from lammps_jobs.bonds.soap import DECIMALS, DEFAULT, Definition, Descriptor, Projection
 from tests.lammps_jobs.crystals import crystal
 from tests.serving import ROOT
 
@@ -38,7 +38,7 @@ def test_a_vector_is_the_projection_of_dscribes_scaled_to_length_one():
     unit = soap / np.linalg.norm(soap, axis=1)[:, None]
     matrix = np.random.RandomState(1).standard_normal((soap.shape[1], 16)) / 4
     assert np.allclose(Descriptor(SMALL).atoms(cell), unit @ matrix, atol=1e-7)
-    assert np.allclose(Descriptor(SMALL).whole(cell), unit, atol=1e-12)
+    assert np.allclose(Descriptor(SMALL).unprojected(cell), unit, atol=1e-12)
 
 
 def test_order_and_place_of_the_atoms_do_not_matter():
@@ -53,7 +53,7 @@ def test_order_and_place_of_the_atoms_do_not_matter():
 def test_it_is_the_same_in_another_process_bit_for_bit():
     code = (
         "import sys; from tests.lammps_jobs.crystals import crystal;"
-        "from lammps_jobs.bonds.soap import Descriptor;"
+        "from lammps_jobs.bonds.descriptors.soap import Descriptor;"
         "sys.stdout.buffer.write(Descriptor().atoms(crystal((2, 2, 2), 8)).tobytes())"
     )
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'client'}", "PYTHONHASHSEED": "7"}
@@ -85,7 +85,7 @@ def test_a_part_of_a_structure_is_described_as_in_the_whole():
     block = cell.repeat((3, 3, 3))
     block.pbc = False
     middle = np.arange(13 * len(cell), 14 * len(cell))
-    assert np.abs(descriptor.around(block, middle) - descriptor.atoms(cell)).max() < 3 * 10**-DECIMALS
+    assert np.abs(descriptor.atoms_at(block, middle) - descriptor.atoms(cell)).max() < 3 * 10**-DECIMALS
 
 
 def test_an_atom_alone_is_refused():
@@ -94,7 +94,7 @@ def test_an_atom_alone_is_refused():
     cell.set_cell(cell.cell.array + np.diag([0, 0, 30.0]))
     assert len(Descriptor(SMALL).atoms(cell)) == 108
     cell += Atoms("Zr", positions=[[0, 0, 28]])
-    with pytest.raises(Refused, match=r"^atom 109 \(Zr\) has no neighbour within 3.75 Å: its surroundings are empty"):
+    with pytest.raises(Refused, match=r"^atom 109 \(Zr\) has no neighbour within 3.75 Å: its environment is empty"):
         Descriptor(SMALL).atoms(cell)
 
 
@@ -232,7 +232,7 @@ def test_a_basis_projects_too_and_is_known_by_its_checksum(bases):
 
 
 def test_a_basis_that_is_not_here_is_refused_and_says_which_are(bases):
-    with pytest.raises(Refused, match=r"basis six can't be read .*; here are: five"):
+    with pytest.raises(Refused, match=r"basis six can't be read .*; available: five"):
         Projection.by_basis("six", bases)
     (bases / "broken.npy").write_bytes(b"\x80\x04not an array")
     with pytest.raises(Refused, match="basis broken can't be read"):

@@ -5,8 +5,8 @@ import pytest
 from river import dummy, linear_model, stats, tree
 from tailrace.estimators import ByBondType
 
-from lammps_jobs.bonds.cell import features
-from lammps_jobs.bonds.strengths import BATCH, strengths
+from lammps_jobs.bonds.learning.cell_observations import features
+from lammps_jobs.bonds.learning.estimator_strengths import BATCH, strengths
 
 pytestmark = pytest.mark.one_database
 

@@ -11,8 +11,8 @@ import pytest
 from distributed import LocalCluster
 
 from lammps_jobs.bonds.errors import Refused
-from lammps_jobs.bonds.predict import predict
-from lammps_jobs.bonds.workers import each, workers
+from lammps_jobs.bonds.learning.dask_workers import each, workers
+from lammps_jobs.bonds.learning.structure_prediction import predict
 from tests import slurm
 from tests.lammps_jobs.crystals import Law, crystal
 from tests.lammps_jobs.test_bonds_soap import SMALL
@@ -57,7 +57,7 @@ def test_a_scheduler_elsewhere_is_used_and_left_running(large, written, tmp_path
 @pytest.mark.xdist_group("slurm")
 def test_the_workers_that_the_page_starts_on_slurm_write_what_one_thread_writes(large, written, tmp_path):
     (code,) = re.findall(
-        r"```python\n(import sys.*?SLURMCluster.*?)```", (ROOT / "docs" / "bonds.md").read_text(), re.S
+        r"```python\n(import sys.*?SLURMCluster.*?)```", (ROOT / "docs" / "how-to" / "bonds.md").read_text(), re.S
     )
     code = code.replace("/path/to/tailrace", str(ROOT)).replace("jobs=16", "jobs=2")
     # The test's node says of itself that it has no memory.
@@ -127,7 +127,7 @@ def test_nobody_elsewhere_can_reach_the_workers_of_this_machine(kind):
 
 
 def test_workers_that_die_are_reported():
-    with workers("processes", 1) as client, pytest.raises(Refused, match="workers died of it, several times"):
+    with workers("processes", 1) as client, pytest.raises(Refused, match="workers died several times"):
         list(each(client, os._exit, [1]))
 
 

@@ -13,7 +13,10 @@ from typing import Any
 
 import psutil
 import pytest
+import requests
+from bs4 import BeautifulSoup
 from matplotlib import pyplot
+from tailrace.spool.spool import Spool
 
 from tests.processes import below
 from tests.serving import Server
@@ -76,7 +79,7 @@ def interrupt_the_demo(demo: Demo) -> None:
     assert not any("trc_" in word for words in children.values() for word in words)
     demo.process.send_signal(signal.SIGINT)
     assert demo.end() == 130
-    assert "Stopped. What was done is kept" in demo.text
+    assert "Stopped. Finished work is kept" in demo.text
     assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
@@ -86,7 +89,7 @@ def kill_its_server(demo: Demo) -> None:
         if "-m server" in " ".join(words):
             process.kill()
     assert demo.end() == 0
-    assert "The server is gone: starting it again." in demo.text
+    assert "The server has stopped: starting it again." in demo.text
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +103,9 @@ def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def again(var: Path) -> str:
-    """What a start says after all is done."""
+    """What a start says after all is done. It finds what an epilogue leaves that is killed between an answer and its end."""
+    (first, *_) = observations(var)
+    Spool(var / "demo" / "spool").put("lammps-runtime", {name: first[name] for name in ("x", "y", "key")})
     demo = Demo(var)
     assert demo.end() == 0
     return demo.text
@@ -199,6 +204,32 @@ def test_the_held_out_errors_are_those_of_predictions_made_before_the_job_ran(va
     assert row.split()[4] == f"{sum(errors) / 2:.3f}"
 
 
+def test_what_the_page_shows_to_who_signs_in_is_what_the_table_says(var, again, tmp_path):
+    (address, user, password) = re.findall(
+        r"Watch the models learn: \S+?(/streams/\S+) \(sign in as (\S+) with (\S+)\)", again
+    )[0]
+    rmse = {m[0]: float(m[1]) for m in re.findall(r"^ *(\S+) +3 +\S+ +(\d+\.\d{3})", again, re.MULTILINE)}
+    assert len(rmse) == 4
+    shutil.copytree(var, tmp_path / "var")
+    server = Server(tmp_path / "var", auth="required").start()
+    try:
+        person = requests.Session()
+        page = BeautifulSoup(person.get(f"{server.url}/login/", params={"next": address}).text, "html.parser")
+        form = {field["name"]: field.get("value", "") for field in page.select("main form input[name]")}
+        shown = person.post(
+            f"{server.url}/login/", form | {"username": user, "password": password}, headers={"Referer": server.url}
+        )
+        assert shown.url == f"{server.url}{address}"
+        page = BeautifulSoup(shown.text, "html.parser")
+        rows = page.select("#models ~ table tbody tr")[:4]
+        seen = {row.th.text: row.select_one("[data-label=Error]").text.split() for row in rows}
+    finally:
+        server.stop()
+    assert {name: words[0] for name, words in seen.items()} == dict.fromkeys(rmse, "RMSE")
+    for name, words in seen.items():
+        assert float(words[1]) == pytest.approx(rmse[name], rel=1e-3, abs=6e-4)
+
+
 def test_its_pictures_are_pictures(var, again):
     for name in ("drift.png", "predicted-vs-actual.png"):
         height, width, _ = pyplot.imread(var / "demo" / name).shape
@@ -243,9 +274,9 @@ def test_names_that_are_taken_are_left_alone(var, again, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--seed", "7"], "begun with --seed 3575"),
-        (["--jobs", "700"], "700 jobs and 2 held out are more than the"),
-        (["--jobs", "some"], "'some' is no count: expected a whole number, at least 1"),
+        (["--seed", "7"], "started with --seed 3575"),
+        (["--jobs", "700"], "700 jobs and 2 held-out jobs are too many"),
+        (["--jobs", "some"], "'some' is not a count: expected a whole number, at least 1"),
     ],
 )
 def test_a_wrong_start_says_what_is_wrong(var, options, words):

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lammps_jobs import reporting
+from lammps_jobs import job_report
 from tests.lammps_jobs.peer import Peer, error
 
 pytestmark = pytest.mark.one_database
@@ -203,9 +203,13 @@ def test_what_the_environment_says_need_not_be_said_again(peer, epilogue, tmp_pa
     assert body["source"]["job"] == body["key"]
 
 
-def test_a_requeued_job_is_another_one_and_a_repeated_report_is_not(peer, epilogue):
+def test_a_requeued_job_is_another_one_and_a_repeated_report_is_not(peer, epilogue, tmp_path):
     job = {"SLURM_JOB_ID": "12", "SLURM_CLUSTER_NAME": "c1", "TAILRACE_STREAM": "lammps-runtime"}
-    for more in ({}, {}, {"SLURM_RESTART_COUNT": "1"}, {"SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3"}):
+    array = {"SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3"}
+    for run, more in enumerate(({}, {}, {"SLURM_RESTART_COUNT": "1"}, array)):
+        if run > 1:  # another run of LAMMPS, which another log shows
+            with open(tmp_path / "log.lammps", "a") as log:
+                log.write("\n")
         epilogue(peer.url, env=job | more, bare=True)
     assert len(peer.keys) == 4
     assert peer.keys[0] == peer.keys[1]
@@ -240,17 +244,21 @@ def test_a_log_that_is_older_than_the_job_is_not_its_own(peer, epilogue, began):
 
 @pytest.mark.parametrize("ahead", [-90.0, -2.5, 2.5, 90.0])
 def test_a_file_servers_clock_may_differ_from_the_machines(tmp_path, monkeypatch, ahead):
-    """The job began 1 s before its log was written, by either clock; another log is as much older than the job."""
-    log = tmp_path / "log.lammps"
-    log.touch()
-    written, real = log.stat().st_mtime, time.time
-    monkeypatch.setattr(reporting, "time", SimpleNamespace(time=lambda: real() - ahead))
-    assert written > reporting._began(written - ahead - 1, tmp_path)
-    assert written < reporting._began(written - ahead + 3, tmp_path)
+    real = time.time
+    monkeypatch.setattr(job_report, "time", SimpleNamespace(time=lambda: real() - ahead))
+    assert job_report._clock_offset(tmp_path) == pytest.approx(ahead, abs=0.5)
 
 
-def test_where_no_file_can_be_made_the_clocks_are_taken_for_one(tmp_path):
-    assert reporting._began(7.0, tmp_path / "nowhere") == 7.0
+def test_clocks_that_hardly_differ_and_a_directory_where_no_file_can_be_made_count_as_one_clock(tmp_path):
+    assert job_report._clock_offset(tmp_path) == job_report._clock_offset(tmp_path / "nowhere") == 0.0
+
+
+def test_a_log_that_is_written_after_the_jobs_end_is_another_jobs(peer, epilogue):
+    now = time.time()
+    assert "after the job ended, by another job" in epilogue(peer.url, "--until", str(now - 90)).stderr
+    assert peer.requests == []
+    for until in (str(now - 5), "Unknown"):  # the scheduler's clock may be a little behind
+        assert epilogue(peer.url, "--until", until).stderr == ""
 
 
 def test_copies_of_one_process_are_not_taken_for_a_job_of_many(peer, epilogue):
@@ -273,12 +281,12 @@ def test_a_job_that_did_not_complete_posts_nothing_and_says_why(peer, epilogue, 
     ("options", "words"),
     [
         (["--no-such-option"], "--no-such-option"),
-        (["w"], "'w' is no variable that the log shows (seed, x, y, z, potential, steps): give it as w=value"),
-        (["=8"], "'=8' is no feature: expected name=value"),
-        (["--since", "soon"], "'soon' is no time"),
+        (["w"], "'w' is not a variable in the log (seed, x, y, z, potential, steps): give it as w=value"),
+        (["=8"], "'=8' is not a feature: expected name=value"),
+        (["--since", "soon"], "'soon' is not a time"),
         (["w=nan"], "w is nan: expected a finite number"),
-        (["--deadline", "soon"], "'soon' is no time"),
-        (["--url", "cluster:8080"], "'cluster:8080' is no server's address"),
+        (["--deadline", "soon"], "'soon' is not a time"),
+        (["--url", "cluster:8080"], "'cluster:8080' is not a server's address"),
         (["--log", "no.such.log"], "No such file or directory: no.such.log"),
     ],
 )

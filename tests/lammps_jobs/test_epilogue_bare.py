@@ -16,7 +16,9 @@ from tests.serving import ROOT
 pytestmark = pytest.mark.one_database
 
 FIXTURES = Path(__file__).with_name("fixtures")
-DOCUMENTED = re.findall(r"(?m)^.*python3? -m lammps_jobs\.epilogue.*$", (ROOT / "docs" / "epilogues.md").read_text())
+DOCUMENTED = re.findall(
+    r"(?m)^.*python3? -m lammps_jobs\.epilogue.*$", (ROOT / "docs" / "how-to" / "epilogues.md").read_text()
+)
 
 
 def report(
@@ -72,9 +74,9 @@ def test_whatever_is_missing_it_says_one_line_and_does_not_fail_the_job(tmp_path
     if missing != "the client":
         shutil.copytree(ROOT / "client", checkout / "client", ignore=ignored)
     if missing == "a module of the client":
-        (checkout / "client" / "tailrace" / "posting.py").unlink()
+        (checkout / "client" / "tailrace" / "posting" / "post.py").unlink()
     elif missing == "a module of its own":
-        (checkout / "lammps_jobs" / "log.py").unlink()
+        (checkout / "lammps_jobs" / "logs" / "log_reader.py").unlink()
     done = report(DOCUMENTED[0], sys.executable, tmp_path, peer.url, checkout)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith("tailrace: nothing posted: No module named ")

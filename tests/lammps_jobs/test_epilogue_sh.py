@@ -9,13 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
-from tailrace.keys import key_for
-from tailrace.spool import Spool
+from tailrace.observations.idempotency_keys import key_for
+from tailrace.spool.spool import Spool
 
 from lammps_jobs import epilogue
-from lammps_jobs.log import read_log
+from lammps_jobs.logs.log_reader import parse_log, read_log
+from lammps_jobs.reported_logs import BESIDE
 from tests.client.test_keys import JOBS, SLURM
 from tests.lammps_jobs.peer import Peer, created, error
+from tests.lammps_jobs.test_log import HEAD, OF_2014, PRINTED, RUN, WALL
+from tests.lammps_jobs.test_log import ODD as ODD_LOGS
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.one_database
@@ -28,12 +31,20 @@ NOBODY = "http://127.0.0.1:9"
 OWN = ("TAILRACE_", "SLURM_", "FLUX_", "LSB_", "LSF_", "PBS_", "XDG_STATE_HOME")
 
 
+@pytest.fixture(autouse=True)
+def _nothing_was_reported_before():
+    """The notes that other tests left beside the logs are gone, and those of this one afterwards."""
+    (FIXTURES / BESIDE).unlink(missing_ok=True)
+    yield
+    (FIXTURES / BESIDE).unlink(missing_ok=True)
+
+
 @pytest.fixture
 def spool(tmp_path):
     return tmp_path / "spool"
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture(params=[SHELLS[0], *(pytest.param(shell, marks=pytest.mark.combinations) for shell in SHELLS[1:])])
 def report(request, tmp_path, spool):
     """Runs the epilogue of a finished job; asserts what always holds: exit code 0."""
 
@@ -82,6 +93,133 @@ def test_it_reads_every_log_as_the_one_in_python_does(report, monkeypatch, tmp_p
     assert len(done.stderr.splitlines()) == 1
 
 
+AWKS = [
+    words for words in (["gawk"], ["mawk"], ["busybox", "awk"], ["original-awk"])
+    if shutil.which(words[0])
+]  # fmt: skip
+
+
+def facts(awk, text):
+    """What the program in the script says of a log: facts, first values, all values of those with several."""
+    program = SCRIPT.read_text().partition("READ_LOG='\n")[2].partition("'\n\nfact()")[0]
+    done = subprocess.run(
+        [*awk, program],
+        input=text.encode(),
+        capture_output=True,
+        timeout=60,
+        check=True,
+        env=os.environ | {"LC_ALL": "C"},
+    )
+    assert done.stderr == b""
+    found, first, several = {}, {}, {}
+    for line in done.stdout.decode().splitlines():
+        fact, _, value = line.partition(" ")
+        if fact in ("v", "several"):
+            name, _, value = value.partition(" ")
+            (first if fact == "v" else several)[name] = value
+        else:
+            found[fact] = value
+    return found, first, several
+
+
+LOOP = "".join(
+    f"region box block 0 $x 0 ${{y}}\nregion box block 0 {x} 0 ${{y}}\nregion box block 0 {x} 0 a b\n{RUN}"
+    for x in range(2, 5)
+)
+
+
+@pytest.mark.parametrize("awk", AWKS, ids=" ".join)
+@pytest.mark.parametrize(
+    "text",
+    [*(text for text, _ in ODD_LOGS.values()), HEAD + LOOP + WALL, OF_2014, *PRINTED],
+    ids=[*ODD_LOGS, "loop", "2014", *"123"],
+)
+def test_every_awk_reads_odd_logs_as_python_does(awk, text):
+    found, first, several = facts(awk, text)
+    report = parse_log(text.encode().splitlines(keepends=True))
+    same = (found["failure"].replace("of the input", "").split()[:1], first, several)
+    assert same == (
+        (report.failure or "").split()[:1],
+        report.variables,
+        {name: ", ".join(values) for name, values in report.several.items()},
+    )
+    for reason in (
+        "two LAMMPS",
+        "did 20 steps",
+        "printed no Loop time",
+        "no times",
+        "`quit`",
+        "writes the rest to another file",
+        "writes the rest nowhere",
+        "without atoms",
+        "stopped with",
+    ):
+        assert (reason in found["failure"]) is (reason in (report.failure or ""))
+    if report.completed:
+        assert float(found["loop_time"]) == report.loop_time
+        numbers = ("processes", "threads", "atoms", "steps")
+        assert [int(found[name]) for name in numbers] == [getattr(report, name) for name in numbers]
+
+
+def test_a_variable_with_several_values_is_refused_by_both(report, monkeypatch, tmp_path, spool, capfd):
+    log = tmp_path / "loop.log"
+    log.write_text(HEAD + LOOP + WALL)
+    said = "x was 2, 3, 4: report each run, or give x=VALUE"
+    assert said in report(NOBODY, "x", log=log).stderr
+    assert by_python(monkeypatch, tmp_path, "x", log=log) == kept(spool) == []
+    assert said in capfd.readouterr().err
+    report(NOBODY, "x", "y", "x=3", log=log)
+    assert [content for _, content in by_python(monkeypatch, tmp_path, "x", "y", "x=3", log=log)] == kept(spool)
+    assert kept(spool)[0]["observation"]["x"] == {"processes": 1, "x": 3, "y": "a b"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "x:=1e400",
+        "x:=-1e400",
+        "x:=NaN",
+        "x:=Infinity",
+        "x:=null",
+        "x:=[1]",
+        "x=",
+        "processes=true",
+        "processes=3",
+        'processes="2"',
+    ],
+)
+def test_what_is_no_value_is_refused_by_both(report, monkeypatch, tmp_path, spool, given):
+    assert "nothing posted" in report(NOBODY, given).stderr
+    assert by_python(monkeypatch, tmp_path, given) == kept(spool) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "processes=2.0",
+        "processes:=2.0",
+        "processes=2",
+        "processes:=2e0",
+        "x:=1e300",
+        'x:="1e400"',
+        "x= 8",
+        "x=\t8.5 ",
+        "x= a ",
+        "x= 007",
+        "x= ",
+        'x=""',
+        b"x=\xc3\xa9 \xff\xed\xa0\x80\xe2\x82".decode("utf-8", "surrogateescape"),
+    ],
+)
+def test_what_is_a_value_is_taken_by_both(report, monkeypatch, tmp_path, spool, given):
+    report(NOBODY, given)
+    ((_, content),) = by_python(monkeypatch, tmp_path, given)
+    assert kept(spool) == [content]
+    assert content["observation"]["x"]["processes"] == 2
+    if given in ("x= 8", "x=\t8.5 "):
+        assert content["observation"]["x"]["x"] == float(given[2:])
+
+
 LONG = "Schmelze ƒ – " * 30
 MORE = [
     *(environ for environ, _ in JOBS),
@@ -105,15 +243,29 @@ def test_its_key_is_that_of_the_one_in_python(report, peer, monkeypatch, tmp_pat
         assert peer.keys == [key_for(environ=environ)]
 
 
+@pytest.mark.parametrize("path", ["/ƒ2", "//ƒ9/ƒ2/", "/", "/ƒ22", ""])
+def test_its_key_in_the_script_of_a_flux_batch_job_is_that_of_the_one_in_python(report, peer, tmp_path, path):
+    flux = tmp_path / "flux"
+    flux.write_text(f"#!/bin/sh\n[ \"$*\" = 'getattr jobid-path' ] && printf '%s' '{path}'\n")
+    flux.chmod(0o755)
+    script = {
+        "FLUX_ENCLOSING_ID": "ƒ2",
+        "FLUX_URI": f"local://{tmp_path}/local-0",
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+    }
+    report(peer.url, **script)
+    assert peer.keys == [key_for(environ=script)]
+
+
 def test_a_step_that_is_named_is_in_the_key_inside_and_outside_of_a_job(report, peer):
     report(peer.url, "--step", "one", **SLURM)
-    report(peer.url, "--step=one")
+    report(peer.url, "--step=one", log=FIXTURES / "serial.log")
     assert peer.keys[0] == "slurm:c:7:one"
     assert (peer.keys[1].startswith("log:"), peer.keys[1].endswith(":one")) == (True, True)
 
 
 ODD = [
-    "a=45e7", "b=007", 'c="45e7"', 'd:="\\u0041"', "e:=-1.5e3", "f=+5", "g=.5", "h=1.", "i=-0.25", "j=true", "k:=true", "l=",
+    "a=45e7", "b=007", 'c="45e7"', 'd:="\\u0041"', "e:=-1.5e3", "f=+5", "g=.5", "h=1.", "i=-0.25", "j=true", "k:=true", 'l=""',
     'm=say "hi"', "n=back\\slash\\n", "o=Zirkonium–Kupfer é", "p=$(touch owned) `id` ; & | * ?", "q=a=b", "r=tab\there", "ö ü=1",
     "s=1_000", "t=0x10", "u=123456789012345678901234567890", "v=-0", "w='quoted'", "x=9", "y",
 ]  # fmt: skip
@@ -143,10 +295,30 @@ def test_paths_and_streams_may_be_odd(report, peer, tmp_path, monkeypatch):
     place = tmp_path / 'it\'s a "Größe" $HOME'
     place.mkdir()
     shutil.copy(FIXTURES / "mpi.log", place / "log & lammps.log")
-    report(NOBODY, log=place / "log & lammps.log", TAILRACE_SPOOL=str(place / "sp ool"), TAILRACE_STREAM="a b/ö.x")
-    assert [one["stream"] for one in kept(place / "sp ool")] == ["a b/ö.x"]
-    report(peer.url, TAILRACE_STREAM="a b/ö.x")
-    assert peer.requests[0][0] == "/api/v1/streams/a%20b%2F%C3%B6%2Ex/observations/"
+    report(NOBODY, log=place / "log & lammps.log", TAILRACE_SPOOL=str(place / "sp ool"), TAILRACE_STREAM="9._-x")
+    assert [one["stream"] for one in kept(place / "sp ool")] == ["9._-x"]
+    report(peer.url, TAILRACE_STREAM="9._-x")
+    assert peer.requests[0][0] == "/api/v1/streams/9._-x/observations/"
+
+
+@pytest.mark.parametrize("name", ["a/../b", "..", "a b", "ö", "a" * 201, "-a", "a\nb"])
+def test_a_name_that_no_stream_can_have_is_refused_by_both_and_the_result_is_named(
+    report, peer, spool, name, tmp_path, monkeypatch, capfd
+):
+    done = report(peer.url, "x", TAILRACE_STREAM=name)
+    assert (done.returncode, peer.requests) == (0, [])
+    assert done.stderr.startswith("tailrace: nothing posted: ")
+    assert "is not a stream's name: expected 1 to 200 letters, digits" in done.stderr
+    assert "the result is still in" in done.stderr
+    monkeypatch.setenv("TAILRACE_STREAM", name)
+    monkeypatch.setenv("TAILRACE_URL", peer.url)
+    monkeypatch.chdir(tmp_path)
+    assert epilogue.main(["x", "--log", str(FIXTURES / "mpi.log")]) == 0
+    said = capfd.readouterr().err
+    assert "is not a stream's name: expected 1 to 200 letters, digits" in said
+    assert f"the result is still in {FIXTURES / 'mpi.log'}: report it with the right --stream" in said
+    assert peer.requests == []
+    assert list(Spool(spool).waiting()) == []
 
 
 def test_it_posts_as_the_job_asks_and_says_one_line(report, peer, spool, tmp_path):
@@ -159,7 +331,7 @@ def test_it_posts_as_the_job_asks_and_says_one_line(report, peer, spool, tmp_pat
     assert body["x"] == {"processes": 2, "x": 2, "y": 2}
     assert (done.stdout, done.stderr) == ("tailrace: observation 1 of lammps-runtime: 0.0158455\n", "")
     assert json.loads((tmp_path / "receipt.json").read_text())["last"] == 1
-    assert list(spool.iterdir()) == []
+    assert [path.name for path in spool.iterdir()] == [".reported"]
 
 
 def test_a_sites_file_holds_the_server_and_the_token_which_is_on_no_command_line(report, peer, tmp_path):
@@ -189,6 +361,12 @@ def test_a_stream_that_the_post_made_is_told(report, peer):
     }
     peer.answers = [(201, {}, json.dumps(new).encode())]
     assert report(peer.url).stderr == "tailrace: new stream s: did you mean r?\n"
+
+
+def test_what_the_server_warns_of_is_told(report, peer):
+    unlike = [{"code": "other_kind", "message": "x.a is '8 \"\\0': it has always been a number", "field": "x.a"}]
+    peer.answers = [(201, {}, json.dumps(json.loads(created(1)[2]) | {"warnings": unlike}).encode())]
+    assert report(peer.url).stderr == "tailrace: x.a is '8 \"\\0': it has always been a number\n"
 
 
 def test_it_tries_again_as_long_as_that_may_help(report, peer, spool):
@@ -241,7 +419,7 @@ def test_only_what_tailrace_says_of_the_point_is_final(report, peer, spool, stat
 
 
 @pytest.mark.parametrize(
-    ("url", "words"), [(NOBODY, "connection refused"), ("http://no-such-host.invalid", "looked up"), ("ftp://x", "no server's address")]
+    ("url", "words"), [(NOBODY, "connection refused"), ("http://no-such-host.invalid", "looked up"), ("ftp://x", "is not a server's address")]
 )  # fmt: skip
 def test_where_there_is_no_server_it_is_kept(report, spool, url, words):
     assert words in report(url).stderr
@@ -259,10 +437,11 @@ def test_where_the_spool_is_full_or_can_not_be_written_the_result_is_in_the_outp
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--no-such", "x"], "no option --no-such"), (["--step"], "--step wants a value"), (["x=nan"], "x is nan: expected a finite"),
-        (["x=1e999"], "x is 1e999"), (["=3"], "expected name=value"), (["nonsense"], "no variable that the log shows (seed x y z"),
+        (["--no-such", "x"], "no option --no-such"), (["--step"], "--step needs a value"), (["x=nan"], "x is nan: expected a finite"),
+        (["x=1e999"], "x is 1e999"), (["=3"], "expected name=value"), (["nonsense"], "is not a variable in the log (seed x y z"),
         (["x=1", "x=2"], "x is given twice"), (["x:={"], "x is {"), (['x="a"b"'], "double quotes"), (["processes=7"], "ran on 2 processes, not on 7"),
-        (["--deadline", "soon"], "is no time"), (["--since", "2100-01-01T00:00:00"], "older than the job"), (["--since", "soon"], "is no time"),
+        (["--deadline", "soon"], "is not a time"), (["--since", "2100-01-01T00:00:00"], "older than the job"), (["--since", "soon"], "is not a time"), (["--since", "1h"], "is not a time"),
+        (["--since", "yesterday"], "is not a time"),
         (["--log", "/no/such"], "the log can't be read"), (["--log", "/"], "the log can't be read"), (["--stream", ""], "no stream is named"),
     ],
     ids=str,
@@ -278,6 +457,63 @@ def test_its_own_log_is_reported_whatever_way_the_job_says_when_it_began(report,
     for since in ("1000000000", "1000000000.5", "2001-09-09T01:46:40", "Unknown", ""):
         report(peer.url, "--since", since)
     assert len(peer.keys) == 5
+
+
+def test_a_step_without_a_name_is_none_for_both(report, monkeypatch, tmp_path, spool):
+    report(NOBODY, "--step", "", "x=8")
+    for options in (["--step", ""], []):
+        assert by_python(monkeypatch, tmp_path, *options, "x=8")[-1][1] == kept(spool)[0]
+
+
+def test_a_log_with_a_hole_is_refused_by_both(report, monkeypatch, tmp_path, spool):
+    log = tmp_path / "holed.log"
+    log.write_bytes((FIXTURES / "mpi.log").read_bytes().replace(b"Loop", b"\0" * 99 + b"\nLoop", 1))
+    assert "two LAMMPS runs wrote to this file" in report(NOBODY, "x=8", log=log).stderr
+    assert by_python(monkeypatch, tmp_path, "x=8", log=log) == kept(spool) == []
+
+
+JOB_SCRIPT = """
+export {job}
+{python} -m lammps_jobs.epilogue --key p x=8 {since}
+{shell} {script} --key s x=8 {since}
+{step} {python} -m lammps_jobs.epilogue --key of-a-step x=8
+{step} {shell} {script} --key of-a-step-too x=8
+"""
+SCHEDULERS = {
+    "slurm": ("SLURM_JOB_ID=7 SLURM_TASK_PID=$$", "SLURM_STEP_ID=0"),
+    "slurm, another machine": ("SLURM_JOB_ID=7 SLURM_TASK_PID=$$", "SLURM_TASK_PID=$((1 << 22))"),
+    "lsf": ("LSB_JOBID=7 LS_JOBPID=$$", "LS_JOBPID=$((1 << 22))"),
+    "pbs": ("PBS_JOBID=7.a PBS_TASKNUM=1", "PBS_TASKNUM=2"),
+    "flux": ("FLUX_ENCLOSING_ID=f7", "FLUX_JOB_ID=f1"),
+}
+
+
+@pytest.mark.parametrize(("scheduler", "is_own", "since", "is_reported"), [
+    *((scheduler, False, "", False) for scheduler in SCHEDULERS), ("slurm", True, "", True), ("pbs", True, "", True),
+    ("flux", True, "", True),
+    ("slurm", False, "--since 0", True),
+])  # fmt: skip
+def test_a_log_from_before_the_job_is_another_jobs(peer, tmp_path, scheduler, is_own, since, is_reported):
+    log = tmp_path / "log.lammps"
+    shutil.copyfile(FIXTURES / "mpi.log", log)
+    if not is_own:
+        os.utime(log, (1e9, 1e9))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OWN)} | {
+        "TAILRACE_URL": peer.url, "TAILRACE_STREAM": "s", "TAILRACE_SPOOL": str(tmp_path / "spool"), "TAILRACE_CONF": "/no",
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'client'}",
+    }  # fmt: skip
+    job, step = SCHEDULERS[scheduler]
+    script = JOB_SCRIPT.format(
+        python=sys.executable, shell=SHELLS[0], script=SCRIPT, since=since, job=job, step=f"env {step}"
+    )
+    (tmp_path / "job.sh").write_text(f"touch log.lammps{script}" if is_own else script)
+    # A process of this name, as PBS's daemon or Flux's broker has, starts the script.
+    daemon = tmp_path / ("flux-broker-0" if scheduler == "flux" else "pbs_mom")
+    daemon.write_text("#!/bin/sh\nsh job.sh\nexit $?\n")
+    daemon.chmod(0o755)
+    done = subprocess.run([daemon], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert peer.keys == [*(["p", "s"] if is_reported else []), "of-a-step", "of-a-step-too"]
+    assert done.stderr.count("is older than the job") == (0 if is_reported else 2)
 
 
 @pytest.mark.parametrize("missing", ["curl", "sha256sum"])

@@ -1,10 +1,13 @@
 """The log parser, on logs of real LAMMPS runs (see fixtures/README.md)."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from lammps_jobs.log import RunNotCompleted, RunTiming, parse_log, read_log
+from lammps_jobs.logs.log_reader import parse_log, read_log
+from lammps_jobs.logs.log_report import RunNotCompleted, RunTiming
+from lammps_jobs.runs.lammps_job import program
 
 pytestmark = pytest.mark.one_database
 
@@ -19,8 +22,8 @@ FAILED = {
     "nan.log": "diverged: its output shows inf at step 0",
     "mpi-crashed.out": "breaks off at step 4",
     "quit-with-a-code.log": "the input stopped LAMMPS itself: quit 3",
-    "split.log": "`log production.log` sends what follows elsewhere: leave the command out, or report what LAMMPS printed",
-    "split-off.log": "the log begins in the middle, as a file does that the input's own `log` command began: leave",
+    "split.log": "`log production.log` writes the rest to another file: leave the command out, or report the screen output",
+    "split-off.log": "the log begins in the middle, like a file that the input's own `log` command started: leave",
     "partitions.log": "on 2 partitions, and each wrote a log of its own: this one's name with .0 to .1 added",
     "old-killed.log": "breaks off at step 14",
     "old-time-limit.log": "reached its time limit (timer timeout) at step 30",
@@ -84,7 +87,7 @@ def test_a_log_that_the_input_takes_up_again_is_not_whole():
     """What ran between two `log` commands is in another file, and its time with it."""
     split = (FIXTURES / "split.log").read_text()
     again = split + "run 20\nTotal wall time: 0:00:01\n"
-    assert "elsewhere" in _parse(again).failure
+    assert "to another file" in _parse(again).failure
     said = (
         (FIXTURES / "serial.log").read_text().replace("thermo ", "print 'log of the run'\nlog of the run\nthermo ", 1)
     )
@@ -136,6 +139,20 @@ def test_it_reads_an_older_lammps_without_threads():
     assert report.runs[0].performance == {}
     assert report.wall_time == 3723
     assert report.completed
+
+
+OF_2014 = (
+    "LAMMPS (28 Jun 2014)\n  using 4 OpenMP thread(s) per MPI task\nMemory usage per processor = 3.6 Mbytes\nStep Temp \n"
+    "       0         1.44 \nLoop time of 2.5 on 8 procs (2 MPI x 4 OpenMP) for 100 steps with 500 atoms\n\n"
+    "Pair  time (%) = 2.1 (84)\nTotal wall time: 0:00:03\n"
+)
+
+
+def test_it_reads_lammps_of_2014_with_threads():
+    report = _parse(OF_2014)
+    assert report.completed
+    assert report.runs == (RunTiming(2.5, 100, 500, processes=2, threads=4),)
+    assert _parse(OF_2014.replace("  using 4 OpenMP thread(s) per MPI task\n", "")).runs == report.runs
 
 
 def test_it_reads_captured_output_as_well_as_a_log():
@@ -200,7 +217,7 @@ def test_words_that_only_contain_nan_or_inf_are_no_divergence():
 @pytest.mark.parametrize("name", sorted(COMPLETED | set(FAILED)))
 def test_it_reads_the_same_in_blocks_of_any_size(monkeypatch, name, size):
     whole = parse_log((FIXTURES / name).read_bytes().splitlines(keepends=True))
-    monkeypatch.setattr("lammps_jobs.log.BLOCK", size)
+    monkeypatch.setattr("lammps_jobs.logs.log_reader.BLOCK", size)
     assert read_log(FIXTURES / name) == whole
 
 
@@ -223,6 +240,208 @@ def test_of_several_starts_in_one_file_the_last_counts():
     requeued_and_killed = parse_log((serial + killed).splitlines(keepends=True))
     assert not requeued_and_killed.completed
     assert requeued_and_killed.runs == ()
+
+
+HEAD, ROWS = (
+    "LAMMPS (2 Aug 2023 - Update 1)\n",
+    "Per MPI rank memory allocation = 3 | 3 | 3 Mbytes\nStep Temp\n  0  1.4\n",
+)
+WALL = "Total wall time: 0:00:01\n"
+
+
+def _rows(last):
+    return f"{ROWS}  {last}  1.5\n"
+
+
+def _loop(steps=10, seconds="0.5"):
+    return f"Loop time of {seconds} on 1 procs for {steps} steps with 32 atoms\n\n"
+
+
+RUN = "run 10\n" + ROWS + _loop()
+ONE = HEAD + "units lj\n" + RUN
+ODD = {
+    "interleaved": (HEAD + ROWS + HEAD + ROWS + _loop() + WALL + _loop() + WALL, "two LAMMPS runs wrote to this file at once"),
+    "interleaved and one killed": (HEAD + HEAD + ROWS + _loop() + WALL + _loop(), "two LAMMPS runs wrote to this file at once"),
+    "interleaved, one without a run": (HEAD + HEAD + ROWS + _loop() + WALL + WALL, "two LAMMPS runs wrote to this file at once"),
+    "one after the other": (ONE + WALL + ONE + WALL, None),
+    "indented log": (ONE + "  log prod.log\n" + RUN + WALL, "`log prod.log` writes the rest to another file"),
+    "tab before log": (ONE + "\tlog prod.log append\n" + RUN + WALL, "`log prod.log append` writes the rest to another file"),
+    "printed log": (ONE + 'print "log x.log"\nlog x.log\n' + RUN + WALL, None),
+    "printed log, not echoed": (HEAD + ROWS + _loop() + "log x.log\n" + ROWS + _loop() + WALL, None),
+    "silent print before log": (ONE + 'print "$x" screen no\nlog x.log\n' + RUN + WALL, "`log x.log` writes"),
+    "printed start": (ONE + 'print "LAMMPS (production) begins"\nLAMMPS (production) begins\n' + RUN + WALL, None),
+    "printed within a run": (HEAD + "run 10\n" + ROWS + "LAMMPS (here)\n" + _loop() + WALL, None),
+    "printed wall time": (ONE + "Total wall time: 1:00:00 so far\n" + RUN + WALL, None),
+    "printed error": (ONE + 'print "ERROR estimate: 0.1"\nERROR estimate: 0.1\n' + RUN + WALL, None),
+    "printed like an error": (ONE + 'print "ERROR: drift"\nERROR: drift\n' + RUN + WALL, None),
+    "printed like an error, not echoed": (HEAD + ROWS + _loop() + "ERROR: drift\n" + ROWS + _loop() + WALL, None),
+    "an error of old": (ONE + "ERROR: Bad pair (pair.cpp:9)\n", "LAMMPS stopped with ERROR: Bad pair"),
+    "an error without source": (ONE + "ERROR: Package command after it\n", "LAMMPS stopped with ERROR: Package command"),
+    "an error of a print": (
+        HEAD + "print ${x} it's\nERROR: Unmatched quote (src/input.cpp:688)\n",
+        "LAMMPS stopped with ERROR: Unmatched",
+    ),
+    "halted in silence": (HEAD + "run 100 # all\n" + ROWS + _loop(20) + WALL, "`run 100` did 20 steps"),
+    "halted with options": (HEAD + "run 100 post no\n" + ROWS + _loop(20) + WALL, "`run 100 post no` did 20 steps"),
+    "skipped": (ONE + "run 50\n" + WALL, "`run 50` printed no Loop time"),
+    "skipped before another": (ONE + "run 50\nrun 60\n" + ROWS + _loop(60) + WALL, "`run 50` printed no Loop time"),
+    "upto": (ONE + "run 10 upto\n" + _rows(10) + _loop(9) + WALL, None),
+    "upto in a style without steps": (ONE + "run 100 upto\n" + ROWS.replace("Step ", "")  + _loop(9) + WALL, None),
+    "halted upto": (ONE + "run 100 upto\n" + _rows(10) + _loop(9) + WALL, "`run 100 upto` ended at step 10, as with"),
+    "start and stop": (ONE + "run 20 start 0 stop 40 pre no\n" + ROWS + _loop(20) + WALL, None),
+    "halted with start and stop": (ONE + "run 20 start 0 stop 40\n" + ROWS + _loop(7) + WALL, "stop 40` did 7 steps"),
+    "every": (ONE + "run 25 every 10 NULL\n" + (ROWS + _loop(10)) * 2 + ROWS + _loop(5) + WALL, None),
+    "every with a command": (
+        ONE + "run 20 every 10 \"print 'at $s'\"\n" + (ROWS + _loop(10) + "print 'at $s'\nat 20\n") * 2 + WALL, None
+    ),
+    "every and upto": (ONE + "run 10 upto every 7 NULL\n" + _rows(7) + _loop(7) + _rows(10) + _loop(3) + WALL, None),
+    "halted within every": (
+        ONE + "run 20 every 10 NULL\n" + ROWS + _loop(6) + ROWS + _loop(1) + WALL, "`run 20 every 10 NULL` did 6 steps"
+    ),
+    "halted between every": (ONE + "run 20 every 10 NULL\n" + ROWS + _loop(10) + WALL, "NULL` did 10 steps, as with"),
+    "halted between every, and another": (
+        ONE + "run 20 every 10 NULL\n" + ROWS + _loop(10) + RUN + WALL, "NULL` did 10 steps, as with"
+    ),
+    "a run within every": (
+        ONE + "run 20 every 10 'run 2'\n" + (ROWS + _loop(10) + "run 2\n" + ROWS + _loop(2)) * 2 + WALL, None
+    ),
+    "a minimization that was halted": (
+        ONE + "minimize 0 0 100 100\n" + ROWS + _loop(7) + "\n  Stopping criterion = walltime limit reached\n" + WALL,
+        "the minimization was stopped early",
+    ),
+    "with a variable": (ONE + "run ${n}\nrun 20\n" + ROWS + _loop(20) + WALL, None),
+    "minimized": (ONE + "minimize 0 1e-6 100 1000\n" + ROWS + _loop(7) + WALL, None),
+    "printed run": (ONE + 'print "run 7"\nrun 7\n' + RUN + WALL, None),
+    "timer off": (
+        HEAD + "timer off\nNew timer settings: style=off  mode=nosync  timeout=off\nrun 10\n" + ROWS + WALL,
+        "no times were printed: the ",
+    ),
+    "timer off after a run": (
+        HEAD + ROWS + _loop() + "New timer settings: style=off  mode=nosync  timeout=off\n" + ROWS + WALL,
+        "no times were printed: the ",
+    ),
+    "timer off, and on again": (
+        HEAD + "timer off\nNew timer settings: style=off  mode=nosync  timeout=off\nrun 10\n" + ROWS
+        + "timer normal\nNew timer settings: style=normal  mode=nosync  timeout=off\n" + RUN + WALL,
+        "no times were printed: the ",
+    ),
+    "timer off, and on before the run": (
+        ONE + "New timer settings: style=off  mode=nosync\nNew timer settings: style=normal  mode=nosync\n" + RUN + WALL, None
+    ),
+    "a halt in silence, upto in a style without steps": (
+        ONE + "fix h all halt 5 v_s > 9 error continue message no\nrun 100 upto\n" + ROWS.replace("Step ", "") + _loop(9) + WALL,
+        "stopped the run can",
+    ),
+    "a halt that says so, upto in a style without steps": (
+        ONE + "fix h all halt 5 v_s > 9 error continue\nrun 100 upto\n" + ROWS.replace("Step ", "") + _loop(9) + WALL, None
+    ),
+    "a halt in silence, and no commands": (
+        HEAD + "fix h all halt 5 v_s > 9 message no\necho none\n" + ROWS + _loop(9) + WALL, "stopped the run can"
+    ),
+    "echo screen": (HEAD + "echo screen\n" + ROWS + _loop(), "or the input's `quit` ended it"),
+    "a quoted run that was halted": (ONE + '"run" 100\n' + ROWS + _loop(20) + WALL, "`run 100` did 20 steps"),
+    "a run of a quoted number": (ONE + "run '100' # all\n" + ROWS + _loop(20) + WALL, "`run 100` did 20 steps"),
+    "a quoted run that ended": (ONE + '"run" "20"\n' + ROWS + _loop(20) + WALL, None),
+    "fix print of a Loop time": (
+        HEAD + f'fix p all print 5 "{_loop().strip()}"\nrun 20\n' + ROWS + _loop() + _loop(20) + WALL,
+        "32 atoms\"` prints lines that can't be told from LAMMPS' own: change the text, or add `screen no`",
+    ),
+    "fix print of a halt": (
+        HEAD + "fix p all print 5 'Fix halt condition: $t'\nrun 20\n" + ROWS + "Fix halt condition: 3\n" + _loop(20) + WALL,
+        "can't be told from LAMMPS' own",
+    ),
+    "fix print of no number": (
+        HEAD + 'fix p all print 5 "T is nan"\nrun 20\n' + ROWS + "T is nan\n" + _loop(20) + WALL,
+        "can't be told from LAMMPS' own",
+    ),
+    "fix print to a file": (
+        HEAD + 'fix p all print 5 "Fix halt condition $t" file t.txt screen no\nrun 20\n' + ROWS + _loop(20) + WALL, None
+    ),
+    "fix print of other text": (
+        HEAD + 'fix p all print 5 "t is $t"\nrun 20\n' + ROWS + "t is 3\n" + _loop(20) + WALL, None
+    ),
+    "fix print like an error, and killed": (
+        HEAD + 'fix p all print 5 "ERROR: drift $t"\nrun 20\n' + ROWS + "ERROR: drift 3\n", "the log breaks off"
+    ),
+    "fix print like an error, and ended": (
+        HEAD + 'fix p all print 5 "ERROR: drift $t"\nrun 20\n' + ROWS + "ERROR: drift 3\n" + _loop(20) + WALL, None
+    ),
+    "log none": (ONE + "log none\n", "`log none` writes the rest nowhere"),
+    "without atoms at the end": (ONE + RUN.replace("with 32 atoms", "with 0 atoms") + WALL, "the run ended without atoms: all were lost"),
+    "quit that was printed": (ONE + "print 'quit'\nquit\n", "the log breaks off"),
+}  # fmt: skip
+
+
+MELT = """\
+units lj
+lattice fcc 0.8442
+region box block 0 3 0 3 0 3
+create_box 1 box
+create_atoms 1 box
+mass 1 1.0
+velocity all create 1.44 87287
+pair_style lj/cut 2.5
+pair_coeff 1 1 1.0 1.0 2.5
+fix 1 all nve
+variable s equal step
+"""
+HALT = "fix stop all halt 10 v_s > 15 error continue message no\n"
+
+
+@pytest.mark.parametrize(
+    ("commands", "reason"),
+    [
+        ('"run" "20"\n', None),
+        (HALT + '"run" 50\n', "`run 50` did 20 steps, as with a `fix halt`"),
+        ('fix p all print 10 "Loop time of 5 on 1 procs for 10 steps with 108 atoms"\nrun 20\n', "`fix p all print 10"),
+        ('fix p all print 10 "Loop time of ${s}" screen no file t.txt\nrun 20\n', None),
+    ],
+)
+def test_a_real_lammps_says_the_same(tmp_path, commands, reason):
+    (tmp_path / "in.melt").write_text(MELT + commands)
+    subprocess.run([program("lmp"), "-in", "in.melt", "-screen", "none"], cwd=tmp_path, check=True)
+    failure = read_log(tmp_path / "log.lammps").failure
+    assert failure is None if reason is None else reason in failure
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_an_input_prints_or_leaves_out_does_not_mislead(name):
+    text, reason = ODD[name]
+    report = _parse(text)
+    if reason is None:
+        assert report.failure is None
+        assert report.loop_time == 0.5 * len(report.runs)
+        assert len(report.runs) == text.rpartition(HEAD)[2].count("Loop time of")
+    else:
+        assert reason in (report.failure or "completed")
+
+
+PRINTED = [
+    ONE + f'print """\n{text}"""\n\n{text.replace("$x", "5")}\n' + RUN + WALL
+    for text in (f"{_loop()}{WALL}", f"{HEAD}$x\n", _loop())
+]
+
+
+@pytest.mark.parametrize("text", PRINTED)
+def test_what_a_print_over_several_lines_prints_is_not_of_a_run(text):
+    report = _parse(text)
+    assert (report.failure, report.steps, report.loop_time) == (None, 20, 1.0)
+
+
+def test_a_hole_is_the_trace_of_two_that_wrote_at_once():
+    # A second LAMMPS in the same directory emptied the file, and the first went on at its own place in it.
+    hole = (HEAD + "units lj\nrun 10\n" + ROWS).encode() + b"\0" * 500 + f"  9  1.5\n{_loop()}{WALL}".encode()
+    assert "two LAMMPS runs" in parse_log(hole.splitlines(keepends=True)).failure
+
+
+def test_a_variable_with_several_values_shows_them_all():
+    body = "".join(
+        f"region box block 0 ${{x}} 0 $y\nregion box block 0 {x} 0 $y\nregion box block 0 {x} 0 5\n"
+        for x in (2, 3, 2, 4)
+    )
+    report = _parse(HEAD + body)
+    assert report.variables == {"x": "2", "y": "5"}
+    assert report.several == {"x": ("2", "3", "4")}
 
 
 @pytest.mark.parametrize(

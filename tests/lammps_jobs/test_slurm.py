@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from lammps_jobs.run import POTENTIAL, potentials, program
+from lammps_jobs.runs.lammps_job import POTENTIAL, potentials, program
 from tests import slurm
 from tests.serving import ROOT, Server
 from tests.slurm import Slurm, until
@@ -207,28 +207,35 @@ def learned(site: Site, name: str) -> None:
 def test_a_sweep_runs_on_slurm(site):
     assert "4 jobs: 4 counted, 0 failed" in sweep(site, "swept", "--recipes", "knn")
     learned(site, "swept")
+    folder = site.directory / "swept" / "sweep-train" / "jobs" / "train-001"
+    before = (folder / "log.lammps").stat()
+    (folder / "fence").write_text("2\n")
+    late = site.slurm.submit("--wait", "--output=/dev/null", str(folder / "job.sh"))
+    assert site.slurm.state(late) == "COMPLETED"
+    assert (folder / "log.lammps").stat() == before, "a submission that another one has taken over does nothing"
 
 
-@pytest.mark.parametrize("answers", [True, False])
-def test_a_job_that_was_taken_though_sbatch_failed_runs_once(site, tmp_path, monkeypatch, answers):
-    """As where the controller stops right after it took the job; it may also be away for as long as the sweep asks."""
+@pytest.mark.parametrize("unanswered", [0, 3])
+def test_a_job_that_was_taken_though_sbatch_failed_runs_once(site, tmp_path, monkeypatch, unanswered):
+    """As where the controller stops right after it took the job; it may also be away for a while."""
     sbatch, squeue = (shutil.which(name, path=slurm.SEARCH) for name in ("sbatch", "squeue"))
-    says = 'echo "sbatch: error: Batch job submission failed: Unable to contact slurm controller" >&2; exit 1'
+    says = 'echo "slurm: error: Unable to contact slurm controller" >&2; exit 1'
     (tmp_path / "sbatch").write_text(
-        f'#!/bin/sh\n{sbatch} "$@" >{tmp_path}/taken\n[ -e {tmp_path}/failed ] && exec cat {tmp_path}/taken\n'
+        f'#!/bin/sh\n{sbatch} "$@" >>{tmp_path}/taken\n[ -e {tmp_path}/failed ] && exec tail -n 1 {tmp_path}/taken\n'
         f"touch {tmp_path}/failed\n{says}\n"
     )
-    (tmp_path / "squeue").write_text(f'#!/bin/sh\n[ -e {tmp_path}/back ] || {{ {says}; }}\nexec {squeue} "$@"\n')
+    (tmp_path / "squeue").write_text(
+        f"#!/bin/sh\necho >>{tmp_path}/asked\n"
+        f'[ $(wc -l <{tmp_path}/asked) -gt {unanswered} ] || {{ {says}; }}\nexec {squeue} "$@"\n'
+    )
     for name in ("sbatch", "squeue"):
         (tmp_path / name).chmod(0o755)
-    if answers:
-        (tmp_path / "back").touch()
     monkeypatch.setitem(site.slurm.environment, "PATH", f"{tmp_path}{os.pathsep}{slurm.SEARCH}")
-    name = f"taken-{answers}"
-    if not answers:
-        assert "Unable to contact slurm controller" in sweep(site, name, "--recipes", "mean", code=1)
-        (tmp_path / "back").touch()
-    assert "4 jobs: 4 counted, 0 failed" in sweep(site, name, "--recipes", "mean")
+    name = f"taken-{unanswered}"
+    said = sweep(site, name, "--recipes", "mean")
+    assert "4 jobs: 4 counted, 0 failed" in said
+    assert ("Unable to contact slurm controller; trying again" in said) is (unanswered > 0)
+    assert len((tmp_path / "taken").read_text().split()) == 4
     learned(site, name)
 
 
@@ -265,8 +272,8 @@ def test_a_sweep_runs_in_containers_on_slurm(site, tmp_path, monkeypatch):
 
 
 def walk() -> str:
-    """The commands that docs/epilogues.md tells a new user, as one script; each picture is kept."""
-    page = (ROOT / "docs" / "epilogues.md").read_text().partition("## A walk through it, on Slurm")[2]
+    """The commands that docs/how-to/epilogues.md tells a new user, as one script; each picture is kept."""
+    page = (ROOT / "docs" / "how-to" / "epilogues.md").read_text().partition("## Try it on Slurm")[2]
     lines = [line[2:] for block in re.findall(r"```console\n(.*?)```", page, re.S) for line in block.splitlines()]
     assert len(lines) >= 7
     keep = "cp drift.png drift-$((n = n + 1)).png; cp drift.csv drift-$n.csv"

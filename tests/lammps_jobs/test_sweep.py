@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from matplotlib import pyplot
 
-from lammps_jobs.run import POTENTIAL, potentials
+from lammps_jobs.runs.lammps_job import POTENTIAL, potentials
 from tests.lammps_jobs.here import PATIENCE, TINY, Here, made, model_of
 from tests.serving import ROOT, Server
 from tests.slurm import INSTALL, until
@@ -35,7 +35,7 @@ def test_every_job_is_learned_once_whatever_stops_the_sweep(here):
     process.send_signal(signal.SIGTERM)
     rest, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
-    assert "What was done is kept" in rest
+    assert "Finished jobs are kept" in rest
     assert "6 jobs: 6 counted, 0 failed" in here.sweep(*options)
     assert "6 were done before" in here.sweep(*options)
     observations = here.observations()
@@ -45,7 +45,7 @@ def test_every_job_is_learned_once_whatever_stops_the_sweep(here):
     assert all(set(one["x"]) == {"x", "y", "z", "processes"} for one in observations)
     models = here.server.get(f"/api/v1/models/?stream={here.stream}")[1]["models"]
     assert {model["recipe"] for model in models} == {"runtime", "linear"}
-    for wrong, words in ((("--seed", "2"), "begun with seed 1, not seed 2"), (("--iters", "5"), "can't have fewer")):
+    for wrong, words in ((("--seed", "2"), "started with seed 1, not seed 2"), (("--iters", "5"), "can't have fewer")):
         assert words in here.sweep(*options, *wrong, code=2)
     assert "8 jobs: 8 counted" in here.sweep(*options, "--iters", "8")
     assert len(here.observations()) == 8
@@ -103,7 +103,7 @@ def test_without_a_model_that_could_predict_no_job_is_run(here):
     body = {"name": here.stream, "target": {"name": "loop_time", "unit": "s"}}
     assert here.server.post("/api/v1/streams/", body)[0] == 201
     said = here.sweep("predict", *TINY, "--sample", "lhs", "--iters", "1", code=2)
-    assert f"stream {here.stream} has no regression model that could predict" in said
+    assert f"stream {here.stream} has no regression model to predict with" in said
     assert not list(here.path.glob("sweep-predict/jobs/*"))
 
 

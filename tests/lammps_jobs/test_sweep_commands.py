@@ -1,6 +1,7 @@
 """The exact commands of a sweep, as `--dry-run` prints them."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lammps_jobs.run import program
+from lammps_jobs.runs.lammps_job import program
 from lammps_jobs.sweep.inputs import adapted
 from tests.serving import ROOT
 
@@ -51,7 +52,8 @@ def sweep(tmp_path: Path, examples: Path):
         )  # fmt: skip
         assert done.returncode == code, done.stderr
         assert list(here.iterdir()) == []
-        return (done.stdout if code == 0 else done.stderr).replace(str(here), "HERE")
+        said = (done.stdout if code == 0 else done.stderr).replace(str(here), "HERE")
+        return re.sub(r"\btr-[0-9a-f]{8}-", "tr-SWEEP-", re.sub(r"-N tr[0-9a-f]{12}\b", "-N trHASH", said))
 
     return run
 
@@ -71,6 +73,7 @@ LMP = (
     "lmp -v x 3 -v y 4 -v z 5 -v steps 9 -v seed 2 -v potential CuZr_mm.eam.fs -log log.lammps -in melt.in -screen none"
 )
 JOB = "HERE/sweep-train/jobs/train-001"
+ONCE = "--comment fence-1 --dependency singleton --no-requeue"
 
 
 @pytest.mark.parametrize(
@@ -79,25 +82,25 @@ JOB = "HERE/sweep-train/jobs/train-001"
         ("", None, "mpiexec -n 6 "),
         (
             "--launcher slurm --time 90s --option=--partition=debug",
-            "sbatch --parsable --job-name train-001 --nodes 2 --ntasks 6 --cpus-per-task 1 --time 00:01:30 "
-            f"--chdir {JOB} --output {JOB}/job.out --partition=debug {JOB}/job.sh",
+            "sbatch --parsable --job-name tr-SWEEP-train-001 --nodes 2 --ntasks 6 --cpus-per-task 1 --time 00:01:30 "
+            f"--chdir {JOB} --output {JOB}/job.out --partition=debug {ONCE} {JOB}/job.sh",
             "srun --ntasks 6 ",
         ),
         (
             "--launcher slurm --time 1-00:00:00",
-            "sbatch --parsable --job-name train-001 --nodes 2 --ntasks 6 --cpus-per-task 1 --time 24:00:00 "
-            f"--chdir {JOB} --output {JOB}/job.out {JOB}/job.sh",
+            "sbatch --parsable --job-name tr-SWEEP-train-001 --nodes 2 --ntasks 6 --cpus-per-task 1 --time 24:00:00 "
+            f"--chdir {JOB} --output {JOB}/job.out {ONCE} {JOB}/job.sh",
             "srun --ntasks 6 ",
         ),
         (
             "--launcher pbs --time 1:00:00",
-            "qsub -N train-001 -l select=2:ncpus=3:mpiprocs=3 -l walltime=01:00:00 -V -j oe "
-            f"-o {JOB}/job.out {JOB}/job.sh",
+            "qsub -N trHASH -l select=2:ncpus=3:mpiprocs=3 -l walltime=01:00:00 -V -j oe "
+            f"-o {JOB}/job.out -r n {JOB}/job.sh",
             "mpiexec -n 6 ",
         ),
         (
             "--launcher lsf --time 00:10:30",
-            f"bsub -J train-001 -n 6 -R 'span[ptile=3]' -W 11 -cwd {JOB} -o {JOB}/job.out /bin/sh {JOB}/job.sh",
+            f"bsub -J tr-SWEEP-train-001 -n 6 -R 'span[ptile=3]' -W 11 -cwd {JOB} -o {JOB}/job.out -Jd fence-1 -rn /bin/sh {JOB}/job.sh",
             "mpiexec -n 6 ",
         ),
         (
@@ -165,14 +168,14 @@ def test_one_command_for_each_job(sweep):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["train", "--x", "0"], "'0' is no range: expected"),
-        (["train", "--time", "soon"], "'soon' is no length of time"), (["train", "--time", "30"], "did you mean 30s or 30m?"),
+        (["train", "--x", "0"], "'0' is not a range: expected"),
+        (["train", "--time", "soon"], "'soon' is not a duration"), (["train", "--time", "30"], "did you mean 30s or 30m?"),
         (["train", "--container", "podman"], "--container and --image go together"),
         (["train", "--mpi", "srun -n {cores}"], "--mpi 'srun -n {cores}' can't be read"),
         (["train", "--sample", "grid", "--iters", "999"], "more than the 125 combinations"),
-        (["train", "--input", "mellt"], "'mellt' is no input: expected melt, hns, or the path"),
-        (["train", "--lmp", "no-such-lammps"], "no-such-lammps is no program"),
-        (["train", "--url", "cluster:8080"], "'cluster:8080' is no server's address"),
+        (["train", "--input", "mellt"], "'mellt' is not an input: expected melt, hns, or the path"),
+        (["train", "--lmp", "no-such-lammps"], "no-such-lammps is not a program"),
+        (["train", "--url", "cluster:8080"], "'cluster:8080' is not a server's address"),
     ],
 )  # fmt: skip
 def test_a_wrong_command_line_says_what_is_wrong(sweep, options, words):

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tailrace.launchers import queues
 
-from lammps_jobs.run import program
-from lammps_jobs.sweep import queues
+from lammps_jobs.runs.lammps_job import program
 from tests.lammps_jobs.here import PATIENCE, TINY, Here, made
 from tests.slurm import until
 
@@ -26,16 +26,31 @@ exec "$@"
 SUBMIT = """\
 #!/bin/sh
 echo "${0##*/}" "$@" >> $RECORD
-number=$(ls $QUEUE | wc -l); touch $QUEUE/$number
-for script; do :; done
+number=$(ls $QUEUE | grep -vc done)
+for script; do
+    case $before in -N|-J|--job-name) name=$script ;; -Jd|--comment) fence=$script ;; esac
+    before=$script
+done
+echo "$name|$fence" > $QUEUE/$number
 (cd "$(dirname "$script")"; $RUN sh "$script" > job.out 2>&1; touch $QUEUE/$number.done) > /dev/null 2>&1 &
 echo "ANSWER"
 """
 LIST = """\
 #!/bin/sh
 echo "${0##*/}" "$@" >> $RECORD
-for job in $(ls $QUEUE | grep -v done); do [ -e $QUEUE/$job.done ] || echo "ANSWER"; done
+for job in $(ls $QUEUE | grep -v done); do
+    known=$(cat $QUEUE/$job)
+    [ -e $QUEUE/$job.done ] || echo "ANSWER"
+done
 """
+SQUEUE, BJOBS = "$job|PENDING|REASON|$known", "$job|RUN|$known"
+QSTAT = (
+    LIST.replace("for job", "echo '{\"Jobs\": {'\ncomma=\nfor job").replace(
+        'echo "ANSWER"',
+        """{ echo "$comma\\"$job.pbs1\\": {\\"Job_Name\\": \\"${known%%|*}\\", \\"job_state\\": \\"R\\"}"; comma=,; }""",
+    )
+    + "echo '}}'\n"
+)
 
 
 @pytest.fixture
@@ -76,14 +91,20 @@ def test_flux_is_asked_in_its_own_words(here, recorded):
 @pytest.mark.parametrize(
     ("launcher", "submit", "listing", "answer", "listed"),
     [
-        ("pbs", "qsub", "qselect", "$number.pbs1", "$job.pbs1"),
-        ("lsf", "bsub", "bjobs", "Job <$number> is submitted to default queue <normal>.", "$job"),
+        ("pbs", "qsub", "qstat", "$number.pbs1", QSTAT),
+        (
+            "lsf",
+            "bsub",
+            "bjobs",
+            "Job <$number> is submitted to default queue <normal>.",
+            LIST.replace("ANSWER", BJOBS),
+        ),
     ],
 )
 def test_other_batch_systems_are_asked_in_their_own_words(here, recorded, launcher, submit, listing, answer, listed):
     """PBS and LSF are in no package here: these are recorded programs, which run the scripts."""
     made(here)
-    record = recorded(**{submit: SUBMIT.replace("ANSWER", answer), listing: LIST.replace("ANSWER", listed)})
+    record = recorded(**{submit: SUBMIT.replace("ANSWER", answer), listing: listed})
     said = here.sweep("train", *TINY, "--launcher", launcher, "--iters", "3", "--at-once", "2")
     assert "3 jobs: 3 counted" in said
     assert sorted(one["y"] for one in here.observations()) == sorted(here.loop_times())
@@ -96,7 +117,7 @@ def test_jobs_in_a_queue_are_found_again_and_not_submitted_twice(here, recorded,
     made(here)
     gate = tmp_path / "gate"
     record = recorded(
-        qsub=SUBMIT.replace("ANSWER", "$number.pbs1"), qselect=LIST.replace("ANSWER", "$job.pbs1"),
+        qsub=SUBMIT.replace("ANSWER", "$number.pbs1"), qstat=QSTAT,
         held=f'#!/bin/sh\nuntil [ -e {gate} ]; do sleep 0.05; done\nexec "$@"\n',
     )  # fmt: skip
     here.environment["RUN"] = "held"
@@ -105,10 +126,10 @@ def test_jobs_in_a_queue_are_found_again_and_not_submitted_twice(here, recorded,
     until(lambda: record.exists() and record.read_text().count("qsub") == 2, record.read_text)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=PATIENCE)
-    assert "stay there, and report themselves" in said
+    assert "stay there and report their results" in said
     assert process.returncode == 130
     process = here.start(*options)
-    until(lambda: record.read_text().count("qselect") >= 3, record.read_text)
+    until(lambda: record.read_text().count("qstat") >= 3, record.read_text)
     gate.touch()
     said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
@@ -125,7 +146,7 @@ def test_a_job_that_will_not_start_is_told_of(here, recorded, tmp_path, reason, 
     made(here)
     gate = tmp_path / "gate"
     record = recorded(
-        sbatch=SUBMIT.replace("ANSWER", "$number"), squeue=LIST.replace("ANSWER", f"$job;{reason}"),
+        sbatch=SUBMIT.replace("ANSWER", "$number"), squeue=LIST.replace("ANSWER", SQUEUE.replace("REASON", reason)),
         held=f'#!/bin/sh\nuntil [ -e {gate} ]; do sleep 0.05; done\nexec "$@"\n',
     )  # fmt: skip
     here.environment["RUN"] = "held"
@@ -133,12 +154,67 @@ def test_a_job_that_will_not_start_is_told_of(here, recorded, tmp_path, reason, 
     until(lambda: record.exists() and record.read_text().count("squeue") >= 3, lambda: "")
     gate.touch()
     said, _ = process.communicate(timeout=PATIENCE)
-    told = f"Job 0 and 1 more will not start as things are: Slurm says {reason}."
+    told = f"Job 0 and 1 more can't start: Slurm says {reason}."
     assert said.count(told) == never
     assert ("scancel 0 1" in said) is never
 
 
-def test_reasons_that_pass_by_themselves_are_told_from_those_that_do_not(tmp_path, monkeypatch):
+FAR = """\
+#!/bin/sh
+echo squeue "$@" >> $RECORD
+case "$*" in *--clusters=near,far*) ;; *) exit 0 ;; esac
+echo "CLUSTER: near"
+echo "CLUSTER: far"
+for job in $(ls $QUEUE | grep -v done); do
+    [ -e $QUEUE/$job.done ] || echo "$job|PENDING|PartitionConfig|$(cat $QUEUE/$job)"
+done
+"""
+
+
+def test_jobs_of_another_cluster_are_looked_for_there(here, recorded, tmp_path):
+    """A recorded Slurm of two clusters, whose squeue lists the jobs of this one unless it is told otherwise."""
+    made(here)
+    gate = tmp_path / "gate"
+    record = recorded(
+        sbatch=SUBMIT.replace("ANSWER", "$number;far"), squeue=FAR, srun='#!/bin/sh\nshift 2\nexec "$@"\n',
+        held=f'#!/bin/sh\nuntil [ -e {gate} ]; do sleep 0.05; done\nexec "$@"\n',
+    )  # fmt: skip
+    here.environment["RUN"] = "held"
+    options = ("train", *TINY, "--launcher", "slurm", "--iters", "2", "--option=-M", "--option=near,far")
+    process = here.start(*options)
+    until(lambda: record.exists() and record.read_text().count("squeue") >= 3, lambda: "")
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert "scancel --clusters=far 0 1" in said
+    process = here.start(*options)
+    seen = record.read_text().count("squeue")
+    until(lambda: record.read_text().count("squeue") > seen, record.read_text)
+    gate.touch()
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, said
+    assert "2 jobs: 2 counted" in said
+    assert record.read_text().count("sbatch") == 2
+    assert len(here.observations()) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "clusters"),
+    [
+        ([], {}, ()),
+        (["--account=a"], {"SLURM_CLUSTERS": "near"}, ("near",)),
+        (["--qos", "q"], {"SBATCH_CLUSTERS": "far", "SLURM_CLUSTERS": "near"}, ("far",)),
+        (["-M", "near,far"], {"SLURM_CLUSTERS": "other"}, ("near", "far")),
+        (["-Mfar"], {}, ("far",)),
+        (["--clusters=far"], {}, ("far",)),
+        (["--clusters", "near"], {}, ("near",)),
+        (["--cluster-constraint=big"], {}, ()),
+    ],
+)
+def test_the_clusters_that_sbatch_may_choose_from(options, environ, clusters):
+    assert queues.named_clusters(options, environ) == clusters
+
+
+def test_reasons_that_pass_by_themselves_are_told_from_those_that_do_not():
     never = [
         "PartitionConfig",
         "QOSMaxCpuPerJobLimit",
@@ -147,13 +223,7 @@ def test_reasons_that_pass_by_themselves_are_told_from_those_that_do_not(tmp_pat
         "BadConstraints",
     ]
     passing = ["None", "Priority", "Resources", "Dependency", "QOSMaxJobsPerUserLimit", "AssocGrpCpuLimit", "BeginTime"]
-    lines = "".join(f"{number};{reason}\n" for number, reason in enumerate(never + passing))
-    (tmp_path / "squeue").write_text(f"#!/bin/sh\ncat <<END\n{lines}END\n")
-    (tmp_path / "squeue").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    listed = queues.listed("slurm")
-    assert [reason for reason in listed.values() if reason] == never
-    assert len(listed) == len(never + passing)
+    assert [reason for reason in never + passing if queues.lasting_reason(reason)] == never
 
 
 def test_a_batch_system_that_refuses_a_job_is_quoted(here, recorded):
@@ -176,6 +246,6 @@ def test_a_container_runtime_is_asked_in_its_own_words(here, recorded):
     assert words[:7] == [
         "apptainer", "exec", "--pwd", f"{sweep}/jobs/train-001", "--bind", str(sweep), str(here.path / "lammps.sif"),
     ]  # fmt: skip
-    assert "--image no.sif is not there" in here.sweep(
+    assert "--image no.sif does not exist" in here.sweep(
         "train", *TINY, "--container", "apptainer", "--image", "no.sif", "--directory", "other", code=2
     )

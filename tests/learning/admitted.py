@@ -25,10 +25,10 @@ from river import (
 )
 from tailrace.estimators.description import _Builder
 
-from server.learning import pickle_allowlist as allowlist
-from server.learning import recipes
-from server.learning.pickles import dump_state, load_state
-from server.streams.errors import Invalid
+from server.core.errors import Invalid
+from server.learning.pickles import allowlist as allowlist
+from server.learning.pickles.loader import dump_state, load_state
+from server.learning.recipes import catalog
 
 LINEAR = {"class": "linear_model.LinearRegression"}
 
@@ -119,10 +119,10 @@ def examples() -> dict[str, bytes]:
         if issubclass(cls, base.Base) and not inspect.isabstract(cls) and cls is not compose.Pipeline:
             for index, one in enumerate(_of_river(cls)):
                 made[f"{module}.{name}-{index}"] = one
-    build = _Builder().describable
+    build = _Builder().build
     made |= {name: build({"class": name, "params": params}, "estimator", 0) for name, params in NEEDED.items()}
     made |= {f"stats.{name}": getattr(stats, name)(5) for name in _ROLLING}
-    made |= {f"recipe {recipe['name']}": recipes.build(recipe["name"])[1] for recipe in recipes.listing()}
+    made |= {f"recipe {recipe['name']}": catalog.build(recipe["name"])[1] for recipe in catalog.listing()}
     made |= {f"with {kind.__name__}": linear_model.LinearRegression(**of) for kind, of in _parts_of_linear_models()}
     made |= {f"with {kind.__name__}": _tree(kind) for kind in _classes_of(tree.splitter.base.Splitter)}
     made |= {name: make() for name, make in MORE.items()}

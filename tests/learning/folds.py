@@ -10,9 +10,9 @@ import sys
 import warnings
 from typing import Any
 
-from server.learning import determinism
-from server.learning.pickles import dump_state, load_state
-from server.streams.errors import Invalid
+from server.core.errors import Invalid
+from server.learning.pickles.loader import dump_state, load_state
+from server.learning.river_adapters import determinism
 from tests.learning.admitted import Use, examples, stream
 
 POINTS = 500

@@ -12,8 +12,8 @@ Loader = Callable[[str], tuple[int, str]]
 
 IN_A_PROCESS_EACH = """
 import json, os, resource, signal, sys, traceback
-from server.learning.pickles import load_estimator
-from server.streams.errors import Invalid
+from server.learning.pickles.loader import load_estimator
+from server.core.errors import Invalid
 from tests.learning.hostile_payloads import *
 from tests.learning.hostile_limits import LIMITS
 load_estimator(dill.dumps(compose.Select("a")))

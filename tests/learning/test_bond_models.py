@@ -5,8 +5,8 @@ import random
 import pytest
 from tailrace.estimators.bond_recipes import RECIPES
 
-from server.learning import recipes
-from server.learning.pickles import dump_state, dumps, load_estimator, load_state
+from server.learning.pickles.loader import dump_state, dumps, load_estimator, load_state
+from server.learning.recipes import catalog
 
 pytestmark = pytest.mark.one_database  # of logs and replays on PostgreSQL tests/learning/test_determinism.py tells
 
@@ -26,13 +26,13 @@ def _observations(n, numbers=64, seed=0):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_builds_what_the_function_of_its_name_makes(name):
-    _, model, _ = recipes.build(name)
+    _, model, _ = catalog.build(name)
     assert repr(model) == repr(RECIPES[name]())
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_model_that_learned_is_read_back_by_the_restricted_loader_and_goes_on_to_the_last_bit(name):
-    _, model, _ = recipes.build(name)
+    _, model, _ = catalog.build(name)
     points = _observations(90, numbers=8)
     for point in points[:60]:
         model.learn_one(point["x"], point["y"])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from server.learning import call_marks
-from server.learning.budgets import spent
-from server.learning.call_marks import LEARN, PREDICT, Marks
+from server.learning.budgets import call_marks
+from server.learning.budgets.call_marks import LEARN, PREDICT, Marks
+from server.learning.budgets.cpu_usage import budget_share
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.one_database
@@ -19,10 +19,10 @@ pytestmark = pytest.mark.one_database
 CHILD = """
 import os, sys, threading
 from pathlib import Path
-from server.learning import call_marks
-call_marks.Supervised.by = os.getppid()
+from server.learning.budgets import call_marks
+call_marks.Supervisor.pid = os.getppid()
 call_marks.begin(Path(sys.argv[1]))
-with call_marks.inside(7, call_marks.LEARN, 41):
+with call_marks.mark_call(7, call_marks.LEARN, 41):
     print(threading.get_native_id(), flush=True)
     sys.stdin.readline()
 print("out", flush=True)
@@ -67,14 +67,14 @@ def test_the_mark_of_a_process_that_was_killed_stays(child, tmp_path):
 def test_a_process_is_told_of_verdicts_and_keeps_no_file_where_nobody_watches(tmp_path):
     call_marks.begin(tmp_path)
     assert list(tmp_path.iterdir()) == []
-    assert call_marks.verdicts() == 0
+    assert call_marks.verdict_count() == 0
 
 
 def test_two_calls_of_the_same_kind_that_follow_each_other_differ():
     words = call_marks.local.words
     seen = []
     for _ in range(2):
-        with call_marks.inside(3, PREDICT):
+        with call_marks.mark_call(3, PREDICT):
             seen.append(words[call_marks.CODE])
     assert seen[0] != seen[1]
     assert words[call_marks.CODE] == 0
@@ -84,7 +84,7 @@ def test_each_thread_has_a_row_of_its_own_and_gives_it_back():
     rows, together = [], threading.Barrier(3)
 
     def mark():
-        with call_marks.inside(1, LEARN):
+        with call_marks.mark_call(1, LEARN):
             together.wait(10)
             rows.append(call_marks.local._row.number)
 
@@ -111,4 +111,4 @@ def test_each_thread_has_a_row_of_its_own_and_gives_it_back():
     ],
 )
 def test_a_budget_is_spent_by_what_computes_and_not_by_what_waits_for_others(seconds, used, others, is_spent):
-    assert (spent(2.0, seconds, used, others) > 1) is is_spent
+    assert (budget_share(2.0, seconds, used, others) > 1) is is_spent

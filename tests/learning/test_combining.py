@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from server.learning.combining import LARGE, Combiner
+from server.learning.concurrency.combiner import LARGE, Combiner
 
 pytestmark = pytest.mark.one_database
 

@@ -8,14 +8,18 @@ import pytest
 from django.db import DatabaseError
 from river import linear_model
 
-from server.learning import asking, familiarity, maintenance, registry, writing
-from server.learning.replicaset import SETS
-from server.learning.retention import carry_out, plan
-from server.streams import log, unfamiliar
+from server.core.errors import Invalid, Unavailable
+from server.learning import registry
+from server.learning.background import maintenance
+from server.learning.background.retention import carry_out, plan
+from server.learning.fold import familiarity
+from server.learning.fold.replica_set import SETS
+from server.learning.predictions import predict_points
+from server.learning.write_path import learn_points
+from server.streams import feature_warnings, log
 from server.streams import registry as streams
-from server.streams.errors import Invalid, Unavailable
-from server.streams.log import Point
 from server.streams.models import Stream, StreamSummary
+from server.streams.points import Point
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,16 +47,16 @@ def rows(monkeypatch) -> Iterator[list[int]]:
 
 
 def learn(stream_id: int, *values, **more) -> None:
-    writing.learn(stream_id, [Point({"a": value, **more}, 1.0) for value in values])
+    learn_points.learn(stream_id, [Point({"a": value, **more}, 1.0) for value in values])
 
 
 def codes(**x) -> list[str]:
-    return [fault.code for fault in asking.predict("m", [x or {"a": 1}]).faults]
+    return [fault.code for fault in predict_points.predict("m", [x or {"a": 1}]).faults]
 
 
 def seen() -> list[str]:
     """The range of ``a``, as a message tells it."""
-    return [fault.seen for fault in asking.predict("m", [{"a": -99}]).faults]
+    return [fault.seen for fault in predict_points.predict("m", [{"a": -99}]).faults]
 
 
 def another_process() -> None:
@@ -105,7 +109,7 @@ def test_a_process_follows_what_another_one_learns(stream, rows):
     learn(stream, 2)
     SETS._sets[stream] = theirs
     assert seen() == ["seen: 2 to 7"]
-    assert mine.familiarity.at(4).dumped() == theirs.familiarity.at(4).dumped()
+    assert mine.familiarity.at(4).to_json() == theirs.familiarity.at(4).to_json()
 
 
 def test_what_was_not_committed_was_not_seen(stream, monkeypatch):
@@ -130,12 +134,12 @@ def test_a_long_log_is_read_by_maintenance_and_until_then_points_are_unchecked(s
         learn(stream, *range(start, start + 100))
     maintenance.write_due_snapshots(all_changed=True)
     another_process()
-    (fault,) = asking.predict("m", [{"b": 1}]).faults
+    (fault,) = predict_points.predict("m", [{"b": 1}]).faults
     assert fault.code == "unchecked"
-    assert unfamiliar.shortened([fault]) == [fault]
+    assert feature_warnings.shortened([fault]) == [fault]
     assert "0 of 300 observations" in fault.statement
-    with pytest.raises(Unavailable, match="try again, or ask without strict"):
-        asking.predict("m", [{"a": 1}], strict=True)
+    with pytest.raises(Unavailable, match="try again, or send the request without strict"):
+        predict_points.predict("m", [{"a": 1}], strict=True)
     maintenance.keep_summaries()
     learn(stream, 1000)  # on the way
     assert codes() == ["unchecked"]
@@ -193,13 +197,13 @@ def test_a_stream_that_declares_its_features_is_held_to_those_alone():
     assert SETS.of(made.pk).familiarity is None
     for strict in (False, True):
         with pytest.raises(Invalid, match="unknown b; missing a"):
-            asking.predict("m", [{"b": 1}], strict=strict)
+            predict_points.predict("m", [{"b": 1}], strict=strict)
 
 
 def test_a_stream_of_descriptors_knows_names_and_kinds_but_no_ranges():
     made = streams.create("d", target_kind="number", descriptor="soap")
     registry.create("m", "d", "regression", linear_model.LinearRegression())
-    writing.learn(made.pk, [Point({"s1": 0.5, "s2": 0.1}, 1.0)], descriptor="soap")
+    learn_points.learn(made.pk, [Point({"s1": 0.5, "s2": 0.1}, 1.0)], descriptor="soap")
     assert codes(s1=1e9, s2=0) == []
     assert codes(s1=1e9, s3=0) == ["unknown_feature", "missing_feature"]
 
@@ -209,7 +213,8 @@ def waiting(stream_id: int) -> int:
     return sum(len(x) for x in SETS.of(stream_id).familiarity._waiting)
 
 
-def test_points_wait_to_be_taken_in_only_while_they_have_few_values():
+def test_points_wait_to_be_taken_in_only_while_they_have_few_values(monkeypatch):
+    monkeypatch.setattr(familiarity, "ALL_COUNT", 0)  # a long stream
     stream = streams.create("s").pk  # no model takes part in it
     text = "\U0001f600" * 500
     for _ in range(3):

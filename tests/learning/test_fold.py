@@ -6,15 +6,18 @@ import random
 import pytest
 from river import linear_model, metrics, preprocessing, tree
 
-from server.learning import asking, inspection, maintenance, registry, writing
-from server.learning.replicaset import SETS
+from server.core.errors import Invalid
+from server.learning import inspection, registry
+from server.learning.background import maintenance
+from server.learning.fold.replica_set import SETS
+from server.learning.predictions import predict_points
+from server.learning.write_path import learn_points
 from server.streams import log
 from server.streams import registry as streams
-from server.streams.errors import Invalid
-from server.streams.log import Point
 from server.streams.models import Batch, Stream
+from server.streams.points import BATCH_POINTS, Point
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 
 def linear():
@@ -48,7 +51,7 @@ def learn_in_groups(stream_id, made, sizes):
         group = list(itertools.islice(made, size))
         if not group:
             return
-        writing.learn(stream_id, group)
+        learn_points.learn(stream_id, group)
 
 
 @pytest.mark.parametrize("sizes", [[1], [7, 1, 500], [1000]])
@@ -63,29 +66,37 @@ def test_metrics_equal_an_offline_river_replay_bit_for_bit(sizes):
 
 def test_it_does_not_score_what_an_untrained_model_says_but_scores_a_later_zero():
     model = registry.create("m", None, "regression", linear_model.LinearRegression(intercept_lr=0))
-    writing.learn(model.stream_id, [Point({"a": 1.0}, 5.0), Point({"b": 1.0}, 7.0)])
+    learn_points.learn(model.stream_id, [Point({"a": 1.0}, 5.0), Point({"b": 1.0}, 7.0)])
     assert inspection.metrics("m")["n"] == 1
     assert inspection.metrics("m")["metrics"]["MAE"] == 7.0
 
 
 def test_a_new_process_comes_to_the_same_state_from_snapshot_and_log():
     model = registry.create("m", None, "regression", tree.HoeffdingAdaptiveTreeRegressor(grace_period=50, seed=3))
-    writing.learn(model.stream_id, points(700))
+    learn_points.learn(model.stream_id, points(700))
     maintenance.write_due_snapshots(all_changed=True)
-    writing.learn(model.stream_id, points(700, seed=2))
+    learn_points.learn(model.stream_id, points(700, seed=2))
     probe = points(50, seed=9)
-    before = [asking.predict("m", [p.x]).predictions for p in probe], inspection.metrics("m"), inspection.history("m")
+    before = (
+        [predict_points.predict("m", [p.x]).predictions for p in probe],
+        inspection.metrics("m"),
+        inspection.history("m"),
+    )
     SETS.clear()
-    after = [asking.predict("m", [p.x]).predictions for p in probe], inspection.metrics("m"), inspection.history("m")
+    after = (
+        [predict_points.predict("m", [p.x]).predictions for p in probe],
+        inspection.metrics("m"),
+        inspection.history("m"),
+    )
     assert after == before
 
 
 def test_the_state_as_of_n_is_the_state_that_was():
     model = registry.create("m", None, "regression", linear())
     made = points(300)
-    writing.learn(model.stream_id, made[:120])
+    learn_points.learn(model.stream_id, made[:120])
     then = inspection.metrics("m")
-    writing.learn(model.stream_id, made[120:])
+    learn_points.learn(model.stream_id, made[120:])
     assert inspection.metrics("m", at=120) == then
     with pytest.raises(Invalid, match="from 0 to 300"):
         inspection.metrics("m", at=301)
@@ -93,11 +104,11 @@ def test_the_state_as_of_n_is_the_state_that_was():
 
 def test_a_backfilled_model_equals_one_that_was_there_from_the_start():
     model = registry.create("old", None, "regression", linear())
-    writing.learn(model.stream_id, points(2500))
+    learn_points.learn(model.stream_id, points(2500))
     registry.create("new", "old", "regression", linear())
-    with pytest.raises(asking.Conflict, match="still learning"):
-        asking.predict("new", [{"x": 1}])
-    writing.learn(model.stream_id, points(3, seed=5))
+    with pytest.raises(predict_points.Conflict, match="still learning"):
+        predict_points.predict("new", [{"x": 1}])
+    learn_points.learn(model.stream_id, points(3, seed=5))
     maintenance.work_on_backfills()
     old, new = inspection.metrics("old"), inspection.metrics("new")
     assert new["metrics"] == old["metrics"]
@@ -107,9 +118,9 @@ def test_a_backfilled_model_equals_one_that_was_there_from_the_start():
 
 def test_a_model_added_without_backfill_starts_at_the_head():
     model = registry.create("old", None, "regression", linear())
-    writing.learn(model.stream_id, points(10))
+    learn_points.learn(model.stream_id, points(10))
     registry.create("new", "old", "regression", linear(), backfill=False)
-    writing.learn(model.stream_id, points(5))
+    learn_points.learn(model.stream_id, points(5))
     assert inspection.metrics("new")["learned"] == 5
 
 
@@ -119,7 +130,7 @@ def test_a_retracted_point_stays_in_the_log_and_leaves_every_model():
     model = registry.create("a", None, "regression", linear())
     registry.create("b", "a", "regression", linear_model.BayesianLinearRegression())
     for part in (made[:180], made[180:]):
-        writing.learn(model.stream_id, part)
+        learn_points.learn(model.stream_id, part)
     assert streams.retract(Stream.objects.get(name="a"), 151, "unit error")
     assert not streams.retract(Stream.objects.get(name="a"), 151, "again")
     maintenance.rebuild_after_retractions()
@@ -134,7 +145,7 @@ def test_a_retracted_point_stays_in_the_log_and_leaves_every_model():
 
 def test_a_retraction_during_serving_changes_all_models_at_once():
     model = registry.create("a", None, "regression", linear())
-    writing.learn(model.stream_id, points(50))
+    learn_points.learn(model.stream_id, points(50))
     generation = inspection.state("a")["generation"]
     streams.retract(Stream.objects.get(name="a"), 1, "wrong")
     assert inspection.metrics("a")["learned"] == 50  # served as before until the new fold is ready
@@ -148,11 +159,11 @@ def test_segments_have_metrics_of_their_own():
     model = registry.create("m", "s", "regression", linear_model.LinearRegression())
     made = [Point({"bond": b, "d": float(n)}, float(n)) for n, b in enumerate(["Zr-Cu", "Cu-Cu"] * 10)]
     with pytest.raises(Invalid):
-        writing.learn(model.stream_id, made)  # a string is not a number for this model
+        learn_points.learn(model.stream_id, made)  # a string is not a number for this model
     from river import compose
 
     registry.create("n", "s", "regression", compose.Select("d") | linear_model.LinearRegression())
-    writing.learn(model.stream_id, made)
+    learn_points.learn(model.stream_id, made)
     found = inspection.metrics("n")
     assert set(found["segments"]) == {"Zr-Cu", "Cu-Cu"}
     assert inspection.metrics("n", segment="Zr-Cu")["n"] + inspection.metrics("n", segment="Cu-Cu")["n"] == found["n"]
@@ -163,7 +174,7 @@ def test_numbers_are_gapless_however_points_are_grouped():
     learn_in_groups(model.stream_id, points(1100), [1, 600, 3])
     seen = [span.first + n for span in log.spans(model.stream_id, 0) for n in range(len(span.xs))]
     assert seen == list(range(1, 1101))
-    assert all(batch.count <= log.BATCH_POINTS for batch in Batch.objects.all())
+    assert all(batch.count <= BATCH_POINTS for batch in Batch.objects.all())
     part = list(log.spans(model.stream_id, 100, 605))
     assert part[0].first == 101
     assert part[-1].last == 605

@@ -5,9 +5,9 @@ import sys
 import pytest
 from river import linear_model, stats
 
-from server.learning import pickle_machine
-from server.learning.pickles import load_estimator
-from server.streams.errors import Invalid
+from server.core.errors import Invalid
+from server.learning.pickles import machine
+from server.learning.pickles.loader import load_estimator
 from tests.learning.hostile_payloads import BOMBS, CANARY, PAYLOADS, inside, number
 from tests.learning.loading import Loader
 
@@ -48,6 +48,6 @@ def test_a_refused_upload_leaves_river_as_it_was() -> None:
 
 
 def test_keys_chosen_to_collide_end_in_time(monkeypatch) -> None:
-    monkeypatch.setattr(pickle_machine, "MAX_SECONDS", -1.0)
+    monkeypatch.setattr(machine, "MAX_SECONDS", -1.0)
     with pytest.raises(Invalid, match="longer than"):
         load_estimator(inside(b"}(" + b"".join(number(i) + b"N" for i in range(1000)) + b"u"))

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from river import anomaly, base, compose, ensemble, feature_extraction, linear_model, preprocessing, tree, utils
 
-from server.learning import pickle_allowlist as allowlist
-from server.learning.input_writers import WRITES_TO_INPUT, WRITES_WHEN_CALLED, writes_to_input
-from server.learning.pickles import dump_state, load_state
+from server.learning.pickles import allowlist as allowlist
+from server.learning.pickles.loader import dump_state, load_state
+from server.learning.river_adapters.input_writers import WRITES_TO_INPUT, WRITES_WHEN_CALLED, writes_to_input
 from tests.learning.admitted import Use, answer, examples, fresh, stream
 from tests.learning.state_forms import form
 

@@ -5,11 +5,13 @@ import random
 import pytest
 from river import active, cluster, ensemble, linear_model, metrics, multiclass, naive_bayes, preprocessing, tree
 
-from server.learning import asking, inspection, registry, writing
-from server.learning.replicaset import SETS
+from server.core.errors import Invalid
+from server.learning import inspection, registry
+from server.learning.fold.replica_set import SETS
+from server.learning.predictions import predict_points
 from server.learning.verification import verify
-from server.streams.errors import Invalid
-from server.streams.log import Point
+from server.learning.write_path import learn_points
+from server.streams.points import Point
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -65,7 +67,7 @@ def test_labels_are_predicted_learned_and_scored_and_probabilities_are_not(make,
     predictions = []
     for size in (1, 4, 55):
         group = made[len(predictions) : len(predictions) + size]
-        receipt = writing.learn(model.stream_id, group)
+        receipt = learn_points.learn(model.stream_id, group)
         assert not receipt.errors
         predictions += receipt.predictions["m"]
     labels, expected = offline(make(), made, kinds)
@@ -74,7 +76,7 @@ def test_labels_are_predicted_learned_and_scored_and_probabilities_are_not(make,
     assert {name: found["metrics"][name] for name in expected} == expected
     assert not {"CrossEntropy", "LogLoss"} & set(found["metrics"])
     assert inspection.state("m")["learned"] == 60
-    assert asking.predict("m", [made[0].x]).predictions[0] in {label(0), label(1), label(2)}
+    assert predict_points.predict("m", [made[0].x]).predictions[0] in {label(0), label(1), label(2)}
     SETS.clear()
     assert inspection.metrics("m") == found
     assert verify(registry.Model.objects.get(name="m"))["predictions"] == 60
@@ -82,7 +84,7 @@ def test_labels_are_predicted_learned_and_scored_and_probabilities_are_not(make,
 
 def test_probabilities_are_scored_where_there_are_some():
     model = registry.create("m", None, "multiclass", naive_bayes.GaussianNB())
-    writing.learn(model.stream_id, points(20, kind))
+    learn_points.learn(model.stream_id, points(20, kind))
     assert inspection.metrics("m")["metrics"]["CrossEntropy"] > 0
 
 
@@ -95,9 +97,9 @@ def test_one_that_says_whether_it_asks_for_the_label_is_scored_on_its_answer(fla
     model = registry.create("m", None, flavor, active.EntropySampler(inner(), seed=1))
     registry.create("plain", model.stream.name, flavor, inner())
     for point in made:
-        writing.learn(model.stream_id, [point])
+        learn_points.learn(model.stream_id, [point])
         # A question that isn't in the log draws no random number from the fold.
-        prediction = asking.predict("m", [point.x]).predictions[0]
+        prediction = predict_points.predict("m", [point.x]).predictions[0]
         assert isinstance(prediction[1], bool)
     assert inspection.metrics("m")["metrics"] == inspection.metrics("plain")["metrics"]
     assert inspection.state("m")["skipped"] == 0

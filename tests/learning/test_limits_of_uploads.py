@@ -11,11 +11,12 @@ import pytest
 from river import compose, ensemble, forest, linear_model, preprocessing, stats
 from river.imblearn.hard_sampling import Triplet
 
-from server.learning import recipes, registry
-from server.learning.pickle_graph import check_graph
-from server.learning.pickles import load_estimator
+from server.core.errors import Invalid
+from server.learning import registry
+from server.learning.pickles.graph import check_graph
+from server.learning.pickles.loader import load_estimator
+from server.learning.recipes import catalog
 from server.streams import registry as streams
-from server.streams.errors import Invalid
 from tests.learning.hostile_limits import LIMITS, having
 from tests.learning.loading import Loader
 
@@ -77,7 +78,7 @@ def test_what_is_within_the_limits_is_admitted(make: Callable[[], Any], protocol
 
 
 def test_every_recipe_is_within_the_limits_at_its_own() -> None:
-    for recipe in recipes.listing():
+    for recipe in catalog.listing():
         for bound in ("minimum", "maximum"):
             given = {}
             for parameter in recipe["parameters"]:
@@ -85,7 +86,7 @@ def test_every_recipe_is_within_the_limits_at_its_own() -> None:
                     given[parameter["name"]] = (
                         int(parameter[bound]) if parameter["kind"] == "integer" else parameter[bound]
                     )
-            _, estimator, _ = recipes.build(recipe["name"], given)
+            _, estimator, _ = catalog.build(recipe["name"], given)
             check_graph(estimator)
 
 

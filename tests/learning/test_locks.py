@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from server.streams import locks
+from server.core.db import locks
 
 pytestmark = pytest.mark.one_database  # PostgreSQL has locks of its own
 

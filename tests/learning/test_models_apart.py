@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from server.learning.determinism import NOT_REPEATABLE
-from server.learning.pickles import dump_state, load_state
+from server.learning.pickles.loader import dump_state, load_state
+from server.learning.river_adapters.determinism import NOT_REPEATABLE
 from tests.learning.admitted import Use, examples, stream
 from tests.learning.state_forms import form
 

@@ -28,8 +28,8 @@ from river import (
     tree,
 )
 
-from server.learning.pickles import dump_state, dumps, load_estimator, load_state
-from server.streams.errors import Invalid, TooLarge
+from server.core.errors import Invalid, TooLarge
+from server.learning.pickles.loader import dump_state, dumps, load_estimator, load_state
 
 pytestmark = pytest.mark.one_database  # bytes in, an estimator out
 

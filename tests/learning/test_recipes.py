@@ -6,12 +6,12 @@ import pickle
 import pytest
 from river import linear_model, preprocessing
 
-from server.learning import recipes
-from server.streams.errors import Invalid, NotFound
+from server.core.errors import Invalid, NotFound
+from server.learning.recipes import catalog
 
 pytestmark = pytest.mark.one_database  # estimators alone
 
-NAMES = [recipe["name"] for recipe in recipes.listing()]
+NAMES = [recipe["name"] for recipe in catalog.listing()]
 POINTS = [
     ({"x": float(1 + i % 7), "y": float(1 + i % 5), "z": float(1 + i % 3)}, float(10 + i % 11)) for i in range(80)
 ]
@@ -33,7 +33,7 @@ def _points(name):
 
 
 def _replay(name):
-    flavor, model, _ = recipes.build(name)
+    flavor, model, _ = catalog.build(name)
     target = _targets(flavor)
     answers = []
     for x, y in _points(name):
@@ -58,11 +58,11 @@ def test_it_has_the_recipes_that_were_promised():
         NAMES
     )
     assert len(set(NAMES)) == len(NAMES)
-    assert {recipes.get(name).flavor for name in NAMES} == {"regression", "binary", "multiclass"}
+    assert {catalog.get(name).flavor for name in NAMES} == {"regression", "binary", "multiclass"}
 
 
 def test_it_lists_plain_data_that_documents_each_parameter():
-    listed = recipes.listing()
+    listed = catalog.listing()
     assert json.loads(json.dumps(listed)) == listed
     for recipe in listed:
         assert recipe["summary"] and recipe["description"]
@@ -72,12 +72,12 @@ def test_it_lists_plain_data_that_documents_each_parameter():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_defaults_are_within_their_own_ranges(name):
-    _, _, resolved = recipes.build(name)
-    assert recipes.build(name, resolved)[2] == resolved
+    _, _, resolved = catalog.build(name)
+    assert catalog.build(name, resolved)[2] == resolved
 
 
 def test_the_linear_recipe_is_the_predecessors():
-    _, model, resolved = recipes.build("linear")
+    _, model, resolved = catalog.build("linear")
     theirs = preprocessing.StandardScaler() | linear_model.LinearRegression(intercept_lr=0.1)
     assert resolved == {"intercept_lr": 0.1, "learning_rate": 0.01}
     for x, y in POINTS:
@@ -87,7 +87,7 @@ def test_the_linear_recipe_is_the_predecessors():
 
 
 def test_the_passive_aggressive_recipe_is_the_predecessors():
-    _, model, _ = recipes.build("passive-aggressive")
+    _, model, _ = catalog.build("passive-aggressive")
     theirs = linear_model.PARegressor(C=0.01, mode=2, eps=0.1, learn_intercept=False)
     for x, y in POINTS:
         assert model.predict_one(x) == theirs.predict_one(x)
@@ -96,13 +96,13 @@ def test_the_passive_aggressive_recipe_is_the_predecessors():
 
 
 def test_it_sets_a_parameter():
-    _, model, resolved = recipes.build("runtime", {"degree": 2})
+    _, model, resolved = catalog.build("runtime", {"degree": 2})
     assert (model.degree, resolved["degree"], resolved["memory"]) == (2, 2, 5000)
 
 
 def test_it_names_the_known_recipes_and_the_likely_one():
     with pytest.raises(NotFound, match=r"Did you mean 'runtime'.*linear"):
-        recipes.get("runtim")
+        catalog.get("runtim")
 
 
 @pytest.mark.parametrize(
@@ -127,10 +127,10 @@ def test_it_names_the_known_recipes_and_the_likely_one():
 )
 def test_it_refuses_a_wrong_parameter_by_name(name, parameters, field):
     with pytest.raises(Invalid) as refused:
-        recipes.build(name, parameters)
+        catalog.build(name, parameters)
     assert refused.value.field == field
 
 
 def test_it_says_which_parameter_was_meant():
     with pytest.raises(Invalid, match="Did you mean 'intercept_lr'"):
-        recipes.build("linear", {"intercept_rl": 0.1})
+        catalog.build("linear", {"intercept_rl": 0.1})

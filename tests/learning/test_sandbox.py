@@ -11,8 +11,8 @@ import threading
 
 import pytest
 
-from server.learning import sandbox
-from server.streams.errors import Conflict, Invalid, Unavailable
+from server.core.errors import Conflict, Invalid, Unavailable
+from server.learning.budgets import sandbox
 
 pytestmark = pytest.mark.one_database
 

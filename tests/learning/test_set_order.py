@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from river import cluster, compose, dummy, forest, linear_model, multiclass, neighbors, preprocessing, tree, utils
 
-from server.learning import set_order
-from server.learning.pickles import dump_state, dumps, load_estimator, load_state
+from server.learning.pickles.loader import dump_state, dumps, load_estimator, load_state
+from server.learning.river_adapters import set_order
 from tests.learning.admitted import answer, fresh
 from tests.serving import ROOT
 
@@ -108,7 +108,7 @@ def test_a_stored_model_holds_plain_sets_and_river_s_own_function() -> None:
 
 def test_what_is_settled_twice_is_settled_once() -> None:
     method = neighbors.KNNClassifier.predict_proba_one
-    set_order.settle()
+    set_order.install()
     assert neighbors.KNNClassifier.predict_proba_one is method
 
 

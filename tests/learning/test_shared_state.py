@@ -14,23 +14,26 @@ import pytest
 from river import neighbors, rules
 from river.neighbors.ann.nn_vertex import Vertex
 
-from server.learning import pickle_allowlist as allowlist
-from server.learning import shared_state
+from server.learning.pickles import allowlist as allowlist
+from server.learning.river_adapters import shared_state
 
 pytestmark = pytest.mark.one_database  # estimators alone
 
 REVIEWED = {
+    "tailrace.estimators.arithmetic.CPU": "features of the CPU, only read",
+    "tailrace.estimators.arithmetic.KERNELS": "names, only read",
+    "tailrace.estimators.arithmetic.NOT_USED": "names, only read",
     "river.drift.page_hinkley.PageHinkley._VALID_MODES": "names, only read",
     "river.ensemble.streaming_random_patches.BaseSRPEnsemble._VALID_TRAINING_METHODS": "names, only read",
     "river.forest.adaptive_random_forest.ARFRegressor._VALID_AGGREGATION_METHOD": "names, only read",
     "river.imblearn.hard_sampling.Triplet._field_defaults": "Python's own of a named tuple, empty",
     "river.metrics.mutual_info.AdjustedMutualInfo._VALID_AVERAGE": "names, only read",
     "river.metrics.mutual_info.NormalizedMutualInfo._VALID_AVERAGE": "names, only read",
-    "river.neighbors.ann.nn_vertex.Vertex._isolated": "changes: server.learning.shared_state gives each append its own",
+    "river.neighbors.ann.nn_vertex.Vertex._isolated": "changes: server.learning.river_adapters.shared_state gives each append its own",
     "river.preprocessing.scale.NW_TO_NP_DTYPES": "kinds of numbers of data frames, only read",
     "river.proba.gaussian.multivariate_normal": "draws from the random state that it is given with each call",
     "river.rules.amrules.AMRules._VALID_PRED": "names, only read",
-    "river.rules.amrules.hash": "ours, and changes: server.learning.shared_state tells why",
+    "river.rules.amrules.hash": "ours, and changes: server.learning.river_adapters.shared_state tells why",
     "river.stats.kolmogorov_smirnov._random": "the one random state of the process shapes a tree whose answers are exact",
     "river.tree.hoeffding_tree_classifier.HoeffdingTreeClassifier._VALID_LEAF_PREDICTION": "names, only read",
     "river.tree.hoeffding_tree_classifier.HoeffdingTreeClassifier._VALID_SPLIT_CRITERIA": "names, only read",
@@ -226,6 +229,6 @@ def test_rules_are_not_named_by_addresses() -> None:
 
 def test_what_is_separated_twice_is_separated_once() -> None:
     append, isolated = neighbors.SWINN.append, Vertex._isolated
-    shared_state.separate()
+    shared_state.install()
     assert neighbors.SWINN.append is append
     assert Vertex._isolated is isolated

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from server.learning import stats
-from server.streams import owned_files
+from server.core import process_files
+from server.learning.metrics import call_stats
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.one_database  # counted in files of the server's directory
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.one_database  # counted in files of the server's direct
 COUNT_IN_A_PROCESS = """
 import sys
 from pathlib import Path
-from server.learning.stats import LEARN, Counter
+from server.learning.metrics.call_stats import LEARN, Counter
 counter = Counter(Path(sys.argv[1]))
 for model_id in range(1, int(sys.argv[2]) + 1):
     counter.count(model_id, LEARN, 1000)
@@ -38,7 +38,7 @@ def count_in_a_process(directory, models=3):
 
 
 def learned(model_id):
-    return stats.read(model_id)["learn"]["n_calls"]
+    return call_stats.read(model_id)["learn"]["n_calls"]
 
 
 def test_a_new_process_goes_on_in_the_file_of_one_that_is_gone(directory):
@@ -49,10 +49,10 @@ def test_a_new_process_goes_on_in_the_file_of_one_that_is_gone(directory):
 
 
 def test_two_processes_at_a_time_have_a_file_each(directory):
-    counter = stats.Counter(directory)
-    counter.count(1, stats.LEARN, 1000)
+    counter = call_stats.Counter(directory)
+    counter.count(1, call_stats.LEARN, 1000)
     count_in_a_process(directory)
-    counter.count(1, stats.LEARN, 1000)
+    counter.count(1, call_stats.LEARN, 1000)
     assert len(list(directory.iterdir())) == 2
     assert (learned(1), learned(2)) == (3, 1)
 
@@ -72,24 +72,24 @@ def at_once(work, threads=8):
 def test_the_first_calls_of_a_process_are_counted_whichever_threads_make_them(tmp_path, settings, monkeypatch):
     for n in range(20):
         settings.TAILRACE = settings.TAILRACE.model_copy(update={"var_dir": tmp_path / str(n)})
-        monkeypatch.setattr(stats, "_counter", None)
-        at_once(lambda: stats.learned(1, 1000))
+        monkeypatch.setattr(call_stats, "_counter", None)
+        at_once(lambda: call_stats.learned(1, 1000))
         assert learned(1) == 8
-        assert len(list(stats.directory().iterdir())) == 1
+        assert len(list(call_stats.directory().iterdir())) == 1
 
 
 def test_a_new_file_that_another_process_locked_first_is_left_to_it(tmp_path, monkeypatch):
     """Whoever looks for a file left behind sees a new one before its maker has locked it."""
     names = iter([b"the same", b"the same", b"of its own"])
-    monkeypatch.setattr(owned_files.os, "urandom", lambda size: next(names))
-    with owned_files.claimed(tmp_path, "stats") as others, owned_files.claimed(tmp_path, "stats") as own:
+    monkeypatch.setattr(process_files.os, "urandom", lambda size: next(names))
+    with process_files.claim_file(tmp_path, "stats") as others, process_files.claim_file(tmp_path, "stats") as own:
         assert own.name != others.name
 
 
 def test_it_counts_more_models_than_a_file_was_made_for(directory):
-    count_in_a_process(directory, stats.ROWS + 2)
-    count_in_a_process(directory, stats.ROWS + 2)
-    assert [learned(model_id) for model_id in (1, stats.ROWS, stats.ROWS + 1, stats.ROWS + 2)] == [2] * 4
+    count_in_a_process(directory, call_stats.ROWS + 2)
+    count_in_a_process(directory, call_stats.ROWS + 2)
+    assert [learned(model_id) for model_id in (1, call_stats.ROWS, call_stats.ROWS + 1, call_stats.ROWS + 2)] == [2] * 4
 
 
 def test_a_full_disk_stops_counting_and_nothing_else(directory, monkeypatch):
@@ -99,7 +99,7 @@ def test_a_full_disk_stops_counting_and_nothing_else(directory, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    counter = stats.Counter(directory)
-    for model_id in range(1, stats.ROWS + 3):
-        counter.count(model_id, stats.LEARN, 1000)
+    counter = call_stats.Counter(directory)
+    for model_id in range(1, call_stats.ROWS + 3):
+        counter.count(model_id, call_stats.LEARN, 1000)
     assert learned(1) == 0

@@ -4,10 +4,12 @@ import random
 
 import pytest
 
-from server.streams import summary, unfamiliar
-from server.streams.summary import LONGEST_VALUE, MOST_VALUES, Summary
-from server.streams.unfamiliar import MORE, MOST_OF_A_CODE
-from server.streams.validation import Checker
+from server.core.validation import Checker
+from server.streams import feature_summary, feature_warnings
+from server.streams.feature_summary import LONGEST_VALUE, MOST_VALUES, Summary
+from server.streams.feature_warnings import MORE, MOST_OF_A_CODE
+
+pytestmark = pytest.mark.one_database
 
 
 def made(count: int, seed: int) -> list[dict | None]:
@@ -52,7 +54,7 @@ def test_it_is_the_same_however_the_log_is_cut(seed):
     later.add(xs[120:], 300)
     older.merge(later)
     assert state(older) == state(whole)
-    assert state(Summary.loaded(whole.dumped(), 300, ranged=True)) == state(whole)
+    assert state(Summary.from_json(whole.to_json(), 300, ranged=True)) == state(whole)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -62,12 +64,12 @@ def test_it_knows_each_point_that_it_was_made_of_but_for_what_is_usual(seed):
     kept = [x["p"] for x in xs if "p" in x]
     assert summary.features["p"][0] == len(kept)
     assert summary.usual == {"x", "k"} | ({"p"} if len(kept) >= 0.95 * len(xs) else set())
-    assert summary.unknown(xs) == [n for n, x in enumerate(xs) if "p" in summary.usual and "p" not in x]
+    assert summary.unfamiliar(xs) == [n for n, x in enumerate(xs) if "p" in summary.usual and "p" not in x]
 
 
 def told(summary, *xs):
-    faults = unfamiliar.faults(summary, xs, summary.unknown(xs), [f"xs[{n}]" for n in range(len(xs))])
-    return [(fault.code, fault.field) for fault in unfamiliar.shortened(faults)]
+    faults = feature_warnings.faults(summary, xs, summary.unfamiliar(xs), [f"xs[{n}]" for n in range(len(xs))])
+    return [(fault.code, fault.field) for fault in feature_warnings.shortened(faults)]
 
 
 def test_a_glance_at_many_points_overlooks_none():
@@ -88,9 +90,36 @@ def test_a_glance_at_many_points_overlooks_none():
         for place in (0, 7, 19):
             xs = [fine] * 20
             xs[place] = {**fine, **wrong}
-            assert summary.unknown(xs) == [place], wrong
-    assert summary.unknown([{"a": 1, "k": "u"}] * 20) == list(range(20))
-    assert summary.unknown([fine] * 20) == []
+            assert summary.unfamiliar(xs) == [place], wrong
+    assert summary.unfamiliar([{"a": 1, "k": "u"}] * 20) == list(range(20))
+    assert summary.unfamiliar([fine] * 20) == []
+
+
+@pytest.mark.parametrize(("usual", "mistake"), [(8, "8,0"), (8, True), ("u", 8), ("u", True), (True, 8), (False, "no")])
+def test_a_mistake_does_not_make_its_kind_an_expected_one(usual, mistake):
+    """Neither one mistake among few observations, nor some among many. What is common is expected."""
+    few, many = [{"a": usual}] * 3 + [{"a": mistake}], [{"a": usual}] * 97 + [{"a": mistake}] * 3
+    for xs, count in ((few, "3 of 4"), (many, "97 of 100")):
+        for summary in (of(xs), of(xs, range(1, len(xs))), Summary.from_json(of(xs).to_json(), len(xs), ranged=True)):
+            assert told(summary, {"a": mistake}) == [("other_kind", "xs[0].a")]
+            assert told(summary, *[{"a": usual}] * 20, {"a": mistake}) == [("other_kind", "xs[20].a")]
+            assert told(summary, {"a": usual}) == told(summary, *[{"a": usual}] * 20) == []
+            (fault,) = feature_warnings.faults(summary, [{"a": mistake}], [0], ["x"])
+            assert fault.statement.endswith(f" in {count} observations")
+    both = of([{"a": usual}] * 40 + [{"a": mistake}] * 4)
+    assert (
+        told(both, {"a": usual})
+        == told(both, {"a": mistake})
+        == told(of([{"a": usual}, {"a": mistake}]), {"a": mistake})
+        == []
+    )
+
+
+def test_a_summary_of_an_older_version_counts_no_kinds():
+    older = '{"count": 9, "features": {"a": [9, 1, 5, %d, []]}}'
+    assert told(Summary.from_json(older % 1, 9, ranged=True), {"a": "u"}) == [("other_kind", "xs[0].a")]
+    with pytest.raises(ValueError, match="not counted"):
+        Summary.from_json(older % 5, 9, ranged=True)
 
 
 def test_a_feature_that_many_points_lack_is_not_missed():
@@ -108,16 +137,16 @@ def test_a_few_warnings_of_each_code_stand_for_all():
         "unknown_feature": MOST_OF_A_CODE, "missing_feature": MOST_OF_A_CODE, "other_kind": MOST_OF_A_CODE,
         "outside": MOST_OF_A_CODE, MORE: 1,
     }  # fmt: skip
-    faults = unfamiliar.faults(summary, [{"a": 1}], [0], ["x"])
+    faults = feature_warnings.faults(summary, [{"a": 1}], [0], ["x"])
     assert len(faults) == 31
-    assert unfamiliar.shortened(faults)[-1].statement == f"and {31 - 1 - MOST_OF_A_CODE} more"
-    assert unfamiliar.refusal(faults, may_read=True).message.count(" is missing") == 30
+    assert feature_warnings.shortened(faults)[-1].statement == f"and {31 - 1 - MOST_OF_A_CODE} more"
+    assert feature_warnings.refusal(faults, may_read=True).message.count(" is missing") == 30
 
 
 def test_a_refusal_of_many_faults_ends_within_the_limit_of_messages():
     summary = of([{"a": 1}] * 20)
-    message = unfamiliar.refusal(
-        unfamiliar.faults(summary, [{f"{'n' * 150}{n}": 1 for n in range(5000)}], [0], ["x"]), may_read=True
+    message = feature_warnings.refusal(
+        feature_warnings.faults(summary, [{f"{'n' * 150}{n}": 1 for n in range(5000)}], [0], ["x"]), may_read=True
     ).message
     assert len(message) < 4000
     named = message.count(" is 1: no observation has such a feature")
@@ -134,15 +163,15 @@ def test_strings_are_outside_only_where_there_are_few():
 def test_without_ranges_no_number_is_outside():
     summary = Summary(ranged=False)
     summary.add([{"a": 1.5, "k": "u"}] * 20, 20)
-    for again in (summary, Summary.loaded(summary.dumped(), 20, ranged=False)):
+    for again in (summary, Summary.from_json(summary.to_json(), 20, ranged=False)):
         assert told(again, {"a": 1e300, "k": "u"}) == []
         assert told(again, {"a": "u", "k": 1}) == [("other_kind", "xs[0].a"), ("other_kind", "xs[0].k")]
-        assert "seen: numbers" in unfamiliar.faults(again, [{"a": "u"}], [0], ["x"])[1].of_point(may_read=True)
+        assert "seen: numbers" in feature_warnings.faults(again, [{"a": "u"}], [0], ["x"])[1].of_point(may_read=True)
 
 
 def test_a_header_holds_printable_ascii_alone():
-    faults = unfamiliar.faults(of([{"a": 1}]), [{"new\r\nSet-Cookie: é": "\n"}], [0], ["x"])
-    text = unfamiliar.in_header(faults, may_read=True)
+    faults = feature_warnings.faults(of([{"a": 1}]), [{"new\r\nSet-Cookie: é": "\n"}], [0], ["x"])
+    text = feature_warnings.in_header(faults, may_read=True)
     assert text.isascii() and text.isprintable()
     assert text.startswith("x.new??Set-Cookie: ? is ")
 
@@ -155,14 +184,14 @@ def test_what_is_remembered_of_sets_of_features_never_outlives_a_change(seed):
     check = Checker(None, "any")
     for n, x in enumerate(xs):
         for asked in (*chance.sample(xs, 5), {"x": 0.5, "k": "k0"}):
-            passed = summary.passes([asked])
-            like = not any(unfamiliar._ways(summary, asked))
-            assert (summary.knows(asked), summary.knows(asked)) == (like, like)
+            passed = summary.need_no_checks([asked])
+            like = not any(feature_warnings._ways(summary, asked))
+            assert (summary.matches(asked), summary.matches(asked)) == (like, like)
             assert like or not passed
             many = [asked] * 9 if n % 2 else chance.choices(xs, k=9)
-            expected = [index for index, one in enumerate(many) if any(unfamiliar._ways(summary, one))]
-            assert not summary.passes(many) or not expected
-            assert summary.unknown(many) == expected
+            expected = [index for index, one in enumerate(many) if any(feature_warnings._ways(summary, one))]
+            assert not summary.need_no_checks(many) or not expected
+            assert summary.unfamiliar(many) == expected
             check.x(asked)
         summary.add([x], n + 1)
 
@@ -170,45 +199,45 @@ def test_what_is_remembered_of_sets_of_features_never_outlives_a_change(seed):
 def test_a_point_that_passes_unchecked_is_one_that_the_checker_passes():
     summary = of([{"a": 1, "k": "u"}, {"a": 2.5, "k": "v"}])
     fine = {"a": 2, "k": "u"}
-    assert not summary.passes([fine])  # the first of its features is checked
-    assert summary.knows(fine) and summary.knows(fine)
-    assert summary.passes([fine])
-    assert summary.passes([fine] * 20)
+    assert not summary.need_no_checks([fine])  # the first of its features is checked
+    assert summary.matches(fine) and summary.matches(fine)
+    assert summary.need_no_checks([fine])
+    assert summary.need_no_checks([fine] * 20)
     for wrong in (
         None, [], "a", 1, {}, {"a": 2}, {**fine, "new": 1}, {**fine, "a": None}, {**fine, "a": [1]}, {**fine, "a": True},
         {**fine, "a": float("nan")}, {**fine, "a": float("inf")}, {**fine, "k": None}, {**fine, "k": {}}, {**fine, "k": "w"},
     ):  # fmt: skip
-        assert not summary.passes([wrong]), wrong
-        assert not summary.passes([fine] * 19 + [wrong]), wrong
+        assert not summary.need_no_checks([wrong]), wrong
+        assert not summary.need_no_checks([fine] * 19 + [wrong]), wrong
     unbounded = of([{"a": n, "k": f"v{n}"} for n in range(MOST_VALUES + 1)])
-    assert unbounded.knows({"a": 1, "k": "\ud800"}) and unbounded.knows({"a": 1, "k": "v1"})
-    assert not unbounded.passes([{"a": 1, "k": "\ud800"}])  # which can't be stored
+    assert unbounded.matches({"a": 1, "k": "\ud800"}) and unbounded.matches({"a": 1, "k": "v1"})
+    assert not unbounded.need_no_checks([{"a": 1, "k": "\ud800"}])  # which can't be stored
     unranged = Summary(ranged=False)
     unranged.add([{"a": 1}], 1)
-    assert unranged.knows({"a": 5}) and unranged.knows({"a": 5})
-    assert not unranged.passes([{"a": float("inf")}])
+    assert unranged.matches({"a": 5}) and unranged.matches({"a": 5})
+    assert not unranged.need_no_checks([{"a": float("inf")}])
 
 
 def test_strings_of_all_features_together_are_bounded(monkeypatch):
-    monkeypatch.setattr(summary, "MOST_STRINGS", 3)
+    monkeypatch.setattr(feature_summary, "MOST_STRINGS", 3)
     seen = Summary()
     seen.add([{"a": "x", "b": "y"}], 1)
     seen.add([{"a": "z", "c": "w"}], 2)
-    assert [seen.features[name][summary.VALUES] for name in "abc"] == [{"x", "z"}, {"y"}, None]
-    again = Summary.loaded(seen.dumped(), 2, ranged=True)
+    assert [seen.features[name][feature_summary.VALUES] for name in "abc"] == [{"x", "z"}, {"y"}, None]
+    again = Summary.from_json(seen.to_json(), 2, ranged=True)
     again.add([{"b": "v"}], 3)
     again.add([{"b": "u"}], 4)
-    assert again.features["b"][summary.VALUES] is None
+    assert again.features["b"][feature_summary.VALUES] is None
     again.add([{"a": "t"}], 5)
-    assert again.features["a"][summary.VALUES] == {"x", "z", "t"}
+    assert again.features["a"][feature_summary.VALUES] == {"x", "z", "t"}
 
 
 def test_what_was_asked_is_not_kept(monkeypatch):
-    monkeypatch.setattr(summary, "MOST_NAMES", 8)
+    monkeypatch.setattr(feature_summary, "MOST_NAMES", 8)
     seen = Summary()
     seen.add([dict.fromkeys("abcdef", 1)], 1)
     for names in ("abc", "abcd", "abcde", "abcdef", "xyz"):
         for _ in range(3):
-            seen.knows(dict.fromkeys(names, 1))
+            seen.matches(dict.fromkeys(names, 1))
         assert sum(map(len, seen._shapes)) <= 8
         assert all(type(one) is int for one in seen._asked)

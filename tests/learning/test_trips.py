@@ -7,18 +7,20 @@ from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 from river import linear_model
 
+from server.core.db import learn_statements, prepared_statements
+from server.core.errors import Unavailable
 from server.learning import registry as models
-from server.learning import writing
-from server.streams import log, prepared, registry, trips
-from server.streams.errors import Unavailable
+from server.learning.write_path import learn_points
+from server.streams import log, registry
 from server.streams.models import Batch, Key
+from server.streams.points import Note, Point
 
-pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.database, pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(autouse=True)
 def _as_new(monkeypatch):
-    monkeypatch.setattr(prepared.Pooler, "found", False)
+    monkeypatch.setattr(prepared_statements.Pooler, "found", False)
     connection.close()
 
 
@@ -30,8 +32,8 @@ def stream():
 
 
 def learn(stream, n, key=None):
-    note = log.Note(key=key or f"k{n}")
-    return writing.learn(stream.pk, [log.Point({"a": n}, 2.0 * n, note)])
+    note = Note(key=key or f"k{n}")
+    return learn_points.learn(stream.pk, [Point({"a": n}, 2.0 * n, note)])
 
 
 def stored():
@@ -45,13 +47,13 @@ EXPECTED = [1, 2], [("k:k1", 1), ("k:k2", 2)]
 def sent(monkeypatch):
     """What was sent, a trip each."""
     said = []
-    send = prepared.send
+    send = prepared_statements.send
 
     def listen(held, what, before=(), after=()):
         said.append([*before, *(statement for statement, _ in what), *after])
         return send(held, what, before, after)
 
-    monkeypatch.setattr(prepared, "send", listen)
+    monkeypatch.setattr(prepared_statements, "send", listen)
     return said
 
 
@@ -61,7 +63,10 @@ def test_a_learn_is_two_trips(stream, sent):
     with CaptureQueriesContext(connection) as others:
         learn(stream, 2)
     assert {query["sql"] for query in others} == {"BEGIN", "COMMIT"}  # as Django notes them: its driver sends neither
-    assert sent == [["BEGIN", trips.LOCK, trips.LOOK_WITH_KEYS], [trips.BATCH, trips.KEYS, trips.HEAD, "COMMIT"]]
+    assert sent == [
+        ["BEGIN", learn_statements.LOCK_STREAM, learn_statements.SELECT_HEAD_AND_KEYS],
+        [learn_statements.INSERT_BATCH, learn_statements.INSERT_KEYS, learn_statements.UPDATE_HEAD, "COMMIT"],
+    ]
     assert stored() == EXPECTED
 
 
@@ -70,7 +75,7 @@ def test_a_duplicate_is_one_trip_and_its_end(stream, sent):
     learn(stream, 2)
     sent.clear()
     assert learn(stream, 2).duplicates == 1
-    assert sent == [["BEGIN", trips.LOCK, trips.LOOK_WITH_KEYS], ["COMMIT"]]
+    assert sent == [["BEGIN", learn_statements.LOCK_STREAM, learn_statements.SELECT_HEAD_AND_KEYS], ["COMMIT"]]
     assert stored() == EXPECTED
 
 
@@ -79,17 +84,17 @@ def test_statements_that_a_pooler_mislaid_are_said_in_full(stream):
     with connection.cursor() as cursor:
         cursor.execute("DEALLOCATE ALL")  # as on another connection
     learn(stream, 2)
-    assert prepared.Pooler.found
+    assert prepared_statements.Pooler.found
     assert stored() == EXPECTED
     assert learn(stream, 2).duplicates == 1
 
 
 def test_a_statement_that_another_prepared_on_a_shared_connection_costs_one_repetition(stream):
     with connection.cursor() as cursor:
-        cursor.execute(trips.BATCH.prepare)
+        cursor.execute(learn_statements.INSERT_BATCH.prepare)
     with pytest.raises(Unavailable, match="already exists"):  # in the midst of a transaction
         learn(stream, 1)
-    assert prepared.Pooler.found
+    assert prepared_statements.Pooler.found
     assert stored() == ([], [])
     learn(stream, 1)
     learn(stream, 2)
@@ -101,7 +106,7 @@ def test_a_row_is_read_though_its_statement_was_mislaid(stream):
     with connection.cursor() as cursor:
         cursor.execute("DEALLOCATE ALL")
     assert registry.position("s")[0] == stream.pk
-    assert prepared.Pooler.found
+    assert prepared_statements.Pooler.found
 
 
 def test_a_connection_that_ends_in_between_stores_nothing(stream, monkeypatch):
@@ -135,11 +140,11 @@ def test_what_fails_at_its_end_stores_nothing(stream):
 
 def test_an_error_that_somebody_swallows_is_no_commit(stream):
     """PostgreSQL answers a COMMIT after it with ROLLBACK, and no error: what was acknowledged then would be lost."""
-    failing = prepared.Statement("SELECT 1 / %s::int", anew=True)
-    with pytest.raises(Unavailable, match="failed before the commit"), trips.transaction():
-        trips.say(prepared.Said(trips.HEAD, (7, stream.pk)))
+    failing = prepared_statements.Statement("SELECT 1 / %s::int", unprepared=True)
+    with pytest.raises(Unavailable, match="failed before the commit"), learn_statements.transaction():
+        learn_statements.execute(prepared_statements.BoundStatement(learn_statements.UPDATE_HEAD, (7, stream.pk)))
         with contextlib.suppress(DatabaseError):
-            trips.say(prepared.Said(failing, (0,)))
+            learn_statements.execute(prepared_statements.BoundStatement(failing, (0,)))
     assert registry.position("s")[1] == 0
     learn(stream, 1)
     learn(stream, 2)

@@ -95,8 +95,8 @@ def fill(server: Server, token: str) -> None:
 @contextlib.contextmanager
 def place(directory: Path, kind: str, **settings: Any) -> Iterator[Server]:
     """A server that isn't started yet, on an empty database of either kind; stopped at the end."""
-    with fresh_database("backup") if kind == "postgresql" else contextlib.nullcontext("") as database:
-        server = Server(directory, database, **{"workers": 1, "threads": 8, "auth": "required", **settings})
+    with fresh_database("backup", empty=True) if kind == "postgresql" else contextlib.nullcontext("") as database:
+        server = Server(directory, database, empty=True, **{"workers": 1, "threads": 8, "auth": "required", **settings})
         try:
             yield server
         finally:

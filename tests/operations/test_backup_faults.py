@@ -17,6 +17,8 @@ from server.operations.backup.errors import BackupError, Damaged, Newer
 from tests.operations.conftest import Used, place, sections
 from tests.serving import ROOT
 
+pytestmark = pytest.mark.database
+
 COLUMNS = [("id", "integer"), ("text", "text")]
 
 
@@ -79,7 +81,7 @@ def test_a_table_that_was_exchanged_is_found_though_the_file_has_a_new_checksum(
     forged = gzip.compress(b"".join(lines[:-1]))
     forged += container._trailer(hashlib.sha256(forged).hexdigest())
     container.check(io.BytesIO(forged))
-    with pytest.raises(Damaged, match="table one is not what was written"):
+    with pytest.raises(Damaged, match="table one doesn't match its checksum"):
         read(forged)
 
 
@@ -88,7 +90,7 @@ def test_a_format_of_a_newer_version_is_refused_and_named(monkeypatch):
     with monkeypatch.context() as newer:
         newer.setattr(container, "VERSION", 2)
         content = written({"tailrace": "9.1.0"})
-    with pytest.raises(Newer, match=r"format 2, made by Tailrace 9\.1\.0"):
+    with pytest.raises(Newer, match=r"format 2, of Tailrace 9\.1\.0"):
         read(content)
 
 
@@ -96,7 +98,7 @@ def test_a_format_of_a_newer_version_is_refused_and_named(monkeypatch):
 def test_a_process_that_is_killed_leaves_no_file_under_the_name_and_the_next_one_goes_through(tmp_path):
     path = tmp_path / "tailrace-2026-11-21.gz"
     script = (
-        "import pathlib, sys\n"
+        "import django, pathlib, sys; django.setup()\n"
         "from server.operations.backup import files\n"
         "with files.written(pathlib.Path(sys.argv[1])) as file:\n"
         "    file.write(b'half'); file.flush(); print('ready', flush=True); sys.stdin.read()\n"
@@ -150,7 +152,7 @@ def test_a_backup_is_for_its_owners_eyes_and_replaces_only_a_backup(used: Used, 
     other.write_text("not a backup")
     done = used.server.manage("backup", str(other))
     assert done.returncode == 1
-    assert "it is no backup of Tailrace" in done.stderr
+    assert "it is not a backup of Tailrace" in done.stderr
     assert other.read_text() == "not a backup"
 
 
@@ -199,9 +201,9 @@ def test_a_damaged_backup_changes_nothing_and_a_good_one_goes_in_afterwards(used
     content[len(content) // 2] ^= 1
     with place(tmp_path / "var", kind) as server:
         for name, bad, why in (
-            ("altered", bytes(content), "it was altered: its checksum is another"),
-            ("short", bytes(content[:-100]), "it is cut short"),
-            ("none", b"PK\x03\x04 something else", "it is no backup of Tailrace"),
+            ("altered", bytes(content), "it was altered: its checksum is wrong"),
+            ("short", bytes(content[:-100]), "it is truncated"),
+            ("none", b"PK\x03\x04 something else", "it is not a backup of Tailrace"),
         ):
             path = tmp_path / name
             path.write_bytes(bad)
@@ -226,7 +228,9 @@ def test_a_backup_of_a_newer_version_is_refused_by_name(used: Used, kind, tmp_pa
     with place(tmp_path / "var", kind) as server:
         done = server.manage("restore", str(path))
     assert done.returncode == 1
-    assert "made by a newer version, Tailrace 9.1.0, with streams.9999_of_the_future" in done.stderr
+    assert (
+        "made by a newer version, Tailrace 9.1.0; this version doesn't know streams.9999_of_the_future" in done.stderr
+    )
 
 
 @pytest.mark.one_database
@@ -244,4 +248,4 @@ def test_a_server_keeps_a_restore_from_its_sqlite_database(used: Used, tmp_path)
         server.start()
         done = server.manage("restore", str(used.backup))
         assert done.returncode == 1
-        assert "serves the SQLite database" in done.stderr
+        assert "uses the SQLite database" in done.stderr

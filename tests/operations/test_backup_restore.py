@@ -9,6 +9,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,13 +18,16 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, User
+from django.db.migrations.loader import MigrationLoader
 
 from server.accounts.models import Token
 from server.learning.models import Model, Prediction, Snapshot
 from server.operations.backup import making, tables
 from server.streams.models import Stream
 from tests.operations.conftest import MODELS, Used, asked, place, points, sections, told
-from tests.serving import ROOT, Server
+from tests.serving import PATIENCE, ROOT, Server
+
+pytestmark = pytest.mark.database
 
 BOTH = [pytest.param("sqlite"), pytest.param("postgresql", marks=pytest.mark.postgresql)]
 
@@ -48,6 +52,15 @@ def test_a_restored_server_answers_bit_for_bit_as_before(used: Used, again: Serv
     assert proved.returncode == 0, proved.stdout
     assert proved.stdout.count("equal bit for bit") == len(MODELS)
     assert again.manage("verify_audit").returncode == 0
+
+
+def test_records_are_left_out_and_made_again(used: Used, again: Server):
+    assert not {"learning_record", "learning_recordblock"} & set(sections(used.backup.read_bytes()))
+    give_up = time.monotonic() + PATIENCE
+    for name in MODELS:
+        path = f"/api/v1/models/{name}/record/?buckets=1"
+        while again.get(path, Authorization=f"Bearer {used.token}")[1]["behind"]:
+            assert time.monotonic() < give_up, f"the record of {name} is not made again"
 
 
 def test_a_restored_server_tells_the_same_events_with_each_prediction_before_its_label(used: Used, again: Server):
@@ -133,10 +146,18 @@ def test_a_backup_while_many_write_is_of_one_moment(used: Used, tmp_path):
         assert server.manage("verify_model", "--all").returncode == 0
 
 
+def applied_in_code() -> tables.Migrations:
+    """All migrations of this version, by app."""
+    found: tables.Migrations = {}
+    for app, name in sorted(MigrationLoader(None).graph.nodes):
+        found.setdefault(app, []).append(name)
+    return found
+
+
 @functools.cache
 def columns_of(table: str) -> tuple[str, ...]:
     """The columns of a table in a backup."""
-    (found,) = (one for one in tables.at(tables.applied_in_code()) if one.name == table)
+    (found,) = (one for one in tables.at(applied_in_code()) if one.name == table)
     return found.names
 
 
@@ -213,7 +234,7 @@ def test_every_kind_of_column_comes_back_as_it_was(target, tmp_path):
     number = gone.pk
     gone.delete()
     whole, again = io.BytesIO(), tmp_path / "again.gz"
-    with making.moment() as reading:
+    with making.snapshot_connection() as reading:
         making.write(reading, whole)
     with place(tmp_path / "var", target) as server:
         path = tmp_path / "odd.gz"
@@ -242,7 +263,7 @@ def test_every_kind_of_column_comes_back_as_it_was(target, tmp_path):
 
 @pytest.mark.one_database
 def test_every_table_is_in_a_backup_or_left_out_for_a_reason():
-    found = {table.name: table.kept for table in tables.at(tables.applied_in_code())}
+    found = {table.name: table.kept for table in tables.at(applied_in_code())}
     expected = {model._meta.db_table for model in apps.get_models(include_auto_created=True) if model._meta.managed}
     assert set(found) == expected
     assert {name for name, kept in found.items() if not kept} <= set(tables.LEFT_OUT)

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from server.operations import exposition
-from server.operations.metrics import everything
+from server.operations.metrics import all_metrics
 
 
 class Given(Collector):
@@ -44,7 +44,7 @@ def test_every_kind_of_family() -> None:
     levels.samples = [Sample("level", shared, value) for value in values]
     nothing = GaugeMetricFamily("nothing", "None yet", labels=("model",))
     families = [
-        InfoMetricFamily("build", "What serves", value={"version": "1", "python": odd}),
+        InfoMetricFamily("build", "Versions of the server", value={"version": "1", "python": odd}),
         requests, seconds, levels, nothing, GaugeMetricFamily("up", "Whether it is", value=1.0),
     ]  # fmt: skip
     assert exposition.text(iter(families)) == generate_latest(Given(families))
@@ -52,5 +52,5 @@ def test_every_kind_of_family() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_all_that_there_is() -> None:
-    families = list(everything())
+    families = list(all_metrics())
     assert exposition.text(families) == generate_latest(Given(families))

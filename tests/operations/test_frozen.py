@@ -6,13 +6,14 @@ import json
 import pytest
 from river import linear_model
 
-from server import frozen
-from server.frozen import FrozenError
-from server.learning import asking, inspection, registry, writing
+from server.learning import frozen_copies, inspection, registry
+from server.learning.frozen_copies import FrozenError
 from server.learning.models import Model
+from server.learning.predictions import predict_points
+from server.learning.write_path import learn_points
 from server.streams import registry as streams
-from server.streams.log import Point
 from server.streams.models import Stream
+from server.streams.points import Point
 from tests.serving import PATIENCE, Server
 
 XS = [{"a": 0.1 * n, "b": 3.0} for n in range(7)]
@@ -23,9 +24,9 @@ def copy():
     """A model that has learned something, frozen; the database is empty again."""
     streams.create("s", target_name="t", target_unit="s", target_kind="number", features=["a", "b"], segment="b")
     model = registry.create("m", "s", "regression", linear_model.LinearRegression(intercept_lr=0.1))
-    writing.learn(model.stream_id, [Point({"a": n / 3, "b": 1.0}, n / 7) for n in range(40)])
-    said, metrics = asking.predict("m", XS, fields=[""] * 7).predictions, inspection.metrics("m")
-    found = frozen.freeze("m")
+    learn_points.learn(model.stream_id, [Point({"a": n / 3, "b": 1.0}, n / 7) for n in range(40)])
+    said, metrics = predict_points.predict("m", XS, fields=[""] * 7).predictions, inspection.metrics("m")
+    found = frozen_copies.freeze("m")
     Stream.objects.all().delete()
     assert not Model.objects.exists()
     return found, said, metrics
@@ -35,10 +36,10 @@ def copy():
 def test_it_comes_back_as_it_was_without_its_log(copy, tmp_path):
     found, said, metrics = copy
     (tmp_path / "m").write_bytes(found.to_bytes())
-    assert frozen.read(tmp_path / "m") == found
+    assert frozen_copies.read(tmp_path / "m") == found
     for _ in range(2):  # as a server does that is started again
-        frozen.install(frozen.read(tmp_path / "m"))
-        answer = asking.predict("m", XS, fields=[""] * 7)
+        frozen_copies.install(frozen_copies.read(tmp_path / "m"))
+        answer = predict_points.predict("m", XS, fields=[""] * 7)
         assert (answer.at, answer.predictions) == (40, said)
         assert inspection.metrics("m")["metrics"] == metrics["metrics"]
     stream = Stream.objects.get(name="s")
@@ -50,11 +51,11 @@ def test_it_takes_the_place_of_nothing(copy):
     found, _, _ = copy
     streams.create("s")
     with pytest.raises(FrozenError, match="another stream named s: a frozen model needs a database of its own"):
-        frozen.install(found)
+        frozen_copies.install(found)
     registry.create("m", "s", "regression", linear_model.LinearRegression())
     with pytest.raises(FrozenError, match="another model named m"):
-        frozen.install(found)
-    assert asking.predict("m", XS[:1]).at == 0
+        frozen_copies.install(found)
+    assert predict_points.predict("m", XS[:1]).at == 0
 
 
 @pytest.mark.django_db(transaction=True)
@@ -62,7 +63,7 @@ def test_a_state_of_another_version_is_refused_whole(copy):
     found, _, _ = copy
     other = dataclasses.replace(found, state=b"\x80\x04cno.such\nThing\n.", versions="tailrace 9, river 99")
     with pytest.raises(FrozenError, match="was frozen with tailrace 9, river 99, and can't be read with tailrace"):
-        frozen.install(other)
+        frozen_copies.install(other)
     assert not Model.objects.exists()
 
 
@@ -73,19 +74,19 @@ def test_a_file_that_was_altered_is_refused(copy, tmp_path):
     newer = json.dumps({**json.loads(head), "version": 2}).encode()
     file = tmp_path / "m"
     for content, words in (
-        (data[:-1], "its state isn't what was written"),
+        (data[:-1], "the checksum of its state is wrong"),
         (data + b"x", "1 bytes too many"),
-        (head + b"\n" + bytes([rest[0] ^ 1]) + rest[1:], "its initial isn't what was written"),
+        (head + b"\n" + bytes([rest[0] ^ 1]) + rest[1:], "the checksum of its initial is wrong"),
         (newer + b"\n" + rest, "has format 2, and this version knows 1"),
-        (b"", "is no frozen model"),
-        (b'{"format": "another"}\n', "is no frozen model"),
-        (b"[1]\n", "is no frozen model"),
+        (b"", "is not a frozen model"),
+        (b'{"format": "another"}\n', "is not a frozen model"),
+        (b"[1]\n", "is not a frozen model"),
     ):
         file.write_bytes(content)
         with pytest.raises(FrozenError, match=words):
-            frozen.read(file)
+            frozen_copies.read(file)
     with pytest.raises(FrozenError, match="No such file"):
-        frozen.read(tmp_path / "none")
+        frozen_copies.read(tmp_path / "none")
 
 
 @pytest.mark.one_database
@@ -100,7 +101,7 @@ def test_a_server_with_a_frozen_model_predicts_and_refuses_all_else(serve, tmp_p
     done = server.manage("freeze", "m", str(file))
     assert done.returncode == 0, done.stderr
     assert "model m after 20 observations" in done.stdout
-    copy = Server(tmp_path / "copy", frozen_model=file, workers=1, threads=2).start()
+    copy = Server(tmp_path / "copy", empty=True, frozen_model=file, workers=1, threads=2).start()
     try:
         assert copy.get("/ping") == (200, {"status": "ready"})
         assert copy.post("/api/v1/models/m/predict/", {"xs": XS}) == said
@@ -123,7 +124,7 @@ def test_a_server_with_a_frozen_model_predicts_and_refuses_all_else(serve, tmp_p
         copy.stop()
         file.write_bytes(file.read_bytes()[:-1])
         assert copy.begin().process.wait(PATIENCE) == 1
-        assert f"TAILRACE_FROZEN_MODEL={file}: {file} was cut short or altered" in copy.log.read_text()
+        assert f"TAILRACE_FROZEN_MODEL={file}: {file} is truncated or changed" in copy.log.read_text()
     finally:
         if copy.process.poll() is None:
             copy.stop()
@@ -132,10 +133,10 @@ def test_a_server_with_a_frozen_model_predicts_and_refuses_all_else(serve, tmp_p
 @pytest.mark.django_db(transaction=True)
 def test_it_knows_what_its_stream_had_seen(tmp_path):
     model = registry.create("m", None, "regression", linear_model.LinearRegression())
-    writing.learn(model.stream_id, [Point({"a": float(n)}, 1.0) for n in range(5)])
-    (tmp_path / "m").write_bytes(frozen.freeze("m").to_bytes())
+    learn_points.learn(model.stream_id, [Point({"a": float(n)}, 1.0) for n in range(5)])
+    (tmp_path / "m").write_bytes(frozen_copies.freeze("m").to_bytes())
     Stream.objects.all().delete()
-    frozen.install(frozen.read(tmp_path / "m"))
-    assert asking.predict("m", [{"a": 2.5}]).faults == ()
-    (fault,) = asking.predict("m", [{"a": 9.0}]).faults
+    frozen_copies.install(frozen_copies.read(tmp_path / "m"))
+    assert predict_points.predict("m", [{"a": 2.5}]).faults == ()
+    (fault,) = predict_points.predict("m", [{"a": 9.0}]).faults
     assert (fault.code, fault.seen) == ("outside", "seen: 0.0 to 4.0")

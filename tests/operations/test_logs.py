@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from server.accounts import actor
+from server.accounts import current_request
 from server.config import ConfigError, load
-from server.logs import JsonLine, OfRequest, line
+from server.runtime.logs import JsonLine, RequestIdFilter, line
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.one_database
@@ -25,7 +25,7 @@ def logged():
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLine())
-    handler.addFilter(OfRequest())
+    handler.addFilter(RequestIdFilter())
     logger = logging.Logger("test")
     logger.addHandler(handler)
     return logger, lambda: json.loads(stream.getvalue().splitlines()[-1])
@@ -65,10 +65,10 @@ def test_a_line_bears_the_id_of_the_request_that_its_thread_answers_and_else_non
     logger, last = logged
     request = rf.get("/")
     request.request_id = "r1"
-    token = actor.request.set(request)
+    token = current_request.request.set(request)
     logger.info("inside")
     assert last()["request_id"] == "r1"
-    actor.request.reset(token)
+    current_request.request.reset(token)
     logger.info("outside")
     assert "request_id" not in last()
 
@@ -84,10 +84,10 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
-def test_without_an_endpoint_not_a_module_of_opentelemetry_is_loaded():
+def test_without_an_endpoint_and_a_bucket_not_a_module_of_opentelemetry_or_boto3_is_loaded():
     code = (
         "from django.core.wsgi import get_wsgi_application; get_wsgi_application()\n"
-        "import sys; print(sorted(name for name in sys.modules if name.startswith(('opentelemetry', 'google.protobuf'))))"
+        "import sys; print(sorted(name for name in sys.modules if name.startswith(('opentelemetry', 'google.protobuf', 'boto', 'storages'))))"
     )
     done = python(code)
     assert done.stdout.strip() == "[]", done.stderr
@@ -97,7 +97,7 @@ def test_without_an_endpoint_not_a_module_of_opentelemetry_is_loaded():
 def test_an_endpoint_that_can_not_be_one_is_refused_with_what_was_expected(endpoint):
     with pytest.raises(ConfigError) as refused:
         load({"TAILRACE_OTLP_ENDPOINT": endpoint})
-    assert str(refused.value).startswith(f"TAILRACE_OTLP_ENDPOINT={endpoint}: expected the http:// or https:// address")
+    assert str(refused.value).startswith(f"TAILRACE_OTLP_ENDPOINT={endpoint}: expected the http:// or https:// URL")
 
 
 def test_an_endpoint_without_opentelemetry_stops_the_start_and_says_what_to_install():

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from server.operations import counted, levels
-from server.streams import instruments, slots
-from server.streams.instruments import Counter, Gauge, Histogram
-from server.streams.slots import Slots
+from server.core.metrics import declarations, shared_counters
+from server.core.metrics.declarations import Counter, Gauge, Histogram
+from server.core.metrics.shared_counters import Slots
+from server.operations import process_gauges, process_metrics
 
 pytestmark = pytest.mark.one_database
 
@@ -18,23 +18,23 @@ pytestmark = pytest.mark.one_database
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch: pytest.MonkeyPatch):
     """Each test begins as a new process does, and what others of this process count on is put back afterwards."""
-    before = instruments._Shared.slots, instruments._Shared.directory
-    known, series = dict(instruments.METRICS), list(instruments._series)
-    instruments._Shared.slots, instruments._Shared.directory = Slots(), None
+    before = declarations._Shared.slots, declarations._Shared.directory
+    known, series = dict(declarations.METRICS), list(declarations._series)
+    declarations._Shared.slots, declarations._Shared.directory = Slots(), None
     for one in series:
         one.place()
     yield
-    instruments._Shared.slots, instruments._Shared.directory = before
-    instruments.METRICS.clear()
-    instruments.METRICS.update(known)
-    instruments._series[:] = series
+    declarations._Shared.slots, declarations._Shared.directory = before
+    declarations.METRICS.clear()
+    declarations.METRICS.update(known)
+    declarations._series[:] = series
     for one in series:
         one.place()
 
 
 def sums(directory: Path) -> dict[str, float]:
     total: dict[str, float] = {}
-    for numbers in slots.read_all(directory):
+    for numbers in shared_counters.read_all(directory):
         for name, value in numbers.items():
             total[name] = total.get(name, 0.0) + value
     return total
@@ -44,9 +44,9 @@ def live(directory: Path, times: int, end: str = "") -> None:
     """One process's life: it counts, and ends as it should or is killed."""
 
     def run() -> None:
-        instruments.begin(directory)
+        declarations.use_directory(directory)
         for _ in range(times):
-            instruments.observations.of().add()
+            declarations.observations.labels().add()
         if end == "killed":
             os.kill(os.getpid(), 9)
 
@@ -72,8 +72,8 @@ def test_processes_that_live_at_the_same_time_have_a_file_each(tmp_path):
 
 
 def test_no_count_is_lost_between_threads(tmp_path):
-    instruments.begin(tmp_path)
-    many, times = instruments.commit_requests.of(), 5000
+    declarations.use_directory(tmp_path)
+    many, times = declarations.commit_requests.labels(), 5000
 
     def count() -> None:
         for _ in range(times):
@@ -88,20 +88,20 @@ def test_no_count_is_lost_between_threads(tmp_path):
 
 
 def test_what_was_counted_before_the_files_were_opened_is_taken_along(tmp_path):
-    counter = Counter("early", "counted before", ("kind",)).of("x")
+    counter = Counter("early", "counted before", ("kind",)).labels("x")
     counter.add(3)
-    instruments.begin(tmp_path)
+    declarations.use_directory(tmp_path)
     counter.add()
     assert sums(tmp_path)["early\tx"] == 4
 
 
 def test_a_gauge_is_of_the_processes_that_live(tmp_path):
     gauge = Gauge("level", "of each process")
-    instruments.begin(tmp_path)
-    gauge.level.set(7)
-    instruments.alive_at.level.set(1.0)  # as one that ended long ago left it
+    declarations.use_directory(tmp_path)
+    gauge.set(7)
+    declarations.alive_at.set(1.0)  # as one that ended long ago left it
     assert families()["level"].samples[0].value == 0
-    levels.say()
+    process_gauges.update()
     assert families()["level"].samples[0].value == 7
 
 
@@ -110,19 +110,19 @@ def test_a_gauge_of_a_process_that_is_gone_is_not_gone_on_with(tmp_path):
     left.values[left.slot("level")] = 9
     left.file.close()
     Gauge("level", "of each process")
-    instruments.begin(tmp_path)
-    levels.say()
+    declarations.use_directory(tmp_path)
+    process_gauges.update()
     assert families()["level"].samples[0].value == 0
 
 
 def families():
-    return {family.name: family for family in counted.families()}
+    return {family.name: family for family in process_metrics.families()}
 
 
 def test_a_histogram_counts_each_value_at_its_bound_and_above(tmp_path):
     histogram = Histogram("sizes", "of things", (1, 2.5), ("kind",))
     for value in (0, 1, 1.1, 2.5, 3):
-        histogram.of("a").observe(value)
+        histogram.labels("a").observe(value)
     found = {tuple(sample.labels.items()): sample.value for sample in families()["sizes"].samples}
     assert found[("kind", "a"), ("le", "1.0")] == 2
     assert found[("kind", "a"), ("le", "2.5")] == 4
@@ -133,40 +133,40 @@ def test_a_histogram_counts_each_value_at_its_bound_and_above(tmp_path):
 def test_what_has_no_room_is_not_counted_and_harms_nothing(tmp_path, caplog):
     own = Slots(tmp_path)
     first = own.slot("first")
-    for number in range(slots.MOST + 5):
+    for number in range(shared_counters.MAX_NAMES + 5):
         own.values[own.slot(f"more {number}")] += 1
-    own.values[own.slot("x" * (slots.NAME_BYTES + 1))] += 1
+    own.values[own.slot("x" * (shared_counters.NAME_BYTES + 1))] += 1
     own.values[first] += 1
     found = sums(tmp_path)
     assert found["first"] == 1
-    assert len(found) == slots.MOST - 1
+    assert len(found) == shared_counters.MAX_NAMES - 1
     assert set(found.values()) == {1.0}
     assert "no room for the metric" in caplog.text
 
 
 def test_a_file_of_another_layout_is_begun_anew(tmp_path):
-    (tmp_path / f"1-old.{slots.ENDING}").write_bytes(b"tailrace numbers 0" + b"x" * slots._LENGTH)
+    (tmp_path / f"1-old.{shared_counters.SUFFIX}").write_bytes(b"tailrace numbers 0" + b"x" * shared_counters._LENGTH)
     own = Slots(tmp_path)
     own.values[own.slot("a")] += 1
     assert sums(tmp_path) == {"a": 1.0}
 
 
 def test_files_that_are_cut_short_or_strange_are_passed_over(tmp_path):
-    (tmp_path / f"1-cut.{slots.ENDING}").write_bytes(slots.LAYOUT)
-    (tmp_path / f"2-odd.{slots.ENDING}").write_bytes(os.urandom(slots._LENGTH))
+    (tmp_path / f"1-cut.{shared_counters.SUFFIX}").write_bytes(shared_counters.HEADER)
+    (tmp_path / f"2-odd.{shared_counters.SUFFIX}").write_bytes(os.urandom(shared_counters._LENGTH))
     assert sums(tmp_path) == {}
 
 
 def test_without_room_on_disk_a_process_counts_for_itself_alone(tmp_path, caplog):
     (tmp_path / "file").write_text("no directory")
-    instruments.begin(tmp_path / "file")
-    instruments.observations.of().add()
+    declarations.use_directory(tmp_path / "file")
+    declarations.observations.labels().add()
     assert families()["tailrace_observations"].samples[0].value >= 1
-    assert "counts for itself alone" in caplog.text
+    assert "metrics of this process are not shared" in caplog.text
 
 
 def test_every_metric_has_a_help_and_no_two_share_a_name():
-    found = [family.name for family in counted.families()]
+    found = [family.name for family in process_metrics.families()]
     assert len(found) == len(set(found))
-    assert all(metric.help for metric in instruments.METRICS.values())
+    assert all(metric.help for metric in declarations.METRICS.values())
     assert all(name.startswith("tailrace_") for name in found)

@@ -1,27 +1,25 @@
 """How models stand, as it is written down beside the requests: what the metrics of each model are made of."""
 
-import random
-
 import pytest
 from river import linear_model
-from tailrace.drift import DriftDetector
 
-from server.learning import inspection, maintenance, standings, writing
+from server.learning import inspection
 from server.learning import registry as models
-from server.learning.drift import Detector
-from server.learning.models import Model, Standing
-from server.learning.replicaset import SETS
-from server.operations import kept
+from server.learning.background import maintenance, model_status
+from server.learning.fold.replica_set import SETS
+from server.learning.models import Model, ModelStatus
+from server.learning.write_path import learn_points
+from server.operations import database_metrics
 from server.streams import registry as streams
-from server.streams.log import Point
 from server.streams.models import Retraction, Stream
+from server.streams.points import Point
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
 def _nobody_is_followed():
-    standings._followers.clear()
+    model_status._trackers.clear()
 
 
 def make(name: str = "m", flavor: str = "regression", estimator=None, **declared) -> Stream:
@@ -31,37 +29,21 @@ def make(name: str = "m", flavor: str = "regression", estimator=None, **declared
 
 
 def learn(stream: Stream, ys: list, a: float = 1.0) -> None:
-    writing.learn(stream.pk, [Point({"a": a}, y) for y in ys])
+    learn_points.learn(stream.pk, [Point({"a": a}, y) for y in ys])
 
 
 def samples(name: str) -> dict[str, float]:
     """Series of the metrics, by their model and what it is over."""
-    (family,) = (family for family in kept.families() if family.name == name)
+    (family,) = (family for family in database_metrics.families() if family.name == name)
     return {"/".join(s.labels[k] for k in ("model", "over") if k in s.labels): s.value for s in family.samples}
 
 
-@pytest.mark.parametrize("labels", [False, True])
-@pytest.mark.parametrize("seed", range(4))
-def test_drift_is_found_where_the_client_finds_it(seed, labels):
-    numbers = random.Random(seed)
-    ours, theirs = Detector(labels=labels), DriftDetector(labels)
-    found = []
-    for n in range(1500):
-        if labels:
-            error = float(numbers.random() < (0.1 if n % 500 < 250 else 0.6))
-        else:
-            error = abs(numbers.gauss(0, 1 if n % 500 < 250 else 3)) if n % 97 else 0.0
-        found.append((ours.learn(error), theirs.learn(error)))
-    assert [ours for ours, _ in found] == [theirs for _, theirs in found]
-    assert any(ours for ours, _ in found)
-
-
-def test_a_standing_says_what_the_models_metrics_say():
+def test_a_model_status_holds_what_the_models_metrics_say():
     stream = make()
     learn(stream, [1.0, 2.0, 4.0, 8.0])
-    assert standings.write() == 1
+    assert model_status.write() == 1
     said = inspection.metrics("m")
-    own = Standing.objects.get(model__name="m")
+    own = ModelStatus.objects.get(model__name="m")
     assert (own.n, own.scored, own.skipped, own.metric) == (4, said["n"], 0, "RMSE")
     assert own.value == said["metrics"]["RMSE"]
     assert own.rolling == said["rolling"]["RMSE"]
@@ -72,41 +54,41 @@ def test_a_standing_says_what_the_models_metrics_say():
 def test_it_is_written_again_only_when_the_model_has_changed():
     stream = make()
     learn(stream, [1.0])
-    assert standings.write() == 1
-    assert standings.write() == 0
+    assert model_status.write() == 1
+    assert model_status.write() == 0
     maintenance.write_due_snapshots(all_changed=True)
-    assert standings.write() == 1  # its snapshot is news, too
+    assert model_status.write() == 1  # its snapshot is news, too
     assert samples("tailrace_model_unsaved_observations") == {"m": 0}
     assert samples("tailrace_model_snapshot_timestamp_seconds")["m"] > 1.7e9
     learn(stream, [1.0])
-    assert standings.write() == 1
+    assert model_status.write() == 1
     assert samples("tailrace_model_unsaved_observations") == {"m": 1}
 
 
 def test_what_an_older_replica_knows_does_not_overwrite_what_is_newer():
     stream = make()
     learn(stream, [1.0, 2.0, 3.0])
-    standings.write()
-    Standing.objects.update(n=10, drift_at=9)
+    model_status.write()
+    ModelStatus.objects.update(n=10, drift_at=9)
     learn(stream, [4.0])
-    standings.write()
-    assert Standing.objects.get().n == 10
+    model_status.write()
+    assert ModelStatus.objects.get().n == 10
     learn(stream, [5.0] * 10)
-    standings.write()
-    own = Standing.objects.get()
+    model_status.write()
+    own = ModelStatus.objects.get()
     assert (own.n, own.drift_at) == (14, 9)  # drift that another process found stays
 
 
 def test_a_rebuilt_model_begins_anew():
     stream = make()
     learn(stream, [1.0, 2.0, 3.0])
-    standings.write()
-    Standing.objects.update(drift_at=2)
+    model_status.write()
+    ModelStatus.objects.update(drift_at=2)
     Retraction.objects.create(stream=stream, seq=2, reason="wrong node")
     maintenance.rebuild_after_retractions()
     learn(stream, [4.0])
-    standings.write()
-    own = Standing.objects.get()
+    model_status.write()
+    own = ModelStatus.objects.get()
     assert own.generation == Model.objects.get().generation == 2
     assert (own.n, own.skipped, own.drift_at) == (4, 1, None)
 
@@ -115,16 +97,16 @@ def test_drift_is_one_for_as_long_as_it_is_within_the_rolling_window():
     stream = make(target_kind="number")
     for _ in range(3):
         learn(stream, [10.0, 10.5] * 25)
-        standings.write()
+        model_status.write()
     assert samples("tailrace_model_drift") == {"m": 0}
     learn(stream, [500.0, -500.0] * 30)
-    standings.write()
+    model_status.write()
     assert samples("tailrace_model_drift") == {"m": 1}
-    drift_at = Standing.objects.get().drift_at
+    drift_at = ModelStatus.objects.get().drift_at
     assert 150 < drift_at <= 210
-    Standing.objects.update(scored=drift_at + 99)
+    ModelStatus.objects.update(scored=drift_at + 99)
     assert samples("tailrace_model_drift") == {"m": 1}
-    Standing.objects.update(scored=drift_at + 100)
+    ModelStatus.objects.update(scored=drift_at + 100)
     assert samples("tailrace_model_drift") == {"m": 0}
 
 
@@ -133,7 +115,7 @@ def test_models_that_are_judged_by_labels_or_by_nothing():
     learn(yes, [True, False, True, True])
     free = make("free", "custom", linear_model.LinearRegression())
     learn(free, [1.0, 2.0])
-    standings.write()
+    model_status.write()
     scores = samples("tailrace_model_score")
     assert scores["yes/all"] == inspection.metrics("yes")["metrics"]["Accuracy"]
     assert set(scores) == {"yes/all", "yes/window"}
@@ -144,8 +126,8 @@ def test_models_that_are_judged_by_labels_or_by_nothing():
 def test_errors_that_are_no_numbers_any_more_harm_nothing():
     stream = make(target_kind="number")
     learn(stream, [1.7e308, -1.7e308, 1.0, 1e300])
-    assert standings.write() == 1
-    assert Standing.objects.get().n == 4
+    assert model_status.write() == 1
+    assert ModelStatus.objects.get().n == 4
     assert all(value == value for value in samples("tailrace_model_score").values())
 
 
@@ -153,11 +135,11 @@ def test_a_model_that_is_deleted_meanwhile_leaves_nothing():
     stream = make()
     learn(stream, [1.0])
     Model.objects.all().delete()  # as another process does it
-    standings.write()
-    assert not Standing.objects.exists()
+    model_status.write()
+    assert not ModelStatus.objects.exists()
     SETS.clear()
-    standings.write()
-    assert not standings._followers
+    model_status.write()
+    assert not model_status._trackers
 
 
 def test_a_model_that_nobody_asked_for_since_the_upgrade_has_its_number_and_no_more():

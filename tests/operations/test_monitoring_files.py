@@ -28,7 +28,7 @@ pytestmark = [
 
 PROMETHEUS = ROOT / "monitoring" / "prometheus"
 DASHBOARD = ROOT / "monitoring" / "grafana" / "dashboards" / "tailrace.json"
-PAGE = ROOT / "docs" / "monitoring.md"
+PAGE = ROOT / "docs" / "how-to" / "monitoring.md"
 PATIENCE = 60
 OURS = re.compile(r"tailrace_\w+")
 

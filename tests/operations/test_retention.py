@@ -6,17 +6,21 @@ from django.db import connection
 from river import linear_model, preprocessing, tree
 
 from server.accounts.models import AuditEntry
-from server.learning import asking, inspection, maintenance, registry, retention, writing
+from server.core.db import batched_deletion
+from server.core.errors import Conflict, Gone, Invalid
+from server.learning import inspection, registry
+from server.learning.background import maintenance, retention
+from server.learning.fold.replica_set import SETS
 from server.learning.models import Model, Snapshot
-from server.learning.replicaset import SETS
+from server.learning.predictions import predict_points
 from server.learning.verification import verify
-from server.streams import log, turns
+from server.learning.write_path import learn_points
+from server.streams import log
 from server.streams import registry as streams
-from server.streams.errors import Conflict, Gone, Invalid
-from server.streams.log import Note, Point
 from server.streams.models import Batch, Stream
+from server.streams.points import Note, Point
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 SIZES = (1, 7, 120, 300, 1, 1, 70)
 HEAD = sum(SIZES)
@@ -35,7 +39,7 @@ def stream() -> Stream:
     registry.create("t", "s", "regression", tree.HoeffdingAdaptiveTreeRegressor(grace_period=30, seed=3))
     n = 0
     for size in SIZES:
-        writing.learn(made.pk, [point(n + k) for k in range(size)])
+        learn_points.learn(made.pk, [point(n + k) for k in range(size)])
         n += size
     streams.retract(made, 5, "wrong")
     maintenance.rebuild_after_retractions()
@@ -50,7 +54,7 @@ def seen():
     """What the models say now."""
     return {
         name: (
-            asking.predict(name, PROBES, fields=("0", "1")).predictions,
+            predict_points.predict(name, PROBES, fields=("0", "1")).predictions,
             inspection.metrics(name),
             inspection.history(name),
         )
@@ -80,7 +84,7 @@ def test_models_stay_bit_for_bit_what_they_were_here_and_in_a_new_process(stream
 @pytest.mark.parametrize("every", [None, 10])
 def test_the_log_goes_on_and_a_point_that_is_gone_is_still_known(stream, every):
     retain(250, every)
-    receipt = writing.learn(stream.pk, [point(17), point(1000), point(HEAD - 1)])
+    receipt = learn_points.learn(stream.pk, [point(17), point(1000), point(HEAD - 1)])
     assert (list(receipt.seqs), receipt.duplicates) == ([18, HEAD + 1, HEAD], 2)
     SETS.clear()
     after = seen()
@@ -92,13 +96,13 @@ def test_the_log_goes_on_and_a_point_that_is_gone_is_still_known(stream, every):
 def test_what_can_be_had_no_more_is_refused_with_the_reason(stream):
     retain(250)
     told = r"observations 1 to 250 of stream s are no longer all kept: "
-    with pytest.raises(Gone, match=told + "model m can't be had as of 249, but from 250 on"):
+    with pytest.raises(Gone, match=told + "model m is available from observation 250 on, not as of 249"):
         inspection.metrics("m", at=249)
     assert inspection.metrics("m", at=250)["at"] == 250
-    with pytest.raises(Gone, match=told + "what models learned from 250 can't be taken back"):
+    with pytest.raises(Gone, match=told + "models can't be rebuilt without 250"):
         streams.retract(stream, 250, "wrong")
     assert not streams.retract(stream, 5, "wrong"), "what was retracted before stays so"
-    with pytest.raises(Conflict, match="can't learn its history: make it with backfill false"):
+    with pytest.raises(Conflict, match="can't learn its history: create it with backfill false"):
         registry.create("late", "s", "regression", linear_model.LinearRegression())
     registry.create("late", "s", "regression", linear_model.LinearRegression(), backfill=False)
     assert verify(registry.find("late"))["after"] == 0
@@ -117,9 +121,9 @@ def test_a_later_retraction_rebuilds_from_what_is_kept_for_ever(stream):
 
 def test_the_snapshot_that_stands_for_the_log_outlives_all_others(stream, monkeypatch):
     retain(100)
-    monkeypatch.setattr("server.learning.snapshots.KEPT", 4)
+    monkeypatch.setattr("server.learning.fold.snapshots.KEPT", 4)
     for n in range(12):
-        writing.learn(stream.pk, [point(2000 + n)])
+        learn_points.learn(stream.pk, [point(2000 + n)])
         maintenance.write_due_snapshots(all_changed=True)
     kept = Snapshot.objects.filter(model__name="m").order_by("seq").values_list("seq", flat=True)
     assert kept[0] == 100
@@ -127,28 +131,28 @@ def test_the_snapshot_that_stands_for_the_log_outlives_all_others(stream, monkey
 
 
 def test_a_process_that_was_behind_goes_on_from_the_snapshot(stream):
-    asking.predict("m", PROBES[:1])
+    predict_points.predict("m", PROBES[:1])
     behind = SETS.of(stream.pk)
     SETS.clear()
-    writing.learn(stream.pk, [point(3000 + n) for n in range(50)])
+    learn_points.learn(stream.pk, [point(3000 + n) for n in range(50)])
     retain(HEAD + 40)
     expected = seen()
     with behind.lock:
         found = streams.find("s")
         behind.epoch = found.epoch  # it read the head just before the log was shortened
-        behind.follow(found.head, found.epoch)
+        behind.catch_up(found.head, found.epoch)
         assert behind.replicas[Model.objects.get(name="m").pk].predict(PROBES[0]) == expected["m"][0][0]
 
 
 @pytest.mark.parametrize("every", [None, 7])
 def test_a_replay_over_what_is_gone_is_refused_wherever_it_begins(stream, every):
-    from server.learning import replay
+    from server.learning.fold import replay
 
     retain(250, every)
     for begin in (0, 8, 100, 249):
         with pytest.raises(Gone):
-            list(replay.whole(stream.pk, begin, HEAD))
-    assert sum(len(span.xs) for span in replay.whole(stream.pk, 250, HEAD)) == HEAD - 250
+            list(replay.complete_spans(stream.pk, begin, HEAD))
+    assert sum(len(span.xs) for span in replay.complete_spans(stream.pk, 250, HEAD)) == HEAD - 250
 
 
 def test_a_model_whose_snapshot_cant_be_read_says_so_and_the_others_learn_on(stream):
@@ -156,10 +160,10 @@ def test_a_model_whose_snapshot_cant_be_read_says_so_and_the_others_learn_on(str
     maintenance.write_due_snapshots(all_changed=True)
     Snapshot.objects.filter(model__name="m").update(state=b"of another version")
     SETS.clear()
-    receipt = writing.learn(stream.pk, [point(5000)])
+    receipt = learn_points.learn(stream.pk, [point(5000)])
     assert list(receipt.predictions) == ["t"]
     with pytest.raises(Gone, match="model m needs its snapshot at 250, which can't be read"):
-        asking.predict("m", PROBES[:1])
+        predict_points.predict("m", PROBES[:1])
 
 
 def test_it_is_refused_while_a_model_still_needs_the_log(stream):
@@ -175,7 +179,7 @@ def test_it_is_refused_while_a_model_still_needs_the_log(stream):
 
 @pytest.mark.parametrize("upto", [-1, 0, HEAD, HEAD + 1])
 def test_the_last_observation_always_stays(stream, upto):
-    with pytest.raises(Invalid, match=f"expected 1 to {HEAD - 1}"):
+    with pytest.raises(Invalid, match=f"expected a number from 1 to {HEAD - 1}"):
         retention.plan(stream, upto, None)
 
 
@@ -236,11 +240,11 @@ def test_readers_of_the_api_hear_what_is_gone(stream, client):
 
 def test_large_rows_are_changed_few_at_a_time(stream, monkeypatch):
     """Others write between two transactions, each of which is limited by bytes, too."""
-    monkeypatch.setattr(turns, "BYTES", 1)
+    monkeypatch.setattr(batched_deletion, "MAX_BYTES", 1)
     reached = []
     retention.carry_out(retention.plan(streams.find("s"), 250, 10), reached.append)
     assert reached == [1, 8, 128, 250]
-    monkeypatch.setattr(turns, "BYTES", 2**20)
+    monkeypatch.setattr(batched_deletion, "MAX_BYTES", 2**20)
     reached.clear()
     retention.carry_out(retention.plan(streams.find("s"), HEAD - 1, 100), reached.append)
     assert reached == [HEAD - 1]
@@ -258,11 +262,11 @@ def test_snapshots_of_a_state_that_is_replaced_go_in_turns_after_it(stream, monk
     generations = []
 
     def others_write(seconds: float) -> None:
-        if seconds == turns.PAUSE:
+        if seconds == batched_deletion.PAUSE:
             generations.append((connection.in_atomic_block, Model.objects.get(pk=models[0].pk).generation))
 
-    monkeypatch.setattr(turns, "BYTES", 1)
-    monkeypatch.setattr(turns.time, "sleep", others_write)
+    monkeypatch.setattr(batched_deletion, "MAX_BYTES", 1)
+    monkeypatch.setattr(batched_deletion.time, "sleep", others_write)
     streams.retract(stream, 9, "wrong")
     maintenance.rebuild_after_retractions()
     assert len(generations) >= 2 * 3

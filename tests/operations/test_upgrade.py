@@ -10,8 +10,11 @@ from typing import Any
 import psycopg2
 import pytest
 
+from server.accounts.models import Access
 from tests.operations.conftest import place
 from tests.serving import ROOT, Server
+
+pytestmark = pytest.mark.database
 
 HERE = ROOT / "tests" / "fixtures" / "previous"
 PROBES = [{"x": x, "y": y, "z": z} for x, y, z in ((2, 3, 4), (8, 8, 8), (20, 1, 7))]
@@ -21,6 +24,14 @@ ON_POSTGRESQL = os.environ.get("TAILRACE_TEST_ON") == "postgresql"
 def answers() -> dict[str, Any]:
     """What the previous release answered."""
     return json.loads((HERE / f"answers{'-postgresql' if ON_POSTGRESQL else ''}.json").read_text())
+
+
+NAMES = """
+import json
+from django.contrib.auth.models import Permission
+own = Permission.objects.filter(content_type__app_label="accounts", content_type__model="access")
+print(json.dumps(dict(own.values_list("codename", "name"))))
+"""
 
 
 def install(server: Server) -> None:
@@ -73,6 +84,8 @@ def check(server: Server) -> None:
     assert proved.returncode == 0, proved.stdout
     assert proved.stdout.count("equal bit for bit") == 6
     assert server.manage("verify_audit").returncode == 0
+    names = json.loads(server.manage("shell", "-v", "0", "-c", NAMES).stdout)
+    assert names == dict(Access._meta.permissions)
 
 
 def test_the_previous_releases_data_is_brought_up_to_date_and_answers_as_it_did(previous):

@@ -8,7 +8,6 @@ from collections import Counter
 
 import pytest
 
-from tests import tables
 from tests.promises import harmful
 from tests.promises.neighbours import Neighbour, ask
 from tests.serving import Server, fresh_database
@@ -24,9 +23,7 @@ SLOW = 150_000
 def served(request, tmp_path_factory):
     """A server with slow models on some streams, and a quick one on another."""
     directory = tmp_path_factory.mktemp("busy") / "var"
-    with fresh_database("busy", with_tables=True) as database:
-        if not database:
-            tables.copy_to(directory)
+    with fresh_database("busy") as database:
         server = Server(
             directory, database, server=request.param, workers=1, threads=8, trusted_modules=harmful.__name__
         ).start()
@@ -35,7 +32,7 @@ def served(request, tmp_path_factory):
             made = pickle.dumps(harmful.Harmful())
             assert server.request("POST", f"/api/model/custom/of-{stream}/?stream={stream}", made)[0] == 201
         yield server
-        server.stop()
+        server.kill()
 
 
 STREAMS = ("a", "b", "c", "d")
@@ -70,6 +67,7 @@ def pressed(server, method, asked, threads):
     return statuses
 
 
+@pytest.mark.one_database
 def test_several_slow_streams_leave_threads_to_others(served):
     points = [
         (f"/api/v1/streams/{stream}/observations/", {"x": {"a": 1.0, "work": SLOW}, "y": 1.0}) for stream in STREAMS
@@ -95,6 +93,7 @@ def test_the_first_long_requests_to_many_streams_leave_threads_to_others(served)
     assert statuses[503] > 0
 
 
+@pytest.mark.one_database
 def test_looking_back_takes_few_threads(served):
     """It folds a part of the log anew, which takes as long as that part."""
     for _ in range(20):

@@ -9,6 +9,8 @@ import pytest
 
 from tests.promises.folding import everything, folded
 
+pytestmark = [pytest.mark.both_servers, pytest.mark.database]
+
 CLIENTS = 16
 POINTS = 40
 KILLS = 3

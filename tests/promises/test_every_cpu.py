@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from tailrace import arithmetic
+from tailrace.estimators import arithmetic
 
-from server.learning import architecture, refolding, registry, writing
+from server.learning import refolding, registry
+from server.learning.fold import architecture
 from server.learning.models import Arithmetic, Model, Snapshot
 from server.learning.verification import Differs, verify
-from server.streams.log import Point
+from server.learning.write_path import learn_points
+from server.streams.points import Point
 from tests.learning import folds
 from tests.serving import ROOT, Server, fresh_database
 
@@ -48,7 +50,9 @@ def python(*arguments: str, stdin: str = "", **environment: str) -> str:
 
 @x86
 @pytest.mark.one_database
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(
+    "kernel", [KERNELS[0], *(pytest.param(one, marks=pytest.mark.combinations) for one in KERNELS[1:])]
+)
 def test_whatever_kernel_is_asked_for_numpy_and_scipy_have_the_one_of_the_architecture(kernel):
     asked = {"OPENBLAS_CORETYPE": kernel, "NPY_DISABLE_CPU_FEATURES": "X86_V3", "OMP_NUM_THREADS": "2"}
     for environment in (asked, {"OPENBLAS_CORETYPE": kernel, "NPY_ENABLE_CPU_FEATURES": "X86_V3"}):
@@ -59,6 +63,7 @@ def test_whatever_kernel_is_asked_for_numpy_and_scipy_have_the_one_of_the_archit
 
 @x86
 @pytest.mark.one_database
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_admitted_estimator_comes_to_the_same_bits_whatever_the_environment_asks_for():
     initial = folds.initial()
@@ -120,15 +125,15 @@ def answers(server: Server, names: tuple[str, ...]) -> list[Any]:
 @pytest.fixture
 def model() -> Model:
     made = registry.create("m", None, "regression", recipe_of("bayesian"))
-    writing.learn(made.stream_id, [Point({"a": n % 7 + 0.3, "b": n % 5}, float(n % 11)) for n in range(60)])
+    learn_points.learn(made.stream_id, [Point({"a": n % 7 + 0.3, "b": n % 5}, float(n % 11)) for n in range(60)])
     assert architecture.problem() is None
     return Model.objects.select_related("stream").get(name="m")
 
 
 def recipe_of(name: str) -> Any:
-    from server.learning import recipes
+    from server.learning.recipes import catalog
 
-    return recipes.build(name)[1]
+    return catalog.build(name)[1]
 
 
 def as_if_logged_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +161,7 @@ def test_a_database_is_moved_by_a_refold_that_says_by_how_much_predictions_diffe
     model = Model.objects.select_related("stream").get(name="m")
     assert (model.generation, model.compared_after) == (2, 60)
     assert list(Snapshot.objects.values_list("generation", "seq")) == [(2, 60)]
-    writing.learn(model.stream_id, [Point({"a": 1.0, "b": 2.0}, 3.0)] * 5)
+    learn_points.learn(model.stream_id, [Point({"a": 1.0, "b": 2.0}, 3.0)] * 5)
     assert verify(Model.objects.select_related("stream").get(name="m"))["predictions"] == 5
 
 

@@ -5,14 +5,17 @@ import threading
 import pytest
 from river import base, compose, dummy, linear_model, stats
 
-from server.learning import asking, commits, inspection, registry, turn, writing
-from server.learning.replicaset import SETS
+from server.core.db import locks
+from server.core.errors import Invalid, TooLarge, Unavailable
+from server.learning import inspection, registry
+from server.learning.fold.replica_set import SETS
+from server.learning.predictions import predict_points
 from server.learning.verification import verify
-from server.streams import locks, log
+from server.learning.write_path import learn_points, shared_commits, transaction
+from server.streams import log
 from server.streams import registry as streams
-from server.streams.errors import Invalid, TooLarge, Unavailable
-from server.streams.log import Point
 from server.streams.models import Stream
+from server.streams.points import Point
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,21 +26,21 @@ def learn_together(asked):
 
     def learn(stream_id):
         try:
-            outcomes[stream_id] = writing.learn(stream_id, [Point({"a": 1.0}, 1.0)])
+            outcomes[stream_id] = learn_points.learn(stream_id, [Point({"a": 1.0}, 1.0)])
         except Exception as exc:
             outcomes[stream_id] = exc
         finally:
             locks.connection.close()
 
     threads = [threading.Thread(target=learn, args=[stream_id]) for stream_id in asked]
-    with commits._shared._mutex:
-        commits._shared._busy = True  # as if one were under way
+    with shared_commits._shared._mutex:
+        shared_commits._shared._busy = True  # as if one were under way
     for thread in threads:
         thread.start()
-    while len(commits._shared._waiting) < len(asked):
+    while len(shared_commits._shared._waiting) < len(asked):
         threading.Event().wait(0.001)
-    commits._shared._heir = commits._shared._waiting[0]
-    commits._shared._heir.turn.release()
+    shared_commits._shared._heir = shared_commits._shared._waiting[0]
+    shared_commits._shared._heir.wakeup.release()
     for thread in threads:
         thread.join()
     return outcomes
@@ -53,7 +56,7 @@ def test_a_stream_that_can_not_be_stored_keeps_no_other_from_it(monkeypatch):
             raise ValueError("no")
         append(stream_id, *args, **kwargs)
 
-    monkeypatch.setattr(turn.log, "append", failing)
+    monkeypatch.setattr(transaction.log, "append", failing)
     outcomes = learn_together(ids)
     assert isinstance(outcomes[ids[0]], ValueError)
     assert [outcomes[pk].seqs[0] for pk in ids[1:]] == [1, 1]
@@ -64,7 +67,7 @@ def test_a_stream_that_can_not_be_stored_keeps_no_other_from_it(monkeypatch):
 def test_a_log_that_somebody_wrote_to_without_its_lock_is_not_written_over():
     pk = streams.create("s", target_kind="number").pk
     registry.create("m", "s", "regression", linear_model.LinearRegression())
-    look = log.look
+    look = log.lock_and_read_head
 
     def beside(stream_id, onces):
         found = look(stream_id, onces)
@@ -72,9 +75,9 @@ def test_a_log_that_somebody_wrote_to_without_its_lock_is_not_written_over():
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log, "look", beside)
-        with pytest.raises(Unavailable, match="was changed meanwhile"):
-            writing.learn(pk, [Point({"a": 1.0}, 1.0)])
+        patch.setattr(log, "lock_and_read_head", beside)
+        with pytest.raises(Unavailable, match="has changed in the meantime"):
+            learn_points.learn(pk, [Point({"a": 1.0}, 1.0)])
 
 
 def test_a_prediction_that_can_not_be_stored_is_the_models_own_failure(monkeypatch, settings):
@@ -82,7 +85,7 @@ def test_a_prediction_that_can_not_be_stored_is_the_models_own_failure(monkeypat
     pk = streams.create("s").pk
     registry.create("odd", "s", "custom", Odd())
     registry.create("good", "s", "multiclass", dummy.NoChangeClassifier())
-    receipt = writing.learn(pk, [Point({"a": n}, "label") for n in range(5)])
+    receipt = learn_points.learn(pk, [Point({"a": n}, "label") for n in range(5)])
     assert [receipt.predictions["odd"][n] for n in (0, 4)] == ["fine", "fine"]
     assert {n: why.partition(":")[0] for n, why in receipt.errors["odd"].items()} == {
         1: "ValueError", 2: "OverflowError", 3: "OverflowError",
@@ -116,15 +119,15 @@ def test_the_predictions_of_one_request_have_a_bound_in_all(settings):
     pk = streams.create("s").pk
     registry.create("wordy", "s", "custom", Wordy())
     registry.create("good", "s", "multiclass", dummy.NoChangeClassifier())
-    few = turn.MOST_PREDICTED // 60_002 - 1
-    with pytest.raises(TooLarge, match=r"predictions for 600 observations take .* MB and more.*nothing was stored"):
-        writing.learn(pk, [Point({"a": n}, "label") for n in range(600)])
+    few = transaction.MAX_PREDICTIONS_BYTES // 60_002 - 1
+    with pytest.raises(TooLarge, match=r"predictions for 600 observations take more than .* MB.*Nothing was stored"):
+        learn_points.learn(pk, [Point({"a": n}, "label") for n in range(600)])
     assert Stream.objects.get(pk=pk).head == 0
     assert inspection.metrics("good")["learned"] == 0
-    assert writing.learn(pk, [Point({"a": n}, "label") for n in range(few)]).seqs == range(1, few + 1)
-    with pytest.raises(TooLarge, match="ask for at most"):
-        asking.predict("wordy", [{"a": 1}] * 600, fields=["xs"] * 600)
-    assert len(asking.predict("wordy", [{"a": 1}] * few, fields=["xs"] * few).predictions) == few
+    assert learn_points.learn(pk, [Point({"a": n}, "label") for n in range(few)]).seqs == range(1, few + 1)
+    with pytest.raises(TooLarge, match="send at most"):
+        predict_points.predict("wordy", [{"a": 1}] * 600, fields=["xs"] * 600)
+    assert len(predict_points.predict("wordy", [{"a": 1}] * few, fields=["xs"] * few).predictions) == few
 
 
 def test_a_pipeline_whose_parts_can_not_be_asked_is_refused_when_it_is_made():
@@ -133,8 +136,8 @@ def test_a_pipeline_whose_parts_can_not_be_asked_is_refused_when_it_is_made():
     for first in (stats.Mean(), linear_model.LinearRegression()):
         with pytest.raises(Invalid) as found:
             registry.create("broken", "s", "regression", compose.Pipeline(first, linear_model.LinearRegression()))
-        assert found.value.code in ("invalid", "not_servable")  # at the door, or in its trial
-    assert writing.learn(pk, [Point({"a": 1.0}, 1.0)]).predictions.keys() == {"good"}
+        assert found.value.code in ("invalid", "not_servable")  # by the loader, or in its trial
+    assert learn_points.learn(pk, [Point({"a": 1.0}, 1.0)]).predictions.keys() == {"good"}
 
 
 def test_a_model_that_can_no_longer_be_loaded_fails_alone(caplog):
@@ -143,7 +146,7 @@ def test_a_model_that_can_no_longer_be_loaded_fails_alone(caplog):
     registry.create("lost", "s", "regression", linear_model.LinearRegression())
     registry.Model.objects.filter(name="lost").update(initial=b"not a pickle")
     SETS.clear()
-    assert writing.learn(pk, [Point({"a": 1.0}, 1.0)]).predictions.keys() == {"good"}
+    assert learn_points.learn(pk, [Point({"a": 1.0}, 1.0)]).predictions.keys() == {"good"}
     with pytest.raises(Exception, match="lost") as found:
         inspection.metrics("lost")
     assert found.value.code == "not_loadable"

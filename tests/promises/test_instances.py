@@ -29,7 +29,9 @@ def create(server: Server, stream: str, **models: str) -> None:
         assert status == 201, data
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize(
+    "count", [pytest.param(1, marks=pytest.mark.combinations), 2, pytest.param(4, marks=pytest.mark.combinations)]
+)
 def test_the_promises_hold_under_load_while_servers_are_killed_at_random(tmp_path: Path, count: int):
     chance = random.Random(count)
     with fresh_database("instances") as database, instances(tmp_path, database, *[SETTINGS] * count) as servers:

@@ -5,22 +5,25 @@ import threading
 import pytest
 from river import linear_model
 
-from server.learning import asking, commits, keeping, registry
+from server.core.db import locks
+from server.core.errors import Conflict, NotFound
+from server.learning import registry
 from server.learning.models import Prediction
-from server.learning.usage import PREDICTIONS
+from server.learning.predictions import kept_predictions, predict_points
+from server.learning.quota_counts import PREDICTIONS
+from server.learning.write_path import shared_commits
 from server.operations.recount import recount
-from server.streams import locks, quota_usage
 from server.streams import registry as streams
-from server.streams.errors import Conflict, NotFound
-from server.streams.quotas import PREDICTION_BYTES, Owner
+from server.streams.quotas import quota_usage
+from server.streams.quotas.limits import PREDICTION_BYTES, Owner
 from tests.people import person
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
 def combiner():
-    return commits._shared if locks.is_sqlite() else keeping._on_postgresql
+    return shared_commits._shared if locks.is_sqlite() else kept_predictions._on_postgresql
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def keep_together(combiner, asked, monkeypatch, meanwhile=lambda: None, owner=No
 
     def keep(number, name, identifier, x):
         try:
-            outcomes[number] = asking.predict(name, [x], identifier=identifier, keep=True, owner=owner)
+            outcomes[number] = predict_points.predict(name, [x], identifier=identifier, keep=True, owner=owner)
         except Exception as exc:
             outcomes[number] = exc
         finally:
@@ -60,7 +63,7 @@ def keep_together(combiner, asked, monkeypatch, meanwhile=lambda: None, owner=No
     meanwhile()
     monkeypatch.setattr(locks, "transaction_for_writing", counted)
     combiner._heir = combiner._waiting[0]
-    combiner._heir.turn.release()
+    combiner._heir.wakeup.release()
     for thread in threads:
         thread.join()
     monkeypatch.undo()
@@ -85,7 +88,13 @@ def test_of_one_identifier_the_first_is_kept(combiner, models, monkeypatch):
         ("b", "other", {"n": 0}),
     ]
     outcomes, _ = keep_together(combiner, asked, monkeypatch)
-    assert [type(outcome) for outcome in outcomes] == [asking.Answer, asking.Answer, Conflict, Conflict, asking.Answer]
+    assert [type(outcome) for outcome in outcomes] == [
+        predict_points.PredictionResult,
+        predict_points.PredictionResult,
+        Conflict,
+        Conflict,
+        predict_points.PredictionResult,
+    ]
     assert set(Prediction.objects.values_list("identifier", "model__name", "x")) == {
         ("job", "a", '{"n":1}'), ("other", "b", '{"n":0}')
     }  # fmt: skip
@@ -117,5 +126,5 @@ def test_a_commit_that_fails_takes_nothing_of_the_quota(combiner, models, monkey
     assert Prediction.objects.count() == 2
     PREDICTIONS.give_back(idle=0)
     assert recount() == []
-    asking.predict("b", [{"n": 1}], identifier="next", keep=True, owner=owner)
+    predict_points.predict("b", [{"n": 1}], identifier="next", keep=True, owner=owner)
     assert PREDICTIONS._left, "a block is charged again"

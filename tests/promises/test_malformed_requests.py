@@ -9,7 +9,7 @@ import pytest
 from tests.serving import Server, fresh_database
 from tests.wire import Answer, connect, request, sent
 
-pytestmark = pytest.mark.one_database
+pytestmark = [pytest.mark.both_servers, pytest.mark.one_database]
 
 POINT = b'{"x": {"a": 1}, "y": 1}'
 LENGTH = b"Content-Length: %d" % len(POINT)

@@ -7,15 +7,20 @@ import pytest
 from django.db import connection
 from river import linear_model
 
-from server.learning import asking, backfills, familiarity, maintenance, registry, waiters, writing
+from server.core.db import locks
+from server.core.errors import Invalid, NotFound
+from server.core.validation import MOST_BYTES_OF_SHAPES, Checker
+from server.learning import registry
+from server.learning.background import backfills, maintenance
+from server.learning.concurrency import waiting_threads
+from server.learning.fold import familiarity
+from server.learning.fold.replica_set import SETS, ReplicaSet
 from server.learning.models import Model
-from server.learning.replicaset import SETS, ReplicaSet
-from server.streams import locks
+from server.learning.predictions import predict_points
+from server.learning.write_path import learn_points
 from server.streams import registry as streams
-from server.streams.errors import Invalid, NotFound
-from server.streams.log import Point
 from server.streams.models import Stream
-from server.streams.validation import MOST_BYTES_OF_SHAPES, Checker
+from server.streams.points import Point
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,7 +38,7 @@ def with_a_model(name: str) -> int:
 
 
 def learn(stream_id: int, *values: float) -> None:
-    writing.learn(stream_id, [Point({"a": value}, 1.0) for value in values])
+    learn_points.learn(stream_id, [Point({"a": value}, 1.0) for value in values])
 
 
 def known(stream_id: int) -> bool:
@@ -55,14 +60,14 @@ def test_a_checker_remembers_no_more_than_it_may_of_many_names_however_long():
         check.x(names(100, mark))
         check.x(names(100, mark))  # counted once
         assert 0 < check.size <= MOST_BYTES_OF_SHAPES
-    assert check.are_plainly_fine([names(100, 19)], [1.0])
+    assert check.pass_quick_check([names(100, 19)], [1.0])
     check.x(names(5000, "many"))  # more than it remembers of all together
     assert check.size <= MOST_BYTES_OF_SHAPES
-    assert not check.are_plainly_fine([names(5000, "many")], [1.0])
-    assert check.are_plainly_fine([names(100, 19)], [1.0])
+    assert not check.pass_quick_check([names(5000, "many")], [1.0])
+    assert check.pass_quick_check([names(100, 19)], [1.0])
     check.forget()
     assert check.size == 0
-    assert not check.are_plainly_fine([names(100, 19)], [1.0])
+    assert not check.pass_quick_check([names(100, 19)], [1.0])
 
 
 def test_a_checker_remembers_nothing_of_points_that_it_refuses():
@@ -163,19 +168,19 @@ def test_streams_without_models_that_nobody_asks_for_are_forgotten_and_known_aga
     assert (known(bare), known(with_model)) == (False, True)
     learn(bare, 5)
     assert SETS.of(bare).familiarity.at(2).count == 2
-    assert asking.predict("m", [{"a": 3}]).at == 1
+    assert predict_points.predict("m", [{"a": 3}]).at == 1
 
 
 def test_slow_streams_of_owners_who_do_not_come_again_are_forgotten():
-    mark = waiters.Waiters(2)
-    waiters._slow_streams[-1] = {mark: time.monotonic() - waiters.LASTING - 1}
-    waiters._slow_streams[-2] = {mark: time.monotonic()}
+    mark = waiting_threads.WaitingThreads(2)
+    waiting_threads._slow_streams[-1] = {mark: time.monotonic() - waiting_threads.SLOW_STREAM_SECONDS - 1}
+    waiting_threads._slow_streams[-2] = {mark: time.monotonic()}
     try:
         maintenance.forget()
-        assert -1 not in waiters._slow_streams
-        assert -2 in waiters._slow_streams
+        assert -1 not in waiting_threads._slow_streams
+        assert -2 in waiting_threads._slow_streams
     finally:
-        waiters._slow_streams.clear()
+        waiting_threads._slow_streams.clear()
 
 
 def test_turns_of_backfills_that_are_over_are_forgotten_before_they_are_too_many(monkeypatch):
@@ -216,22 +221,24 @@ def test_a_set_that_is_in_use_is_not_forgotten(use):
             return []
 
         writers._work = work
-        thread = in_thread(lambda: writers.submit(writing.Submission(replicas, writing.Points([], [], {}), [])))
+        thread = in_thread(
+            lambda: writers.submit(learn_points.Submission(replicas, learn_points.Points([], [], {}), []))
+        )
         assert begun.wait(30)
         maintenance.forget()
         assert known(pk)
         goes_on.set()
         thread.join(30)
     elif use == "wait":
-        replicas.waiters.enter()
+        replicas.waiting.start()
         maintenance.forget()
         assert known(pk)
-        replicas.waiters.leave()
+        replicas.waiting.leave()
     else:
-        replicas.waiters._slow_until = time.monotonic() + 100
+        replicas.waiting._slow_until = time.monotonic() + 100
         maintenance.forget()
         assert known(pk)
-        replicas.waiters._slow_until = 0.0
+        replicas.waiting._slow_until = 0.0
     assert known(pk)
     maintenance.forget()
     assert not known(pk)
@@ -302,9 +309,9 @@ def test_threads_that_hold_different_sets_of_a_stream_write_one_after_the_other(
     def write(replicas) -> None:
         try:
             for value in range(20):
-                points = writing.Points.of([Point({"a": value}, 1.0)])
-                submission = writing.Submission(replicas, points, writing._encoded(points))
-                writing._combiner(replicas).submit(submission)
+                points = learn_points.Points.of([Point({"a": value}, 1.0)])
+                submission = learn_points.Submission(replicas, points, learn_points._encoded(points))
+                learn_points._combiner(replicas).submit(submission)
                 if submission.error is not None:
                     raise submission.error
         except BaseException as exc:
@@ -317,6 +324,6 @@ def test_threads_that_hold_different_sets_of_a_stream_write_one_after_the_other(
         thread.join(60)
     assert failed == []
     assert Stream.objects.get(pk=pk).head == 82
-    assert asking.predict("m", [{"a": 1}]).at == 82
+    assert predict_points.predict("m", [{"a": 1}]).at == 82
     assert familiarity.whole(Stream.objects.get(pk=pk), 82).count == 82
     assert {replica.learned for replica in new.replicas.values()} == {82}

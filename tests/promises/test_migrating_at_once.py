@@ -11,13 +11,13 @@ from tests.serving import PATIENCE, Server, fresh_database
 
 REPLICAS = 10
 READY = "Tailrace serves on"
-MIGRATES = "bringing the database's tables up to date"
+MIGRATES = "migrating the database"
 
 
 @pytest.mark.postgresql
 def test_ten_replicas_that_start_at_once_migrate_once(tmp_path: Path):
     """Each has a directory of its own, as pods have: nothing but the database tells them of each other."""
-    with fresh_database("at_once") as database:
+    with fresh_database("at_once", empty=True) as database:
         servers = [Server(tmp_path / str(number), database, workers=1, threads=2) for number in range(REPLICAS)]
         try:
             for server in servers:

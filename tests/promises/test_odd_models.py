@@ -6,12 +6,15 @@ import random
 import pytest
 from river import base, compose, facto, feature_extraction, linear_model, neighbors
 
-from server.learning import asking, inspection, maintenance, registry, writing
-from server.learning.replicaset import SETS
+from server.core.errors import Invalid
+from server.learning import inspection, registry
+from server.learning.background import maintenance
+from server.learning.fold.replica_set import SETS
+from server.learning.predictions import predict_points
 from server.learning.verification import verify
+from server.learning.write_path import learn_points
 from server.streams import registry as streams
-from server.streams.errors import Invalid
-from server.streams.log import Note, Point
+from server.streams.points import Note, Point
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,8 +66,8 @@ ODDITIES = ["panic in learn", "panic in predict", "say an object", "say too much
 
 @pytest.mark.parametrize("oddity", ODDITIES)
 def test_it_passes_over_the_point_and_the_others_learn_it(odd, oddity):
-    writing.learn(odd, [point()] * 3)
-    receipt = writing.learn(odd, [point(), point(oddity), point()])
+    learn_points.learn(odd, [point()] * 3)
+    receipt = learn_points.learn(odd, [point(), point(oddity), point()])
     assert set(receipt.errors) == {"odd"}
     assert set(receipt.errors["odd"]) == {1}
     state = inspection.state("odd")
@@ -81,16 +84,16 @@ def test_it_passes_over_the_point_and_the_others_learn_it(odd, oddity):
 @pytest.mark.parametrize("oddity", [o for o in ODDITIES if o != "panic in learn"])
 def test_asking_it_is_refused_with_its_reason(odd, oddity):
     with pytest.raises(Invalid, match="model odd can't predict x"):
-        asking.predict("odd", [point(oddity).x])
-    assert asking.predict("odd", [point().x]).predictions == [0]
+        predict_points.predict("odd", [point(oddity).x])
+    assert predict_points.predict("odd", [point().x]).predictions == [0]
 
 
 def test_a_label_that_it_learns_but_that_is_no_number_to_score_is_passed_over():
     streams.create("s")
     model = registry.create("near", "s", "regression", neighbors.KNNRegressor(n_neighbors=2))
     registry.create("any", "s", "custom", neighbors.KNNClassifier())
-    writing.learn(model.stream_id, [Point({"a": float(n)}, float(n)) for n in range(5)])
-    receipt = writing.learn(model.stream_id, [Point({"a": 1.0}, "fast"), Point({"a": 1.0}, 1.0)])
+    learn_points.learn(model.stream_id, [Point({"a": float(n)}, float(n)) for n in range(5)])
+    receipt = learn_points.learn(model.stream_id, [Point({"a": 1.0}, "fast"), Point({"a": 1.0}, 1.0)])
     assert set(receipt.errors) == {"near"}
     assert set(receipt.errors["near"]) == {0}
     live = inspection.metrics("near")
@@ -103,10 +106,10 @@ def test_a_label_that_it_learns_but_that_is_no_number_to_score_is_passed_over():
 @pytest.mark.parametrize("given", ["fast", {"true": 0.5}])
 def test_a_given_prediction_that_is_no_number_is_refused_by_a_regression(given):
     model = registry.create("m", None, "regression", linear_model.LinearRegression())
-    writing.learn(model.stream_id, [Point({"a": 1.0}, 1.0)])
+    learn_points.learn(model.stream_id, [Point({"a": 1.0}, 1.0)])
     before = inspection.metrics("m")
     with pytest.raises(Invalid, match="expected a number") as caught:
-        writing.learn(model.stream_id, [Point({"a": 2.0}, 2.0, Note(given={model.pk: given}))])
+        learn_points.learn(model.stream_id, [Point({"a": 2.0}, 2.0, Note(given={model.pk: given}))])
     assert caught.value.field == "prediction"
     assert inspection.metrics("m") == before
 
@@ -119,14 +122,14 @@ def test_metrics_by_segment_are_the_same_however_points_are_grouped(settings):
         model = registry.create(name, name, "regression", only_a())
         made = [Point({"a": float(n), "kind": kind}, float(n)) for n, kind in enumerate("xxaaxxaxabcdcdb")]
         for low in range(0, len(made), size):
-            writing.learn(model.stream_id, made[low : low + size])
+            learn_points.learn(model.stream_id, made[low : low + size])
         found.append(inspection.metrics(name)["segments"])
     assert set(found[0]) == {"x", "a", "b", "(other)"}
     assert found[0] == found[1]
 
 
 def test_a_model_that_cannot_be_stored_does_not_keep_others_from_their_snapshots(odd):
-    writing.learn(odd, [point("keep a function")])
+    learn_points.learn(odd, [point("keep a function")])
     assert maintenance.write_due_snapshots(all_changed=True) == 1
 
 
@@ -144,9 +147,9 @@ def test_asking_does_not_move_a_random_state_that_prediction_draws_from(make):
     rng = random.Random(1)
     for _ in range(40):
         asked = {"b": rng.random(), "a": rng.random()}
-        first = asking.predict("m", [asked]).predictions
+        first = predict_points.predict("m", [asked]).predictions
         with contextlib.suppress(Invalid):
-            asking.predict("m", [{"unheard of": 1.0}])
-        assert asking.predict("m", [asked]).predictions == first
-        writing.learn(model.stream_id, [Point({"a": rng.random(), "b": rng.random()}, rng.random())])
+            predict_points.predict("m", [{"unheard of": 1.0}])
+        assert predict_points.predict("m", [asked]).predictions == first
+        learn_points.learn(model.stream_id, [Point({"a": rng.random(), "b": rng.random()}, rng.random())])
     verify(registry.Model.objects.get(name="m"))

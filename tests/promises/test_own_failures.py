@@ -4,13 +4,16 @@ import pytest
 from numpy.linalg import LinAlgError
 from river import base, linear_model, tree
 
-from server.learning import asking, inspection, maintenance, registry, writing
-from server.learning.replicaset import SETS
+from server.core.errors import Invalid
+from server.learning import inspection, registry
+from server.learning.background import maintenance
+from server.learning.fold.replica_set import SETS
+from server.learning.predictions import predict_points
 from server.learning.verification import verify
+from server.learning.write_path import learn_points
 from server.streams import log
 from server.streams import registry as streams
-from server.streams.errors import Invalid
-from server.streams.log import Note, Point
+from server.streams.points import Note, Point
 from tests.promises.test_odd_models import PanicException
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -66,15 +69,15 @@ def point(do="nothing", key=None):
 @pytest.mark.parametrize("when", ["predict", "learn"])
 @pytest.mark.parametrize("why", OWN)
 def test_the_streams_only_model_skips_it_and_the_log_keeps_it(failing, why, when):
-    writing.learn(failing, [point()] * 3)
-    receipt = writing.learn(failing, [point(), point(f"{when} {why}", "k"), point()])
+    learn_points.learn(failing, [point()] * 3)
+    receipt = learn_points.learn(failing, [point(), point(f"{when} {why}", "k"), point()])
     assert list(receipt.seqs) == [4, 5, 6]
     assert set(receipt.errors["only"]) == {1}
-    assert writing.learn(failing, [point(f"{when} {why}", "k")]).seqs == [5]
+    assert learn_points.learn(failing, [point(f"{when} {why}", "k")]).seqs == [5]
     assert [y for span in log.spans(failing, 0) for y in span.ys] == [2.0] * 6
     state = inspection.state("only")
     assert (state["learned"], state["skipped"], state["last_skip"]["seq"]) == (5, 1, 5)
-    assert asking.predict("only", [point().x]).predictions == [5.0]
+    assert predict_points.predict("only", [point().x]).predictions == [5.0]
     SETS.clear()
     assert inspection.state("only") == state
     assert verify(registry.Model.objects.get(name="only"))["predictions"] == 6
@@ -85,16 +88,16 @@ def test_the_streams_only_model_skips_it_and_the_log_keeps_it(failing, why, when
 
 @pytest.mark.parametrize("why", OF_THE_POINT)
 def test_a_point_whose_form_its_only_model_does_not_admit_is_refused(failing, why):
-    writing.learn(failing, [point()])
+    learn_points.learn(failing, [point()])
     with pytest.raises(Invalid, match="every model on the stream refuses") as caught:
-        writing.learn(failing, [point(f"learn {why}")])
+        learn_points.learn(failing, [point(f"learn {why}")])
     assert caught.value.code == "refused"
     assert inspection.state("only")["at"] == 1
 
 
 def test_it_is_kept_where_one_model_fails_by_itself_and_the_other_one_refuses_it(failing):
     registry.create("picky", "s", "regression", linear_model.LinearRegression())
-    receipt = writing.learn(failing, [point("predict division")])
+    receipt = learn_points.learn(failing, [point("predict division")])
     assert {name: errors[0].partition(":")[0] for name, errors in receipt.errors.items()} == {
         "only": "ZeroDivisionError",
         "picky": "TypeError",
@@ -105,7 +108,7 @@ def test_it_is_kept_where_one_model_fails_by_itself_and_the_other_one_refuses_it
 def test_asking_it_says_that_the_model_failed(failing):
     for do, code in (("predict overflow", "model_failed"), ("predict text", "refused")):
         with pytest.raises(Invalid, match="model only can't predict x") as caught:
-            asking.predict("only", [point(do).x])
+            predict_points.predict("only", [point(do).x])
         assert caught.value.code == code
 
 
@@ -113,7 +116,7 @@ def test_a_tree_whose_arithmetic_overflows_on_extreme_numbers_goes_on():
     streams.create("s", target_kind="category")
     made = registry.create("htc", "s", "multiclass", tree.HoeffdingTreeClassifier(leaf_prediction="nb"))
     for n in range(20):
-        writing.learn(made.stream_id, [Point({"tiny": 1e-300 * n, "huge": 1e300 * n}, "abc"[n % 3])])
+        learn_points.learn(made.stream_id, [Point({"tiny": 1e-300 * n, "huge": 1e300 * n}, "abc"[n % 3])])
     state = inspection.state("htc")
     assert state["at"] == 20
     assert "OverflowError" in state["last_skip"]["reason"]

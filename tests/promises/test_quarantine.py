@@ -7,15 +7,20 @@ from dataclasses import asdict
 import pytest
 from river import linear_model, preprocessing
 
-from server.learning import asking, inspection, maintenance, quarantine, registry, writing
+from server.core.errors import Conflict, Unavailable
+from server.learning import inspection, quarantine, registry
+from server.learning.background import maintenance
+from server.learning.budgets import sandbox
+from server.learning.fold.replica_set import SETS
 from server.learning.models import Model, Quarantine
+from server.learning.predictions import predict_points
 from server.learning.quarantine import Verdict
-from server.learning.replicaset import SETS
 from server.learning.verification import verify
+from server.learning.write_path import learn_points
+from server.streams import log
 from server.streams import registry as streams
-from server.streams.errors import Conflict
-from server.streams.log import Point
 from server.streams.models import Stream
+from server.streams.points import Point
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -42,34 +47,34 @@ def put_into_quarantine(name="m", why="it took too long"):
 
 
 def test_it_skips_what_comes_while_the_others_learn(stream):
-    writing.learn(stream, points(20))
+    learn_points.learn(stream, points(20))
     put_into_quarantine()
-    receipt = writing.learn(stream, points(10, 20))
+    receipt = learn_points.learn(stream, points(10, 20))
     assert list(receipt.predictions) == ["other"]
     state = inspection.state("m")
     assert (state["status"], state["error"]) == ("quarantined", "it took too long")
     shown = state["quarantine"]
     assert (shown["since"], shown["call"], shown["observation"]) == (21, "learn", 21)
     with pytest.raises(Conflict, match="is in quarantine") as found:
-        asking.predict("m", [{"a": 1.0}])
+        predict_points.predict("m", [{"a": 1.0}])
     assert found.value.code == "quarantined"
     assert inspection.metrics("other")["learned"] == 30
 
 
 def test_released_it_learns_again_and_a_replay_from_the_first_observation_agrees(stream):
-    writing.learn(stream, points(20))
+    learn_points.learn(stream, points(20))
     put_into_quarantine()
-    writing.learn(stream, points(10, 20))
+    learn_points.learn(stream, points(10, 20))
     quarantine.release(Model.objects.select_related("stream").get(name="m"), "ada")
     maintenance.work_on_backfills()
-    writing.learn(stream, points(5, 30))
+    learn_points.learn(stream, points(5, 30))
     found = inspection.metrics("m")
     assert (found["at"], found["learned"]) == (35, 25)
     alone = linear()
     for point in [*points(20), *points(5, 30)]:
         alone.learn_one(point.x, point.y)
     probe = {"a": 3.5}
-    assert asking.predict("m", [probe]).predictions == [alone.predict_one(probe)]
+    assert predict_points.predict("m", [probe]).predictions == [alone.predict_one(probe)]
     SETS.clear()
     verify(Model.objects.select_related("stream").get(name="m"))
     assert inspection.metrics("m", at=25)["learned"] == 20
@@ -78,7 +83,7 @@ def test_released_it_learns_again_and_a_replay_from_the_first_observation_agrees
 
 
 def test_a_point_retracted_meanwhile_is_left_out_after_the_release(stream):
-    writing.learn(stream, points(20))
+    learn_points.learn(stream, points(20))
     put_into_quarantine()
     streams.retract(Stream.objects.get(), 3, "wrong node")
     maintenance.rebuild_after_retractions()
@@ -92,12 +97,12 @@ def test_a_point_retracted_meanwhile_is_left_out_after_the_release(stream):
 
 def test_a_verdict_that_was_left_on_disk_is_stored_once_by_whoever_comes_next(stream, settings, tmp_path):
     settings.TAILRACE = settings.TAILRACE.model_copy(update={"var_dir": tmp_path})
-    writing.learn(stream, points(3))
+    learn_points.learn(stream, points(3))
     verdict = Verdict(str(uuid.uuid4()), Model.objects.get(name="m").pk, "predict", None, "it crashed")
     quarantine.directory().mkdir()
     quarantine.leave(quarantine.directory(), verdict)
     quarantine._Known.count = -1
-    receipt = writing.learn(stream, points(1, 3))
+    receipt = learn_points.learn(stream, points(1, 3))
     assert list(receipt.predictions) == ["other"]
     assert list(quarantine.directory().iterdir()) == []
     quarantine.leave(quarantine.directory(), verdict)  # as if the process had died before it was taken away
@@ -114,7 +119,7 @@ def test_a_verdict_that_cannot_be_read_stops_nothing(stream, settings, tmp_path)
         json.dumps({**asdict(Verdict("1", 1, "learn", None, "")), "more": 1})
     )
     quarantine._Known.count = -1
-    assert writing.learn(stream, points(1)).seqs[0] == 1
+    assert learn_points.learn(stream, points(1)).seqs[0] == 1
 
 
 def test_only_a_model_in_quarantine_is_released(stream):
@@ -122,11 +127,27 @@ def test_only_a_model_in_quarantine_is_released(stream):
         quarantine.release(Model.objects.select_related("stream").get(name="m"))
 
 
+def test_a_release_reads_the_log_only_when_it_has_a_slot_for_the_trial(stream, monkeypatch):
+    learn_points.learn(stream, points(20))
+    put_into_quarantine()
+    read = []
+    monkeypatch.setattr(log, "spans", lambda *args: read.append(args) or iter(()))
+    monkeypatch.setattr(sandbox, "PATIENCE", 0.01)
+    model = Model.objects.select_related("stream").get(name="m")
+    with sandbox.slot(), sandbox.slot(), pytest.raises(Unavailable, match="testing as many models as it may"):
+        quarantine.release(model)
+    assert not read
+    monkeypatch.undo()
+    quarantine.release(model)
+    maintenance.work_on_backfills()
+    assert inspection.state("m")["status"] == "ready"
+
+
 def test_a_backfill_that_was_stopped_begins_anew_after_the_release(stream):
-    writing.learn(stream, points(20))
+    learn_points.learn(stream, points(20))
     registry.create("late", "s", "regression", linear())
     put_into_quarantine("late")
-    writing.learn(stream, points(10, 20))
+    learn_points.learn(stream, points(10, 20))
     maintenance.work_on_backfills()
     assert inspection.state("late")["status"] == "quarantined"
     quarantine.release(Model.objects.select_related("stream").get(name="late"))
@@ -136,9 +157,9 @@ def test_a_backfill_that_was_stopped_begins_anew_after_the_release(stream):
 
 
 def test_a_model_whose_state_grows_too_large_is_put_into_quarantine_instead_of_stored(stream, monkeypatch):
-    writing.learn(stream, points(20))
-    monkeypatch.setattr("server.learning.pickles.dump_state", lambda state: b"x" * (129 * 2**20))
+    learn_points.learn(stream, points(20))
+    monkeypatch.setattr("server.learning.pickles.loader.dump_state", lambda state: b"x" * (129 * 2**20))
     maintenance.write_due_snapshots(all_changed=True)
     monkeypatch.undo()
     assert quarantine.settle() == 2
-    assert inspection.state("m")["error"] == "its state has grown to 129 MB; the most allowed is 128 MB"
+    assert inspection.state("m")["error"] == "its state has grown to 129 MB; at most 128 MB are allowed"

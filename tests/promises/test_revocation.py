@@ -124,6 +124,11 @@ def started(kind: str, directory: Path) -> Iterator[Guarded]:
             server.stop()
 
 
+def of_granian(value: object) -> Any:
+    """A parameter beside that server, which need not be tried again on PostgreSQL."""
+    return pytest.param("granian", value, marks=pytest.mark.one_database)
+
+
 @pytest.fixture(scope="module")
 def of_each_kind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Guarded]]:
     """One server of each kind for all tests, started when it is first asked for."""
@@ -160,7 +165,7 @@ def lower(guarded: Guarded, name: str, number: str) -> int:
 
 @pytest.mark.parametrize(
     "guarded, end",
-    [("gunicorn", revoke), ("granian", revoke), ("gunicorn", block), ("granian", lower)],
+    [("gunicorn", revoke), of_granian(revoke), ("gunicorn", block), of_granian(lower)],
     indirect=["guarded"],
 )
 def test_the_very_next_request_is_refused_on_every_worker_and_nothing_is_learned(guarded, end: End):
@@ -187,7 +192,7 @@ def test_the_very_next_request_is_refused_on_every_worker_and_nothing_is_learned
 
 
 @pytest.mark.parametrize(
-    "guarded, path", [("gunicorn", "/api/v1/events/"), ("granian", "/api/stream/events/")], indirect=["guarded"]
+    "guarded, path", [("gunicorn", "/api/v1/events/"), of_granian("/api/stream/events/")], indirect=["guarded"]
 )
 def test_whoever_listens_to_events_hears_of_nothing_that_came_after(guarded, path):
     server, admin = guarded.server, guarded.admin

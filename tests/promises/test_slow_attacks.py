@@ -164,19 +164,31 @@ def test_requests_that_come_together_are_answered_in_turn_and_half_of_one_when_i
     assert server.get("/api/v1/streams/s/")[1]["head"] == 41
 
 
+def answered(connection: socket.socket) -> int:
+    """The status of the next answer on a connection that is kept."""
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    answer.read()
+    assert answer.headers["Connection"] != "close"
+    return answer.status
+
+
 @BOTH
 def test_three_hundred_kept_connections_of_one_address_are_served(serve: Serve, kind: str):
     server = serve(server=kind)
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(connect(server)) for _ in range(300)]
         for _ in range(2):
-            for connection in opened:
-                connection.sendall(request(b"Content-Length: %d" % len(POINT), body=POINT))
-            for connection in opened:
-                answer = http.client.HTTPResponse(connection)
-                answer.begin()
-                assert answer.status == 201
-                answer.read()
+            waiting = opened
+            for _ in range(100):  # on a busy machine, some are told to try again, and keep their connections
+                for connection in waiting:
+                    connection.sendall(request(b"Content-Length: %d" % len(POINT), body=POINT))
+                statuses = {connection: answered(connection) for connection in waiting}
+                assert set(statuses.values()) <= {201, 503}
+                waiting = [connection for connection, status in statuses.items() if status == 503]
+                if not waiting:
+                    break
+            assert waiting == []
     assert server.get("/api/v1/streams/s/")[1]["head"] == 600
 
 
@@ -261,7 +273,7 @@ def test_a_slow_reader_is_one_line_in_the_log(serve: Serve, kind: str):
             assert server.get("/api/v1/streams/big/")[1]["head"] == 10_000  # by the only thread that there is
         said = server.log.read_text()[before:]
         assert "Traceback" not in said
-        assert len(re.findall("went away before|took its answer too slowly", said)) == 1, said
+        assert len(re.findall("closed the connection before|reads the response too slowly", said)) == 1, said
 
 
 @BOTH

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.one_database
 
 
 def test_a_stop_under_load_answers_what_is_in_flight_and_lets_nobody_wait_in_vain(server):
-    """Half a request is finished and answered after the door was closed; gunicorn answers all that was sent whole."""
+    """Half a request is finished and answered after the listening socket was closed; gunicorn answers all that was sent whole."""
     stopping.prepare(server)
     code, posters, acknowledged = stopping.stop_under_load(server)
     assert code in (0, -15)

@@ -8,10 +8,13 @@ import threading
 
 import pytest
 
-from server import supervisor
 from server.config import Config
-from server.learning.budgets import Usage, usage, waited
-from server.learning.call_marks import LEARN, Mark, code_of
+from server.learning.budgets import cpu_usage
+from server.learning.budgets.call_marks import LEARN, Mark, code_of
+from server.learning.budgets.cpu_usage import CpuWait, Usage, cpu_waits, usage
+from server.runtime import supervisor
+
+pytestmark = pytest.mark.one_database
 
 MB = 2**20
 
@@ -26,7 +29,7 @@ class Process:
         self.resident = 200 * MB
         self.threads = {100: Usage(), 101: Usage()}
         self.others = Usage()
-        self.waited = 0.0
+        self.waited = {"100": 0.0}
 
     def running(self):
         return list(self.marks)
@@ -49,7 +52,9 @@ class Process:
 def process(monkeypatch):
     process = Process()
     monkeypatch.setattr(supervisor, "usage", process.usage)
-    monkeypatch.setattr(supervisor, "waited", lambda pid: process.waited)
+    monkeypatch.setattr(
+        cpu_usage, "cpu_waits", lambda pid: {thread: int(wait * 1e9) for thread, wait in process.waited.items()}
+    )
     monkeypatch.setattr(supervisor, "resident_bytes", lambda pid: process.resident)
     return process
 
@@ -102,14 +107,24 @@ def test_who_waits_for_a_cpu_that_other_programs_use_is_not_to_blame(process, lo
     while process.threads[100].cpu < 1.5:
         assert looks() == ([], 0)
         process.use(100, cpu=share)
-        process.waited += 0.05 - share
+        process.waited["100"] += 0.05 - share
+
+
+def test_a_thread_that_ends_takes_nothing_from_the_time_that_others_waited(process, looks):
+    process.waited["200"] = 30.0
+    while process.threads[100].cpu < 1.0:
+        assert looks() == ([], 0)
+        process.use(100, cpu=0.02)
+        process.waited["100"] += 0.03
+        if process.threads[100].cpu > 0.5:
+            process.waited.pop("200", None)
 
 
 def test_who_uses_all_of_its_budget_is_stopped_however_long_it_waited(process, looks):
     for _ in range(110):
         looks()
         process.use(100, cpu=0.02)
-        process.waited += 0.03
+        process.waited["100"] += 0.03
     condemned, killed = looks()
     assert ({model for model, _ in condemned}, killed) == ({10}, 1)
 
@@ -200,8 +215,8 @@ def test_the_kernel_counts_how_long_a_process_waits_for_a_cpu():
     try:
         for one in both:
             one.stdout.readline()
-        assert sum(waited(one.pid) for one in both) > 0.3
+        assert sum(sum(cpu_waits(one.pid).values()) for one in both) > 0.3e9
     finally:
         for one in both:
             one.communicate()
-    assert waited(2**22 - 1) == 0
+    assert CpuWait(2**22 - 1).seconds() == 0

@@ -5,14 +5,17 @@ from datetime import timedelta
 import pytest
 from river import linear_model
 
-from server.learning import backfills, leases, maintenance, rebuilds, registry, replay, writing
+from server.learning import registry
+from server.learning.background import backfills, leases, maintenance, rebuilds
+from server.learning.fold import replay
 from server.learning.models import Model, Snapshot
 from server.learning.verification import verify
+from server.learning.write_path import learn_points
 from server.streams import registry as streams
-from server.streams.log import Point
 from server.streams.models import Stream
+from server.streams.points import Point
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 POINTS = 2_000
 
@@ -22,7 +25,7 @@ def fed(monkeypatch):
     """The models folded and how far, chunk by chunk; every chunk ends a turn for which others wait."""
     monkeypatch.setattr(leases, "TURN", 0.0)
     monkeypatch.setattr(leases, "SPACING", 0.0)
-    chunks, feed = [], replay.feed
+    chunks, feed = [], replay.fold_log
 
     def watched(replica, model, leaves_out, upto, progress=None, **others):
         def noted(n):
@@ -31,16 +34,16 @@ def fed(monkeypatch):
 
         feed(replica, model, leaves_out, upto, progress=noted if progress else None, **others)
 
-    monkeypatch.setattr(replay, "feed", watched)
+    monkeypatch.setattr(replay, "fold_log", watched)
     yield chunks
     assert not rebuilds._under_way
-    assert not leases.Ticker._waiting
+    assert not leases.LeaseKeeper._waiting
 
 
 def stream_of(name):
     model = registry.create(name, None, "regression", linear_model.LinearRegression())
     for _ in range(2):
-        writing.learn(model.stream_id, [Point({"a": float(n % 7)}, float(n % 11)) for n in range(POINTS // 2)])
+        learn_points.learn(model.stream_id, [Point({"a": float(n % 7)}, float(n % 11)) for n in range(POINTS // 2)])
     return Stream.objects.get(pk=model.stream_id)
 
 

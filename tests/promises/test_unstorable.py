@@ -7,15 +7,18 @@ import pytest
 from django.core.management import call_command
 from river import base, linear_model, tree
 
-from server.learning import inspection, maintenance, pickles, quarantine, registry, writing
+from server.core.errors import Conflict
+from server.learning import inspection, quarantine, registry
+from server.learning.background import maintenance
+from server.learning.fold.replay import Unstorable
 from server.learning.models import Model
-from server.learning.replay import Unstorable
+from server.learning.pickles import loader
 from server.learning.verification import verify
+from server.learning.write_path import learn_points
 from server.streams import registry as streams
-from server.streams.errors import Conflict
-from server.streams.log import Point
+from server.streams.points import Point
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 DEEP = 5000
 
@@ -47,12 +50,12 @@ def stream(settings):
 
 
 def learn(stream, x, y=1.0):
-    return writing.learn(stream.pk, [Point(x, y)])
+    return learn_points.learn(stream.pk, [Point(x, y)])
 
 
 def learn_many(stream):
     """So many that a fold looks at its state on the way."""
-    writing.learn(stream.pk, [Point({"a": float(n)}, 1.0) for n in range(100)])
+    learn_points.learn(stream.pk, [Point({"a": float(n)}, 1.0) for n in range(100)])
 
 
 def status(name):
@@ -107,9 +110,9 @@ def test_a_refold_and_a_verification_go_on_without_it(stream):
     learn_many(stream)
     out, err = io.StringIO(), io.StringIO()
     call_command("refold", stdout=out, stderr=err)
-    assert "deep: FAILED, and serves no more: model deep, after observation" in err.getvalue()
+    assert "deep: FAILED, and no longer predicts: model deep, after observation" in err.getvalue()
     assert "good: 102 logged predictions, equal bit for bit" in out.getvalue()
-    assert "1 models are folded" in out.getvalue()
+    assert "1 models are now folded" in out.getvalue()
     Model.objects.filter(name="deep").update(status=Model.READY)
     out = io.StringIO()
     with pytest.raises(SystemExit):
@@ -120,7 +123,7 @@ def test_a_refold_and_a_verification_go_on_without_it(stream):
 
 def test_its_download_is_refused_in_a_sentence(stream):
     learn(stream, {"a": 1.0, "deeper": DEEP})
-    with pytest.raises(Conflict, match="deeper than Python's pickle can follow"):
+    with pytest.raises(Conflict, match="nested deeper than Python's pickle supports"):
         inspection.download("deep")
     learn_many(stream)
     with pytest.raises(Unstorable):
@@ -144,7 +147,7 @@ def test_a_tree_as_deep_as_it_has_nodes_is_stored_and_goes_on_alike(model, targe
         model.learn_one({"a": float(n)}, target(n))
     with pytest.raises(RecursionError):
         pickle.dumps(model)
-    read = pickles.load_state(pickles.dump_state(model))
+    read = loader.load_state(loader.dump_state(model))
     for n in range(0, 3000, 7):
         for one in (model, read):
             one.learn_one({"a": float(-n)}, target(n))

@@ -1,6 +1,6 @@
-"""The documentation's pages of the commands, made from their parsers: `python -m tailrace.cli.pages docs/cli`.
+"""Documentation pages of the commands, made from their parsers: `python -m tailrace.cli.pages docs/reference/cli`.
 
-What a page says after its mark is written by hand, and kept.
+Text after a page's mark is written by hand and is kept.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import re
 import sys
 from pathlib import Path
 
-from tailrace.cli import COMMANDS, parser_of
+from tailrace.cli.command_list import COMMANDS, parser_of
 
 __all__ = ["MARK", "index", "page", "write"]
 
-MARK = "<!-- What follows is written by hand; what is above is made by: python -m tailrace.cli.pages docs/cli -->"
+MARK = "<!-- What follows is written by hand; what is above is made by: python -m tailrace.cli.pages docs/reference/cli -->"
 
 
 def index() -> str:
-    """The page that lists the others."""
+    """Returns the page that lists the commands."""
     rows = [f"| [`tailrace {name}`]({name}.md) | {about} |" for name, about in COMMANDS.items()]
     return "\n".join(["# The command line", "", "| command | what it does |", "|---|---|", *rows, "", MARK, ""])
 
 
 def page(name: str) -> str:
-    """One command's page, as far as its mark."""
+    """Returns the page of one command, up to its mark."""
     parser = parser_of(name)
     options = [action for action in parser._actions if action.option_strings]
     arguments = [action for action in parser._actions if not action.option_strings]
@@ -36,13 +36,13 @@ def page(name: str) -> str:
     for action in (*arguments, *options):
         names = ", ".join(f"`{_option(action, one)}`" for one in action.option_strings or [action.dest])
         choices = f" ({', '.join(f'`{one}`' for one in action.choices)})" if action.choices else ""
-        said = re.sub(r"\s+", " ", (action.help or "") % {**vars(action), "prog": parser.prog})
-        lines.append(f"| {names} | {_prose(said)}{choices} |")
+        help_text = re.sub(r"\s+", " ", (action.help or "") % {**vars(action), "prog": parser.prog})
+        lines.append(f"| {names} | {_prose(help_text)}{choices} |")
     return "\n".join([*lines, "", MARK, ""])
 
 
 def write(directory: Path) -> None:
-    """Write all pages, keeping what follows their marks."""
+    """Write all pages. Text after a page's mark is kept."""
     directory.mkdir(parents=True, exist_ok=True)
     pages = {"README": index(), **{name: page(name) for name in COMMANDS}}
     for name, made in pages.items():
@@ -52,7 +52,7 @@ def write(directory: Path) -> None:
 
 
 def _sections(epilog: str) -> list[str]:
-    """Paragraphs as they are, and lists under a title (``examples:``) as blocks of code."""
+    """Returns the epilog as Markdown: paragraphs, and code blocks for lists under a title such as ``examples:``."""
     lines: list[str] = []
     for paragraph in re.split(r"\n\s*\n", epilog):
         title, _, rest = paragraph.partition("\n")
@@ -65,7 +65,7 @@ def _sections(epilog: str) -> list[str]:
 
 
 def _prose(text: str) -> str:
-    """Options and settings in the font of code."""
+    """Returns a text with options and settings in code font."""
     return re.sub(r"(?<![`\w-])(--[a-z][a-z-]*|TAILRACE_[A-Z_]+)(?![`\w])", r"`\1`", text)
 
 

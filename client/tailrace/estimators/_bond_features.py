@@ -1,4 +1,4 @@
-"""The features of bonds out of what an estimator is given, checked: one dict, a table, or arrays."""
+"""Reading and checking the features of bonds from a dict, a table, or arrays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["bonds_of", "checked_arrays", "count_numbers", "read_bond"]
 
 
 def count_numbers(x: dict[Any, Any]) -> int:
-    """How many of ``s0, s1, …`` there are without a gap."""
+    """Returns the number of features ``s0, s1, …`` up to the first one that is missing."""
     count = 0
     while f"s{count}" in x:
         count += 1
@@ -25,12 +25,12 @@ def count_numbers(x: dict[Any, Any]) -> int:
 
 
 def read_bond(x: dict[Any, Any], components: int) -> tuple[float, np.ndarray]:
-    """The distance in Å and the first SOAP numbers, shape (components,), of one bond.
+    """Returns the distance in Å and the first SOAP numbers, shape (components,), of one bond.
 
     Raises
     ------
     ValueError
-        If one of them is missing or not a finite number, or the distance isn't positive.
+        If a feature is missing or not a finite number, or the distance is not positive.
     """
     try:
         distance, *numbers = _reader(components)(x)
@@ -70,19 +70,19 @@ def _wrong(components: int, x: dict[Any, Any]) -> str:
 
 
 def bonds_of(X: pd.DataFrame, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Distances, shape (n,), and SOAP numbers, shape (n, P), of a table with the columns ``distance, s0, s1, …``.
+    """Returns distances, shape (n,), and SOAP numbers, shape (n, P), of a table with columns ``distance, s0, s1, …``.
 
     Parameters
     ----------
     X
-        One bond a row.
+        One row for each bond.
     most
-        Highest P; columns beyond it are ignored.
+        Largest P. Further columns are ignored.
 
     Raises
     ------
     ValueError
-        If there is no column ``distance``, or a value is no number.
+        If there is no column ``distance``, or a value is not a number.
     """
     present = set(X.columns)
     if "distance" not in present:
@@ -94,12 +94,12 @@ def bonds_of(X: pd.DataFrame, most: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def checked_arrays(distance: Any, soap: Any, strength: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distances (Å), SOAP numbers and strengths (eV) as arrays of shape (n,), (n, P) and (n,).
+    """Returns distances (Å), SOAP numbers and strengths (eV) as arrays of shape (n,), (n, P) and (n,).
 
     Raises
     ------
     ValueError
-        If the shapes don't fit, a number isn't finite, or a distance isn't positive.
+        If the shapes do not match, a number is not finite, or a distance is not positive.
     """
     distance, soap, strength = (np.asarray(values, dtype=float) for values in (distance, soap, strength))
     if distance.ndim != 1 or soap.ndim != 2 or not len(distance) == len(soap) == len(strength):

@@ -1,4 +1,4 @@
-"""The explicit feature map of a kernel for bonds: a radial basis of the distance times a projected SOAP vector."""
+"""`BondMap`: explicit feature map of a kernel for bonds: a radial basis of the distance times a SOAP vector."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ _FLOOR = 1e-9
 
 
 class BondMap:
-    """Columns whose scalar product is ``exp(-(d-d')²/2θ²) · (s·s')^ζ``.
+    """Columns whose scalar product is the kernel ``exp(-(d-d')²/2θ²) · (s·s')^ζ``.
 
-    The radial part is Nyström's: with the kernel's matrix ``K = LLᵀ`` on centres spread evenly over the range of
-    distances, ``L⁻¹ k(centres, d)`` has the kernel as its scalar product, exactly at the centres and (for centres no
-    further apart than θ) to 1e-3 between them. The other part is ``s`` itself for ζ = 1. For ζ = 2 it is the products
-    ``sᵢsⱼ`` (i < j: times √2), of which those with the smallest ``(i+1)(j+1)`` are taken, as many as there are
-    numbers in ``s``: the later numbers of a projection by eigenvectors are small.
+    The radial part is Nyström's approximation [^1]. The centres are spread evenly over the range of distances, and
+    ``K = LLᵀ`` is the kernel matrix on them. Then the scalar product of the columns ``L⁻¹ k(centres, d)`` is the
+    kernel: exactly at the centres, and to 1e-3 between them if they are at most θ apart.
+
+    The other part is ``s`` itself for ζ = 1. For ζ = 2, it consists of products ``sᵢsⱼ`` (times √2 if i < j). There are
+    as many products as numbers in ``s``: those with the smallest ``(i+1)(j+1)``, because the later numbers of a
+    projection by eigenvectors are small.
 
     Parameters
     ----------
@@ -28,9 +30,9 @@ class BondMap:
     centres
         Number of centres, R.
     shortest, longest
-        Where the first and the last centre are, Å.
+        Distances of the first and the last centre, Å.
     components
-        Numbers in a projected SOAP vector, P; 0 leaves that part out.
+        Number of components of a projected SOAP vector, P. 0 leaves that part out.
 
     References
     ----------
@@ -57,14 +59,14 @@ class BondMap:
         return len(self.centres) * max(self.components, 1)
 
     def one(self, distance: float, soap: np.ndarray) -> np.ndarray:
-        """The columns of one bond, shape (D,), from its distance (Å) and its ``s``, shape (P,)."""
+        """Returns the columns of one bond, shape (D,), from its distance (Å) and its ``s``, shape (P,)."""
         radial = self.whitener.dot(np.exp(self.scale * (self.centres - distance) ** 2))
         if not self.components:
             return radial
         return np.multiply.outer(radial, self._environment(soap)).ravel()
 
     def many(self, distance: np.ndarray, soap: np.ndarray) -> np.ndarray:
-        """The columns of n bonds, shape (n, D), from distances, shape (n,), and ``s``, shape (n, P)."""
+        """Returns the columns of n bonds, shape (n, D), from distances (Å), shape (n,), and ``s``, shape (n, P)."""
         radial = np.exp(self.scale * np.subtract.outer(distance, self.centres) ** 2) @ self.whitener.T
         if not self.components:
             return radial

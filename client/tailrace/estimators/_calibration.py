@@ -1,4 +1,4 @@
-"""Prediction intervals that are calibrated by the errors that were made."""
+"""`ErrorCalibrator`: prediction intervals that are calibrated with past errors."""
 
 from __future__ import annotations
 
@@ -15,42 +15,46 @@ _LEVELS = (0.025, 0.05, 0.1, 0.2, 0.5, 0.8, 0.9, 0.95, 0.975)
 _GAIN = 0.3
 _EDGE = 1e-4
 _PRIOR_SCORES = tuple(1.5 * _NORMAL.inv_cdf((i + 0.5) / 12) for i in range(12))
-# Scores of a model that has learned little have heavier tails than its spread says. These stand beside the first ones seen ...
+# At first, scores have heavier tails than their spread suggests. These prior scores are added to the observed ones, and
+# their weight falls with each observation until it is 0 at `_ENOUGH` observations.
 _EARLY_SCORES = tuple(2.0 * _NORMAL.inv_cdf((i + 0.5) / 12) for i in range(12))
-# ... and count less with each observation, until there are enough without them.
 _ENOUGH = 80
 
 
 class ErrorCalibrator:
-    """Turn past errors into quantiles of the next one.
+    """Computes quantiles of the next error from past errors.
 
-    An error's *spread* is learned as a straight line in the prediction, ``a + b·prediction`` (seconds; both
-    coefficients at least zero), since the noise of a run time grows with the time. Errors divided by their
-    spread are *scores*, and quantiles of the latest scores are those of the next one, whatever their
-    distribution (split conformal prediction on a moving window). As the errors of a model that learns are not
-    exchangeable, the level that is looked up is itself steered by feedback: it rises after each miss and falls
-    after each hit, so that the long-run share of hits is the nominal one whatever the data do (adaptive
-    conformal inference).
+    The *spread* of an error is a straight line in the prediction, ``a + b·prediction`` (seconds; both coefficients at
+    least zero), because the noise of a run time grows with the time. The line is learned. An error divided by its
+    spread is a *score*. The quantiles of the latest scores are used as those of the next score, for any distribution
+    (split conformal prediction on a moving window [^1]).
 
-    Few scores say little of the tails. Until there are 80, wide prior scores stand beside them, and a quantile is multiplied by
+    The errors of a model that learns are not exchangeable. So feedback adjusts the level that is looked up: it rises
+    after each miss and falls after each hit. In the long run, the share of hits is the nominal level for any data
+    (adaptive conformal inference [^2]).
 
-        1 + w·(t(q, n - 2) / z(q) · √(1 + 1/n) - 1),
+    A few scores contain little information about the tails. With fewer than 80 scores, wide prior scores are added, and
+    a quantile is multiplied by
 
-    the ratio of the prediction limits for one more normal observation with its variance estimated from n errors (two degrees
-    of freedom are the spread's line) and with its variance known. The weight w falls from 1 at 12 scores to 0 at 80, as that of
-    the prior scores does. None of it is learned: what is stored, and the feedback, are of the plain scores.
+        1 + w·(t(q, n - 2) / z(q) · √(1 + 1/n) - 1).
+
+    This is the ratio of two prediction limits of the next normal observation [^3]: with the variance estimated from n
+    errors (the line of the spread uses two degrees of freedom), and with a known variance. The weight w falls from 1 at
+    12 scores to 0 at 80, like that of the prior scores. Both corrections apply to predictions only: the stored scores
+    and the feedback do without them.
 
     Parameters
     ----------
     window
-        Number of the latest scores that are kept.
+        Number of latest scores that are kept.
 
     References
     ----------
     [^1]: Vovk, Gammerman and Shafer (2005), *Algorithmic Learning in a Random World*.
     [^2]: Gibbs and Candès (2021), *Adaptive Conformal Inference Under Distribution Shift*, equation 2.
     [^3]: Hahn and Meeker (1991), *Statistical Intervals*, section 4.7 (prediction limits of a normal distribution).
-    [^4]: Abramowitz and Stegun (1964), *Handbook of Mathematical Functions*, 26.7.5 (Student's quantile by the normal one).
+    [^4]: Abramowitz and Stegun (1964), *Handbook of Mathematical Functions*, 26.7.5 (Student's quantile by the normal
+    one).
     """
 
     def __init__(self, window: int) -> None:
@@ -58,7 +62,7 @@ class ErrorCalibrator:
         self.recent: deque[float] = deque(_PRIOR_SCORES)
         self.ordered: list[float] = sorted(_PRIOR_SCORES)
         self.seen = 0
-        # The level that is looked up for each nominal one of _LEVELS.
+        # The level that is looked up for each nominal level in _LEVELS.
         self.levels = list(_LEVELS)
         # Sums of 1, p, p², |e|, p|e| with weight 1/p², decayed.
         self.sums = [0.0, 0.0, 0.0, 0.0, 0.0]
@@ -66,24 +70,24 @@ class ErrorCalibrator:
     def spread(self, prediction: float, leverage: float) -> float:
         """Return the expected magnitude of the error of ``prediction`` (both in seconds).
 
-        ``leverage`` is the uncertainty of the mean in units of the noise's variance, and widens the spread.
+        ``leverage``, the variance of the mean in units of the noise's variance, makes the spread wider.
         """
         base, growth = self._line()
         floor = 1e-6 * prediction + 1e-12
         return max((base + growth * prediction) * (1.0 + min(leverage, 1e6)) ** 0.5, floor)
 
     def spreads(self, predictions: np.ndarray, leverages: np.ndarray) -> np.ndarray:
-        """Return `spread` for many, bit for bit; all of shape (n,)."""
+        """Return `spread` of many predictions, with the same bits. All arrays have shape (n,)."""
         base, growth = self._line()
         floor = 1e-6 * predictions + 1e-12
-        # Python's power, whose last bit may be another than that of a square root.
+        # Python's power, as in `spread`. A square root may differ from it in the last bit.
         widths = np.array([value**0.5 for value in (1.0 + np.minimum(leverages, 1e6)).tolist()])
         return np.maximum((base + growth * predictions) * widths, floor)
 
     def _line(self) -> tuple[float, float]:
         """Return the spread at a prediction of 0 s, and its growth with the prediction."""
         weight, p, pp, e, pe = self.sums
-        # A prior worth two observations of a 30 % error keeps the first intervals honest.
+        # A prior of two observations with an error of 30 %, so that the first intervals are not too narrow.
         pp += 2.0
         pe += 0.6
         determinant = weight * pp - p * p
@@ -98,7 +102,7 @@ class ErrorCalibrator:
         return base, growth
 
     def learn(self, prediction: float, leverage: float, y: float) -> None:
-        """Learn that the time ``y`` was observed where ``prediction`` had been predicted (seconds)."""
+        """Learn from a predicted and an observed time (both in seconds)."""
         error = y - prediction
         score = error / self.spread(prediction, leverage)
         score = min(max(score, -1e6), 1e6)
@@ -107,7 +111,7 @@ class ErrorCalibrator:
                 hit = score <= self._empirical(self.levels[i])
                 steered = self.levels[i] + _GAIN * min(nominal, 1.0 - nominal) * (nominal - hit)
                 self.levels[i] = min(max(steered, _EDGE), 1.0 - _EDGE)
-        # The first scores were prior; each observation takes the place of one.
+        # The first observations replace the prior scores, one by one.
         if self.seen < len(_PRIOR_SCORES) or len(self.recent) >= self.window:
             oldest = self.recent.popleft()
             del self.ordered[bisect_left(self.ordered, oldest)]
@@ -131,7 +135,7 @@ class ErrorCalibrator:
         elif right == len(_LEVELS):
             level = 1.0 - (1.0 - q) * (1.0 - max(self.levels)) / (1.0 - _LEVELS[-1])
         else:
-            # Levels are steered one by one: keep them in order.
+            # Each level is adjusted on its own, so they may be out of order.
             low, high = max(self.levels[:right]), max(self.levels[: right + 1])
             left, width = _LEVELS[right - 1], _LEVELS[right] - _LEVELS[right - 1]
             level = low + (high - low) * (q - left) / width
@@ -141,12 +145,12 @@ class ErrorCalibrator:
         return self._empirical(level)
 
     def _early(self, level: float, q: float) -> float:
-        """Return the quantile at ``level`` of few scores, for the nominal ``q``: widened as the class describes."""
+        """Return the quantile at ``level`` of few scores, for the nominal ``q``, widened as the class describes."""
         n = len(self.ordered)
         weight = (_ENOUGH - self.seen) / (_ENOUGH - len(_PRIOR_SCORES))
         weighed = sorted([(score, 1.0) for score in self.ordered] + [(score, weight) for score in _EARLY_SCORES])
         total = n + weight * len(_EARLY_SCORES) + 1.0
-        # A score's level is the weight before it, half of its own, and half of the next one's, which is 1.
+        # The level of a score is the weight of all scores before it, half of its own weight, and ½ for the next score.
         before = 0.0
         levels = []
         for _, own in weighed:
@@ -165,7 +169,7 @@ class ErrorCalibrator:
         return score * (1.0 + weight * (_student_by_normal(z, n - 2) * (1.0 + 1.0 / n) ** 0.5 - 1.0))
 
     def _empirical(self, q: float) -> float:
-        """Return the ``q``-quantile of a score, 0 < q < 1, with the correction for a finite sample."""
+        """Return the ``q``-quantile of the stored scores, 0 < q < 1, corrected for the finite sample."""
         scores = self.ordered
         n = len(scores)
         position = q * (n + 1) - 1.0
@@ -178,13 +182,16 @@ class ErrorCalibrator:
 
 
 def _stretched(edge: float, level: float, q: float) -> float:
-    """Stretch the extreme score ``edge``, of ``level``, to ``q`` beyond it as the tail of a normal law would."""
+    """Extrapolate from the extreme score ``edge`` at ``level`` to ``q``, like the tail of a normal distribution."""
     factor = _NORMAL.inv_cdf(q) / _NORMAL.inv_cdf(level)
     return edge + abs(edge) * (factor - 1.0) * (-1.0 if q < level else 1.0)
 
 
 def _student_by_normal(z: float, degrees: int) -> float:
-    """Return Student's quantile divided by the normal one, ``z``, of the same probability: within 0.1 % from 10 degrees on."""
+    """Return Student's quantile divided by the normal quantile ``z`` of the same probability.
+
+    The error is below 0.1 % from 10 degrees of freedom on. The source is reference 4 of `ErrorCalibrator`.
+    """
     zz = z * z
     return (
         1.0

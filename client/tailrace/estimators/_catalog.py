@@ -1,4 +1,4 @@
-"""The classes that a description may name: river's public ones and those of ``tailrace.estimators``."""
+"""The classes that a description may name: river's public classes and those of ``tailrace.estimators``."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ MODULES = (
     "tree",
     "tree.splitter",
 )
-"""River's public modules of estimators and of what estimators are made from."""
+"""River's public modules with estimators and their parts."""
 
 NOT_DESCRIBABLE: dict[str, str] = {
     "river.compose.FuncTransformer": "it holds a function",
     "river.compose.TargetTransformRegressor": "it holds two functions",
     "river.misc.ZstdClassifier": "it needs Python 3.14",
 }
-"""The public classes of river that have no description, with the reason."""
+"""Public classes of river that cannot be described, with the reasons."""
 
 
 @cache
 def known_classes() -> dict[str, type]:
-    """The classes by full name, in alphabetical order; don't change it."""
+    """Returns the classes by full name, in alphabetical order. Callers must not change the dict."""
     found: dict[str, type] = {}
     for name in MODULES:
         _collect(importlib.import_module(f"river.{name}"), found)
@@ -85,18 +85,18 @@ def _collect(module: ModuleType, found: dict[str, type], own: bool = False) -> N
 
 @cache
 def full_names() -> dict[type, str]:
-    """The shortest full name of each class: a class may be public in two modules."""
+    """Returns the full name of each class; the shortest one if a class is public in two modules."""
     return {cls: name for name, cls in sorted(known_classes().items(), key=lambda item: (-len(item[0]), item[0]))}
 
 
 def full_name(cls: type) -> str:
-    """The name that a description has for a class, or where it is defined if it has none."""
+    """Returns the name of a class in descriptions, or its module and name if it cannot be described."""
     return full_names().get(cls, f"{cls.__module__}.{cls.__qualname__}")
 
 
 @cache
 def parameters_of(cls: type) -> dict[str, inspect.Parameter]:
-    """What a class is made with, but for further keywords."""
+    """Returns the constructor's parameters by name, except ``**keywords``."""
     return {
         name: parameter
         for name, parameter in inspect.signature(cls).parameters.items()

@@ -1,4 +1,4 @@
-"""What the values of a description may be, and the error that says what is wrong with one."""
+"""Checks of the values of a description, and `DescriptionError`, which names the wrong value."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _SCALARS: dict[str, tuple[type, ...]] = {
 
 
 class DescriptionError(Unusable):
-    """A description that can't be built, or an estimator that can't be described.
+    """A description cannot be built, or an estimator cannot be described.
 
     Parameters
     ----------
     message
         What is wrong, with which value, and what was expected.
     field
-        The path of what is wrong, such as ``estimator.steps[0].params.lr``.
+        Path of the wrong value, such as ``estimator.steps[0].params.lr``.
     """
 
     def __init__(self, message: str, field: str) -> None:
@@ -41,7 +41,7 @@ class DescriptionError(Unusable):
 
 
 def check_text(text: str, field: str) -> None:
-    """Refuse half a character: it can't be stored, logged or answered."""
+    """Refuse text with half a character (a lone surrogate), which cannot be stored, logged or sent."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -49,23 +49,23 @@ def check_text(text: str, field: str) -> None:
 
 
 def check_step_name(name: Any, field: str) -> None:
-    """Refuse a step's name that can't be shown, or is too long."""
+    """Refuse a name of a step that is too long or not printable."""
     if (problem := step_name_problem(name)) is not None:
         raise DescriptionError(f"the name of a step {problem}", field)
 
 
 def check_step(cls: type, step: Any, field: str) -> None:
-    """Hold a step against what river takes as one; river itself looks only once a point comes."""
+    """Refuse a step that is not an estimator. River itself checks this only at the first observation."""
     from river import base
 
     if not isinstance(step, base.Estimator):
         raise DescriptionError(
-            f"{full_name(type(step))} can't be a step of {full_name(cls)}: it is no estimator", field
+            f"{full_name(type(step))} can't be a step of {full_name(cls)}: it is not an estimator", field
         )
 
 
 def check_kind(cls: type, parameter: inspect.Parameter, value: Any, field: str) -> None:
-    """Hold a value against what river declares for the parameter, where it declares something simple."""
+    """Refuse a value that does not match the type that river declares for a parameter, if it is a simple type."""
     if parameter.kind is parameter.VAR_POSITIONAL:
         return
     default, annotation = parameter.default, parameter.annotation
@@ -85,7 +85,7 @@ def check_kind(cls: type, parameter: inspect.Parameter, value: Any, field: str) 
 
 
 def _river_class(token: str) -> type | None:
-    """The class that an annotation of river's such as ``base.Regressor`` or ``optim.base.Loss`` means."""
+    """Returns the class that an annotation in river means, such as ``base.Regressor`` or ``optim.base.Loss``."""
     import river.api
 
     found: Any = river.api
@@ -95,7 +95,7 @@ def _river_class(token: str) -> type | None:
 
 
 def shown(value: Any) -> str:
-    """A value as messages show it, cut short."""
+    """Returns a value as messages show it, truncated."""
     if type(value) in full_names():
         name = full_name(type(value))
     else:

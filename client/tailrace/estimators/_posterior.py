@@ -1,4 +1,4 @@
-"""Bayesian linear regression whose posterior is kept as matrices that BLAS updates in place."""
+"""`Posterior`: Bayesian linear regression, with matrices that BLAS updates in place."""
 
 from __future__ import annotations
 
@@ -13,33 +13,36 @@ _LEAST = 1e-12
 
 
 class Posterior:
-    """The coefficients of a linear law with a Gaussian prior of variance 1, and how large its errors are.
+    """Coefficients of a linear model with a Gaussian prior of variance 1, and the variance of its noise.
 
-    One observation costs O(D²): a product with the covariance ``P = (G + νI)⁻¹``, a rank-1 update of it (Sherman and
-    Morrison), and one of the Gram matrix ``G = Σφφᵀ``. Rounding errors of the updates of ``P`` add up; those of a sum
-    hardly do. So after each 512 observations the covariance and the coefficients are computed afresh from ``G`` by
-    Cholesky's decomposition, which keeps them right over millions of observations. Many observations at once only add
-    to the sums and solve once.
+    The posterior of the coefficients is [^1], and that of the variance [^2].
 
-    Symmetric matrices are in their lower triangles only, in Fortran's order.
+    Learning one observation costs O(D²): a product with the covariance ``P = (G + νI)⁻¹``, a rank-1 update of ``P``
+    (Sherman and Morrison), and one of the Gram matrix ``G = Σφφᵀ``. Rounding errors accumulate in ``P``, but hardly in
+    the sum ``G``. So after every 512 observations, the covariance and the coefficients are computed from ``G`` by
+    Cholesky decomposition, which keeps them accurate over millions of observations. Learning many observations at once
+    adds to the sums and solves once.
+
+    Of symmetric matrices, only the lower triangles are stored, in Fortran order.
 
     Parameters
     ----------
     size
         Number of columns, D.
     noise
-        Variance of the noise in units of the prior variance of a coefficient, ν. Where it is less than 1e-12 of the
-        largest sum of squares, that is taken instead, so that Cholesky's decomposition exists.
+        Variance of the noise in units of the prior variance of a coefficient, ν. The decomposition uses at least 1e-12
+        times the largest sum of squares, so that it exists.
     variance
-        Expected variance of the noise, in the squared unit of the target; it counts as eight observations.
+        Expected variance of the noise, in the squared unit of the target. It counts as eight observations.
 
     Attributes
     ----------
     count
-        Observations learned.
+        Number of observations learned.
     residual
-        Sum over them of ``e²/(1 + φᵀPφ)``, where e is the error of the prediction made before each was learned. It
-        doesn't depend on their order: it is ``Σy² - wᵀΣφy`` too, and so is known of many at once.
+        Sum of ``e²/(1 + φᵀPφ)`` over the observations, where e is the error of the prediction before learning. It does
+        not depend on the order of the observations, because it equals ``Σy² - wᵀΣφy``. This formula also gives it when
+        many observations are learned at once.
 
     References
     ----------
@@ -55,31 +58,31 @@ class Posterior:
         self.gram = np.zeros((size, size), order="F")
         self.moment = np.zeros(size)
         self.coefficients = np.zeros(size)
-        # The covariance, or until it is asked for after a solution, the Cholesky factor of its inverse. None is the
-        # prior's: many that are learned at once never need it.
+        # The covariance; or, after a solution and until the covariance is needed, the Cholesky factor of its inverse.
+        # None means the prior's covariance, which learning many observations at once never needs.
         self.matrix: np.ndarray | None = None
         self.inverted = True
 
     @property
     def variance(self) -> float:
-        """Variance of the noise, as expected and learned, in the squared unit of the target."""
+        """Variance of the noise from prior and observations, in the squared unit of the target."""
         return (_WEIGHT * self.expected + max(self.residual, 0.0)) / (_WEIGHT + self.count)
 
     def predict(self, phi: np.ndarray) -> float:
-        """The expected target at columns of shape (D,)."""
+        """Returns the expected target at columns of shape (D,)."""
         return float(self.coefficients.dot(phi))
 
     def predict_many(self, phi: np.ndarray) -> np.ndarray:
-        """The expected targets at columns of shape (n, D)."""
+        """Returns the expected targets, shape (n,), at columns of shape (n, D)."""
         return phi @ self.coefficients
 
     def spread(self, phi: np.ndarray) -> float:
-        """Standard deviation of a new observation at columns of shape (D,)."""
+        """Returns the standard deviation of a new observation at columns of shape (D,)."""
         leverage = float(phi.dot(blas.dsymv(1.0, self._covariance(), phi, lower=1)))
         return float((self.variance * (1.0 + max(leverage, 0.0))) ** 0.5)
 
     def spread_many(self, phi: np.ndarray) -> np.ndarray:
-        """Standard deviations of new observations at columns of shape (n, D)."""
+        """Returns the standard deviations of new observations, shape (n,), at columns of shape (n, D)."""
         gain = blas.dsymm(1.0, self._covariance(), phi.T, lower=1)
         leverage = np.einsum("ij,ji->i", phi, gain)
         return np.sqrt(self.variance * (1.0 + np.maximum(leverage, 0.0)))
@@ -101,7 +104,10 @@ class Posterior:
             self._covariance()
 
     def learn_many(self, phi: np.ndarray, y: np.ndarray) -> None:
-        """Learn n observations, shape (n, D) and (n,): the same as one by one, but for rounding errors."""
+        """Learn n observations: columns of shape (n, D), and targets of shape (n,).
+
+        The result is the same as learning one by one, except for rounding errors.
+        """
         before = float(self.coefficients.dot(self.moment))
         self.gram = blas.dsyrk(1.0, phi.T, beta=1.0, c=self.gram, lower=1, overwrite_c=1)
         self.moment += y @ phi
@@ -110,7 +116,7 @@ class Posterior:
         self.residual += float(y.dot(y)) + before - float(self.coefficients.dot(self.moment))
 
     def _solve(self) -> None:
-        precision = np.empty_like(self.gram) if self.matrix is None else self.matrix  # whose memory is at hand
+        precision = np.empty_like(self.gram) if self.matrix is None else self.matrix  # reuse its memory
         np.copyto(precision, self.gram)
         diagonal = np.einsum("ii->i", precision)
         diagonal += max(self.noise, _LEAST * float(diagonal.max()))

@@ -1,4 +1,4 @@
-"""Recursive ridge regression: Bayesian linear regression, one weighted point at a time."""
+"""`RecursiveRidge`: Bayesian linear regression that learns one weighted observation at a time."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ _BLOCK = 64
 
 
 class RecursiveRidge:
-    """Linear regression with a Gaussian prior, kept exact in O(D²) a point.
+    """Linear regression with a Gaussian prior [^1]. Learning an observation exactly costs O(D²).
 
-    The sufficient statistics ``G = Σ w φφᵀ`` and ``b = Σ w φ (y - mᵀφ)`` are sums, so they never lose
-    symmetry or positive definiteness. Between refreshes the covariance ``P = (G + Λ)⁻¹`` follows by the
-    Sherman-Morrison identity. At observations 1, 2, 4 … 64 and then at each 64th it is computed afresh from
-    the sums, which heals rounding, lets the prior follow the columns' scales, and is where forgetting happens:
-    the sums decay and the prior does not, so directions that are no longer seen return to the prior instead of
-    growing without bound (the wind-up of plain exponential forgetting).
+    The sufficient statistics ``G = Σ w φφᵀ`` and ``b = Σ w φ (y - mᵀφ)`` are sums, so they stay symmetric and positive
+    definite. The covariance ``P = (G + Λ)⁻¹`` is updated by the Sherman-Morrison formula. At observations 1, 2, 4 … 64
+    and then at every 64th, it is computed from the sums. This *refresh* removes rounding errors, and adapts the prior
+    to the scales of the columns.
+
+    The refresh also forgets: the sums decay, but the prior does not. So directions that no longer occur return to the
+    prior. With plain exponential forgetting, their variance would grow without bound (*wind-up*).
 
     Parameters
     ----------
     memory
-        Effective number of observations remembered; 0 remembers all.
+        Effective number of observations remembered. 0 remembers all.
     adaptive
-        Whether a column's penalty grows with the square of the column's mean magnitude (so that units do not
-        matter) or is used as it is.
+        Whether a column's penalty is multiplied by the square of the column's mean magnitude, so that units do not
+        matter.
 
     References
     ----------
@@ -52,7 +53,7 @@ class RecursiveRidge:
         return len(self.moment)
 
     def grow(self, penalties: list[float], means: list[float]) -> None:
-        """Append columns that were zero in every observation so far, with their prior.
+        """Append columns that were zero in all observations so far, with their prior.
 
         Parameters
         ----------
@@ -81,15 +82,15 @@ class RecursiveRidge:
         return max(0.0, float(phi.dot(self.covariance.dot(phi))))
 
     def predict_many(self, phis: np.ndarray) -> np.ndarray:
-        """Return the posterior means at ``phis``, of shape (n, D); bit for bit as `predict` returns each.
+        """Return the posterior means, shape (n,), at ``phis``, of shape (n, D), with the same bits as `predict`.
 
-        With arrays that lie in memory row by row, NumPy calls BLAS for each row as `numpy.dot` does.
+        For contiguous arrays, NumPy calls BLAS for each row, as `numpy.dot` does.
         """
         phis = np.ascontiguousarray(phis)
         return np.matmul(phis[:, None, :], self.coefficients[:, None])[:, 0, 0]
 
     def leverages(self, phis: np.ndarray) -> np.ndarray:
-        """Return the leverage at each of ``phis``, of shape (n, D); bit for bit as `leverage` returns it."""
+        """Return the leverages, shape (n,), at ``phis``, of shape (n, D), with the same bits as `leverage`."""
         phis = np.ascontiguousarray(phis)
         gains = np.matmul(self.covariance, phis[:, :, None])
         return np.maximum(0.0, np.matmul(phis[:, None, :], gains)[:, 0, 0])
@@ -124,7 +125,7 @@ class RecursiveRidge:
             scale = np.maximum(self.magnitude / max(self.count, 1), 1e-3)
             prior = prior * scale * scale
         precision = self.gram + np.diag(prior)
-        # Columns may differ by many powers of ten: give the matrix a unit diagonal before inverting it.
+        # Columns may differ by many powers of ten. So scale the matrix to a unit diagonal before inverting it.
         balance = 1.0 / np.sqrt(np.diagonal(precision))
         inverse = np.linalg.inv(precision * np.multiply.outer(balance, balance))
         inverse = (inverse + inverse.T) * 0.5

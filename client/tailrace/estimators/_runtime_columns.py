@@ -1,6 +1,6 @@
-"""The columns of :mod:`._runtime_terms` for many jobs at once: array arithmetic with the same bits as one by one.
+"""The columns of :mod:`._runtime_terms` for many jobs at once, computed with arrays, but with the same bits.
 
-What NumPy computes with other instructions than Python does (logarithms, powers) is left to Python.
+Python computes the logarithms and powers, because NumPy's results differ in the last bits.
 """
 
 from __future__ import annotations
@@ -20,25 +20,27 @@ _PLAIN = frozenset((int, float))
 
 
 def columns(own: RuntimeTerms, xs: Sequence[Mapping[Any, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return what `RuntimeTerms.rows` gives for each of the jobs.
+    """Return the columns of many jobs: the same values as `RuntimeTerms.rows` for each.
 
     Parameters
     ----------
     own
-        The terms, N of them additive and M logarithmic.
+        The terms, with N additive and M power-law columns.
     xs
-        The features of n jobs.
+        Features of n jobs.
 
     Returns
     -------
     tuple
-        Arrays of shape (n, N) and (n, M).
+        Additive and power-law columns, of shape (n, N) and (n, M).
     """
     with np.errstate(all="ignore"):
         return _Columns(own, xs).all()
 
 
 class _Columns:
+    """The columns of many jobs, and intermediate values that several columns use."""
+
     def __init__(self, own: RuntimeTerms, xs: Sequence[Mapping[Any, Any]]) -> None:
         self.own = own
         self.n = len(xs)
@@ -69,9 +71,9 @@ class _Columns:
                 rows.append(1.0 - rate)
             elif kind == terms._STEPS:
                 rows.append(steps - rate)
-            elif kind == terms._TREE:
+            elif kind == terms._STEPS_LOG_WORKERS:
                 rows.append(steps * (1.0 + _logs(workers)) - rate)
-            elif kind == terms._CROWD:
+            elif kind == terms._STEPS_WORKERS:
                 rows.append(steps * workers - rate)
             elif kind == terms._SURFACE:
                 rows.append(steps * _two_thirds(work / steps) - rate * _two_thirds(work / rate))
@@ -79,15 +81,15 @@ class _Columns:
                 rows.append(rate * extents[a])
             elif kind == terms._FACE:
                 rows.append(rate * volume / extents[a])
-            elif kind == terms._TOGETHER:
-                together = set(b)
-                rows.append(np.where([labels == together for labels in self.labels], work, 0.0))
+            elif kind == terms._COMBINATION:
+                combination = set(b)
+                rows.append(np.where([labels == combination for labels in self.labels], work, 0.0))
             elif kind == terms._LABEL_WORK:
                 rows.append(np.where(self._with(b), work, 0.0))
             else:
                 rows.append(np.where(self._with(b), 1.0, 0.0))
-        bend = _logs(work)
-        powers = [one, bend * bend]
+        log_work = _logs(work)
+        powers = [one, log_work * log_work]
         for name in own.log_names[2:]:
             if isinstance(name, tuple):
                 powers.append(np.where(self._with(name), 1.0, 0.0))
@@ -109,7 +111,7 @@ class _Columns:
         return steps, np.maximum(workers, 1e-9)
 
     def _box(self) -> tuple[np.ndarray, np.ndarray]:
-        """Volume, shape (n,), and extents in ascending order, shape (number of them, n)."""
+        """Return the volume of the box, shape (n,), and its sides in ascending order, shape (number of sides, n)."""
         own, volume = self.own, np.ones(self.n)
         if len(own.box) < 2:
             return volume, np.empty((0, self.n))

@@ -1,8 +1,8 @@
-"""The columns in which a run time is linear, made from a job's features.
+"""`RuntimeTerms`: the columns of the linear models of a run time, computed from a job's features.
 
-Every number is first divided by the first value seen of its feature, so that units do not matter, and a
-feature that is not given counts as that first value. Columns that come with a feature that emerges later are
-zero at that value, so that they are zero in all earlier observations too: what was learned before stays true.
+Every number is divided by the first value of its feature, so that units do not matter. A feature that is missing counts
+as its first value. If a feature appears later, its columns are zero at the first value, and so in all earlier
+observations. What was learned from these therefore stays valid.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MULTIPLIERS = ("steps", "nsteps", "n_steps", "timesteps", "iterations")
 """Features that the work is proportional to."""
 
 WORKERS = ("processes", "nprocs", "procs", "ntasks", "ranks", "mpi_ranks", "np")
-"""Features that count the processes; the first one that is given is used."""
+"""Features with the number of processes. The first one that is given is used."""
 
 _NODES = "nodes"
 _THREADS = ("threads", "omp_threads", "threads_per_process", "cpus_per_task")
@@ -31,23 +31,23 @@ _NUMBER_LIMIT = 48
 _LOG_FLOOR, _LOG_CEILING = 1e-6, 1e9
 _LOG_BOTTOM = math.log(_LOG_FLOOR)
 
-# Kinds of column: a product of sizes; the logarithm of a size; overheads that don't shrink with the processes
-# (constant, by step, by step and logarithm of the processes, by step and process, by surface of a process's
-# part); a label, a label times the work, all labels together times the work; the n-th shortest side of the box,
-# and the face across it.
+# Kinds of columns. Saved models contain these numbers, so keep their order.
 (
-    _PRODUCT,
-    _LOG,
-    _SERIAL,
-    _STEPS,
-    _TREE,
-    _CROWD,
-    _SURFACE,
-    _LABEL,
-    _LABEL_WORK,
-    _TOGETHER,
-    _EXTENT,
-    _FACE,
+    _PRODUCT,  # a product of sizes
+    _LOG,  # the logarithm of a size
+    # Overheads that more processes do not reduce:
+    _SERIAL,  # constant
+    _STEPS,  # proportional to the steps
+    _STEPS_LOG_WORKERS,  # proportional to the steps and the logarithm of the processes
+    _STEPS_WORKERS,  # proportional to the steps and the processes
+    _SURFACE,  # proportional to the steps and the surface of each process's part of the box
+    # Labels:
+    _LABEL,  # a label
+    _LABEL_WORK,  # a label, times the work
+    _COMBINATION,  # a combination of labels, times the work
+    # The shape of the box:
+    _EXTENT,  # the n-th shortest side
+    _FACE,  # the face perpendicular to the n-th shortest side
 ) = range(12)
 
 # Prior precisions, in units of the noise's precision and the column's magnitude.
@@ -55,21 +55,22 @@ _WEAK, _FIRM = 0.01, 0.1
 
 
 class RuntimeTerms:
-    """Grow and evaluate the columns of the additive and of the power-law models.
+    """Adds and evaluates the columns of the additive models and of the power-law model.
 
     Parameters
     ----------
     degree
         Highest degree of the products of sizes.
     limit
-        Highest number of additive columns; products of low degree come first.
+        Largest number of additive columns. Products of low degree have priority.
 
     Attributes
     ----------
     columns
-        Operations that make the additive columns: ``(kind, a, b)``.
+        Operations that compute the additive columns: ``(kind, a, b)``.
     compact, full
-        Indices of the columns of the compact model (all without powers) and of the full one (all but the box).
+        Indices of the columns of the compact model (all without powers), and of the full model (all without the shape
+        of the box).
     """
 
     def __init__(self, degree: int, limit: int) -> None:
@@ -92,7 +93,7 @@ class RuntimeTerms:
         self._has_resources = False
 
     def admit(self, x: dict[Any, Any]) -> bool:
-        """Register the features of ``x`` that are new; return whether columns were added."""
+        """Register the new features of ``x``, and return whether columns were added."""
         numbers, labels = split(x)
         new_numbers = sorted(name for name in numbers if name not in self.references)
         new_labels = sorted(label for label in labels if label not in self.labels)
@@ -126,10 +127,10 @@ class RuntimeTerms:
             self._add_column(_LABEL, -1, label, penalty=_FIRM)
             self._add_log(label, 0.0, 0.3)
         if len(labels) > 1:
-            together = tuple(sorted(labels))
-            if together not in self.combinations and len(self.combinations) < _CATEGORY_LIMIT:
-                self.combinations.add(together)
-                self._add_column(_TOGETHER, -1, together, penalty=_FIRM)
+            combination = tuple(sorted(labels))
+            if combination not in self.combinations and len(self.combinations) < _CATEGORY_LIMIT:
+                self.combinations.add(combination)
+                self._add_column(_COMBINATION, -1, combination, penalty=_FIRM)
         return (len(self.columns), len(self.log_means)) != before
 
     def _admit_number(self, name: str, emerged: bool) -> None:
@@ -144,14 +145,14 @@ class RuntimeTerms:
             self.origins[name] = 1.0 if emerged else 0.0
         if (name in _RESOURCES or name in MULTIPLIERS) and not self._has_resources:
             self._has_resources = True
-            for kind in (_SERIAL, _STEPS, _TREE, _CROWD):
+            for kind in (_SERIAL, _STEPS, _STEPS_LOG_WORKERS, _STEPS_WORKERS):
                 self._add_column(kind, -1, -1, penalty=_WEAK)
             self._add_column(_SURFACE, -1, -1, penalty=_WEAK)
 
     def _admit_products(self, plain: bool) -> None:
-        """Add products of sizes up to the degree, of low degree first, as far as the limit allows.
+        """Add products of sizes up to the highest degree, low degrees first, until the limit is reached.
 
-        Plain ones are products of different sizes; the others have powers, and are followed by logarithms.
+        If `plain`, add products of different sizes only. Otherwise add also products with powers, and then logarithms.
         """
         n = len(self.sizes)
         have = {e: i for i, e in enumerate(self.exponents) if e is not None}
@@ -201,7 +202,7 @@ class RuntimeTerms:
         self.log_penalties.append(penalty)
 
     def rows(self, x: dict[Any, Any]) -> tuple[list[float], list[float]]:
-        """Return the additive and the power-law columns at ``x``; features not admitted are ignored."""
+        """Return the additive and the power-law columns at ``x``. Features that are not registered are ignored."""
         numbers, labels = split(x)
         ratios = {}
         for name, reference in self.references.items():
@@ -217,7 +218,7 @@ class RuntimeTerms:
             if name in SIZES:
                 work *= abs(ratios[name])
         work = min(work, 1e12)
-        together = tuple(sorted(labels)) if self.combinations else ()
+        combination = tuple(sorted(labels)) if self.combinations else ()
         extents: list[float] = []
         volume = 1.0
         if len(self.box) > 1:
@@ -234,9 +235,9 @@ class RuntimeTerms:
                 row.append(1.0 - rate)
             elif kind == _STEPS:
                 row.append(steps - rate)
-            elif kind == _TREE:
+            elif kind == _STEPS_LOG_WORKERS:
                 row.append(steps * (1.0 + _log(workers)) - rate)
-            elif kind == _CROWD:
+            elif kind == _STEPS_WORKERS:
                 row.append(steps * workers - rate)
             elif kind == _SURFACE:
                 row.append(steps * (work / steps) ** (2 / 3) - rate * (work / rate) ** (2 / 3))
@@ -244,14 +245,14 @@ class RuntimeTerms:
                 row.append(rate * extents[a])
             elif kind == _FACE:
                 row.append(rate * volume / extents[a])
-            elif kind == _TOGETHER:
-                row.append(work if together == b else 0.0)
+            elif kind == _COMBINATION:
+                row.append(work if combination == b else 0.0)
             elif kind == _LABEL_WORK:
                 row.append(work if b in labels else 0.0)
             else:
                 row.append(1.0 if b in labels else 0.0)
-        bend = _log(work)
-        powers = [1.0, bend * bend]
+        log_work = _log(work)
+        powers = [1.0, log_work * log_work]
         for name in self.log_names[2:]:
             if isinstance(name, tuple):
                 powers.append(1.0 if name in labels else 0.0)
@@ -263,7 +264,7 @@ class RuntimeTerms:
 def split(x: dict[Any, Any]) -> tuple[dict[str, float], set[tuple[str, str]]]:
     """Separate the numbers of ``x`` from its labels (strings and booleans).
 
-    Anything else (``None``, a number that is not finite) counts as not given.
+    All other values (``None``, a number that is not finite) count as missing.
     """
     numbers: dict[str, float] = {}
     labels: set[tuple[str, str]] = set()
@@ -283,7 +284,7 @@ def split(x: dict[Any, Any]) -> tuple[dict[str, float], set[tuple[str, str]]]:
 
 
 def _resources(ratios: dict[str, float]) -> tuple[float, float]:
-    """Return the ratios of the steps and of the processors, each to those first seen."""
+    """Return the ratios of the steps and of the processors to their first values."""
     steps = 1.0
     for name in MULTIPLIERS:
         if name in ratios:

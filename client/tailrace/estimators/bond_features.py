@@ -1,4 +1,4 @@
-"""`BondFeatures`: the length of a bond and the first numbers of what surrounds it, always in the same order."""
+"""`BondFeatures`: a transformer that keeps the distance and the first SOAP numbers of a bond, in a fixed order."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ __all__ = ["BondFeatures"]
 
 
 class BondFeatures(base.Transformer):
-    """Keep the distance and the first SOAP numbers of a bond, checked, in a fixed order.
+    """Checks the distance and the first SOAP numbers of a bond, and keeps them in a fixed order.
 
-    River's ``Select`` keeps its names in a set, whose order differs from process to process, and with it the trees of a
-    seeded forest.
+    River's ``Select`` keeps its names in a set. The order of a set differs between processes, and so would the trees of
+    a seeded forest.
 
     Parameters
     ----------
     components
-        How many of ``s0, s1, …`` are kept; each bond must have them.
+        Number of features ``s0, s1, …`` to keep, 0 to 1024. Each bond must have them.
 
     Raises
     ------
     ValueError
-        From `transform_one`, if one is missing or not a finite number, or the distance isn't positive.
+        If `components` is out of range. By `transform_one`: if a feature is missing or not a finite number, or the
+        distance is not positive.
 
     Examples
     --------
@@ -41,6 +42,6 @@ class BondFeatures(base.Transformer):
         self.components = components
 
     def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
-        """Return the features that are kept."""
+        """Return the kept features."""
         distance, soap = read_bond(x, self.components)
         return {"distance": distance, **{f"s{k}": value for k, value in enumerate(soap.tolist())}}

@@ -1,4 +1,4 @@
-"""`BondGPR`: how strong is this bond?"""
+"""`BondGPR`: an estimator of bond strengths, with their uncertainty."""
 
 from __future__ import annotations
 
@@ -25,50 +25,50 @@ _MOST_COLUMNS = 2048
 
 
 class BondGPR(base.Regressor):
-    """Strength of the bonds of one type, learned one bond at a time, with its uncertainty.
+    """Estimates the strength of bonds of one type, with its uncertainty. It learns one bond at a time, or many.
 
-    The Gaussian process of Phys. Rev. Materials 4, 113603, with the kernel
-    ``exp(-(d-d')²/2θ²) · (½(sA+sB)·½(s'A+s'B))^ζ`` for bonds of the length ``d`` between atoms with the unit SOAP
-    vectors ``sA`` and ``sB``, as what it is: Bayesian linear regression on the kernel's explicit feature map (a radial
-    basis of the distance times the projected ``½(sA+sB)``). It learns each bond exactly, in any order, in
-    O((centres · components)²), and keeps no bonds.
+    This is the Gaussian process of Phys. Rev. Materials 4, 113603. Its kernel is
+    ``exp(-(d-d')²/2θ²) · (½(sA+sB)·½(s'A+s'B))^ζ`` for bonds of length ``d`` between atoms with unit SOAP vectors
+    ``sA`` and ``sB``. It is computed as Bayesian linear regression on an explicit feature map of the kernel (reference
+    2): a radial basis of the distance times the projected ``½(sA+sB)``. Learning a bond takes O((centres ·
+    components)²), is exact in any order, and stores no bonds.
 
-    Strengths fall exponentially with the distance, and so do their spread and, more slowly, what no model can know of
-    them. So the prior's standard deviation has the factor ``exp(-(d - 2.8 Å)/decay)``, and the noise's
-    ``exp(-(d - 2.8 Å)/noise_decay)``. That makes the process extrapolate to shorter bonds than it has seen, and its
-    predictive standard deviation fall with the distance as the errors do. Both are None in the paper.
+    Strengths fall exponentially with the distance. So does their spread and, more slowly, the noise. Therefore the
+    prior's standard deviation has the factor ``exp(-(d - 2.8 Å)/decay)``, and the noise's standard deviation the factor
+    ``exp(-(d - 2.8 Å)/noise_decay)``. With these factors, the process extrapolates to shorter bonds than those learned,
+    and its predictive standard deviation falls with the distance like the errors. The paper has neither factor (None).
 
-    Features are ``distance`` (Å) and the numbers ``s0, s1, …`` of ``½(sA+sB)``, projected; others are ignored. The
-    first bond that is learned decides how many numbers there are, and all that follow must have as many.
+    The features are ``distance`` (Å) and the numbers ``s0, s1, …`` of the projected ``½(sA+sB)``. Others are ignored.
+    The first bond that is learned determines the number of components; all later bonds must have as many.
 
     Parameters
     ----------
     theta
         Width θ of the radial kernel, Å.
     zeta
-        Exponent ζ, 1 or 2; 2 is truncated to as many products as there are numbers.
+        Exponent ζ, 1 or 2. For 2, the feature map is truncated to as many products as there are components.
     noise
-        Variance of the noise in units of the prior variance, at 2.8 Å; at least 1e-8. The paper's γ·std(y).
+        Variance of the noise at 2.8 Å in units of the prior variance, at least 1e-8. γ·std(y) in the paper.
     prior
-        Standard deviation that strengths are expected to have at 2.8 Å, eV. It only sets the uncertainty at the start:
-        how large errors are is learned.
+        Expected standard deviation of strengths at 2.8 Å, eV. It only sets the initial uncertainty; the size of the
+        errors is learned.
     decay
-        Distance over which the prior's standard deviation falls to 1/e, Å; None for the same at all distances.
+        Distance over which the prior's standard deviation falls to 1/e, Å. None: it is the same at all distances.
     noise_decay
-        The same of the noise.
+        Distance over which the noise's standard deviation falls to 1/e, Å. None: it is the same at all distances.
     centres
-        Number of radial functions, 2 to 64. They should be no further apart than θ.
+        Number of radial functions, 2 to 64. They should be at most θ apart.
     components
-        Highest number of projected SOAP numbers that are used; 0 learns from the distance alone. At most 2048 by
-        ``centres``: a model of D columns takes 16 D² bytes, a type.
+        Largest number of projected SOAP numbers to use. 0: use only the distance. ``centres * components`` is at most
+        2048, because a model with D columns takes 16 D² bytes for each type of bond.
     shortest, longest
         Distances of the first and the last centre, Å.
 
     Raises
     ------
     ValueError
-        If a parameter is out of its range; or, from the methods, if a feature is missing or not a finite number, the
-        distance isn't positive, or a strength isn't finite. Nothing is learned then.
+        If a parameter is out of its range. By the methods: if a feature is missing or not a finite number, the distance
+        is not positive, or a strength is not finite. Nothing is learned then.
 
     Examples
     --------
@@ -88,9 +88,9 @@ class BondGPR(base.Regressor):
 
     References
     ----------
-    [^1]: *Chemical bonding in metallic glasses from machine learning and crystal orbital Hamilton population*, Phys.
-        Rev. Materials 4, 113603 (2020).
-    [^2]: Rasmussen and Williams, *Gaussian Processes for Machine Learning*, section 2.1 (the weight-space view).
+    .. [1] *Chemical bonding in metallic glasses from machine learning and crystal orbital Hamilton population*, Phys.
+       Rev. Materials 4, 113603 (2020).
+    .. [2] Rasmussen and Williams, *Gaussian Processes for Machine Learning*, section 2.1 (the weight-space view).
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class BondGPR(base.Regressor):
     # One bond
 
     def learn_one(self, x: dict[Any, Any], y: float) -> None:
-        """Learn that the bond with the features ``x`` has the strength ``y``, -ICOHP in eV."""
+        """Learn a bond with the features ``x`` and the strength ``y``, -ICOHP in eV."""
         y = float(y)
         if not math.isfinite(y):
             raise ValueError(f"a bond's strength is a finite number of eV; got {y!r}")
@@ -148,17 +148,17 @@ class BondGPR(base.Regressor):
             columns = self._new_map(count_numbers(x))
         distance, soap = read_bond(x, columns.components)
         phi, scale = self._columns(columns, distance, soap)
-        self._started(columns).learn(phi, y / scale)
+        self._get_posterior(columns).learn(phi, y / scale)
 
     def predict_one(self, x: dict[Any, Any]) -> float:
-        """Return the expected strength, -ICOHP in eV; 0 before anything was learned."""
+        """Return the expected strength, -ICOHP in eV. It is 0 before anything is learned."""
         if self._map is None or self._posterior is None:
             return 0.0
         phi, scale = self._columns(self._map, *read_bond(x, self._map.components))
         return scale * self._posterior.predict(phi)
 
     def predict_std_one(self, x: dict[Any, Any]) -> float:
-        """Return the standard deviation of the strength of such a bond in eV, noise included."""
+        """Return the standard deviation of the strength in eV, including the noise."""
         columns = self._new_map(count_numbers(x)) if self._map is None else self._map
         phi, scale = self._columns(columns, *read_bond(x, columns.components))
         if self._posterior is None:
@@ -166,12 +166,12 @@ class BondGPR(base.Regressor):
         return scale * self._posterior.spread(phi)
 
     def predict_interval_one(self, x: dict[Any, Any], level: float = 0.95) -> tuple[float, float]:
-        """Return the central interval, in eV, that holds the strength with probability ``level``.
+        """Return the central interval, in eV, that contains the strength with probability ``level``.
 
         Raises
         ------
         ValueError
-            If ``level`` isn't between 0 and 1.
+            If ``level`` is not between 0 and 1.
         """
         half = _half_width(level) * self.predict_std_one(x)
         middle = self.predict_one(x)
@@ -182,26 +182,27 @@ class BondGPR(base.Regressor):
     def predict_points(
         self, xs: Sequence[dict[Any, Any]], level: float | None = None
     ) -> tuple[list[float], list[tuple[float, float]] | None]:
-        """Predict many bonds at once: what `predict_one` and `predict_interval_one` return, to 9 digits of the largest strength.
+        """Predict many bonds at once.
 
-        The sums are made in another order, so the last bits differ.
+        The results differ from those of `predict_one` and `predict_interval_one` by at most 1e-9 times the largest
+        strength, because the order of additions differs.
 
         Parameters
         ----------
         xs
-            The features of each bond.
+            Features of each bond.
         level
-            Of the intervals; None for none.
+            Probability of the intervals. None: no intervals.
 
         Returns
         -------
         tuple
-            The expected strengths in eV, and the intervals.
+            The expected strengths in eV, and the intervals ``(low, high)`` in eV, or None.
 
         Raises
         ------
         ValueError
-            If ``level`` isn't between 0 and 1.
+            If ``level`` is not between 0 and 1.
         """
         width = None if level is None else _half_width(level)
         if self._map is None or self._posterior is None or not xs:
@@ -215,15 +216,15 @@ class BondGPR(base.Regressor):
         return mean.tolist(), list(zip((mean - width * spread).tolist(), (mean + width * spread).tolist()))  # noqa: B905 - Python 3.9
 
     def learn_many(self, X: pd.DataFrame, y: pd.Series) -> None:
-        """Learn one bond a row; the same as one by one, but for rounding errors."""
+        """Learn one bond for each row. The result is the same as learning one by one, except for rounding errors."""
         self.learn_arrays(*bonds_of(X, self.components), np.asarray(y, dtype=float))
 
     def predict_many(self, X: pd.DataFrame) -> pd.Series:
-        """Return the expected strength of one bond a row, eV."""
+        """Return the expected strength of the bond in each row, eV."""
         return self._series(X, 0)
 
     def predict_std_many(self, X: pd.DataFrame) -> pd.Series:
-        """Return the standard deviation of one bond a row, eV."""
+        """Return the standard deviation of the strength of the bond in each row, eV."""
         return self._series(X, 1)
 
     def learn_arrays(self, distance: np.ndarray, soap: np.ndarray, strength: np.ndarray) -> None:
@@ -232,11 +233,11 @@ class BondGPR(base.Regressor):
         Parameters
         ----------
         distance
-            Å, shape (n,).
+            Distances in Å, shape (n,).
         soap
-            ``s0, s1, …`` of each, shape (n, P).
+            ``s0, s1, …`` of each bond, shape (n, P).
         strength
-            -ICOHP in eV, shape (n,).
+            Strengths, -ICOHP in eV, shape (n,).
         """
         distance, soap, strength = checked_arrays(distance, soap, strength)
         if not len(distance):
@@ -244,8 +245,8 @@ class BondGPR(base.Regressor):
         columns = self._map
         if columns is None or self._posterior is None:
             columns = self._new_map(soap.shape[1])
-        phi, scales = self._rows(columns, distance, self._cut(columns, soap))
-        self._started(columns).learn_many(phi, strength / scales)
+        phi, scales = self._rows(columns, distance, self._used_components(columns, soap))
+        self._get_posterior(columns).learn_many(phi, strength / scales)
 
     def predict_arrays(self, distance: np.ndarray, soap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the expected strengths and their standard deviations in eV, shape (n,) each.
@@ -253,21 +254,21 @@ class BondGPR(base.Regressor):
         Parameters
         ----------
         distance
-            Å, shape (n,).
+            Distances in Å, shape (n,).
         soap
-            ``s0, s1, …`` of each, shape (n, P).
+            ``s0, s1, …`` of each bond, shape (n, P).
         """
         distance, soap, _ = checked_arrays(distance, soap, np.zeros(len(distance)))
         return self._predict(distance, soap)
 
-    # Parts
+    # Internal methods
 
     def _predict(
         self, distance: np.ndarray, soap: np.ndarray, *, with_spread: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The expected strengths and, unless they aren't asked for, the standard deviations, of checked arrays."""
+        """Return the expected strengths and the standard deviations (0 without `with_spread`), for checked arrays."""
         columns = self._new_map(soap.shape[1]) if self._map is None else self._map
-        soap = self._cut(columns, soap)
+        soap = self._used_components(columns, soap)
         mean, spread = np.zeros(len(distance)), np.zeros(len(distance))
         for first in range(0, len(distance), 2048):
             part = slice(first, first + 2048)
@@ -291,13 +292,13 @@ class BondGPR(base.Regressor):
             raise ValueError("a bond has a distance and the numbers s0, s1, … of its SOAP vectors; there is no s0")
         return BondMap(self.theta, self.zeta, self.centres, self.shortest, self.longest, components)
 
-    def _started(self, columns: BondMap) -> Posterior:
+    def _get_posterior(self, columns: BondMap) -> Posterior:
         if self._posterior is None:
             self._posterior = Posterior(columns.size, self.noise, self.noise * self.prior**2)
             self._map = columns
         return self._posterior
 
-    def _cut(self, columns: BondMap, soap: np.ndarray) -> np.ndarray:
+    def _used_components(self, columns: BondMap, soap: np.ndarray) -> np.ndarray:
         if soap.shape[1] < columns.components:
             raise ValueError(
                 f"a bond has the numbers s0 to s{columns.components - 1} here; got {soap.shape[1]} of them"
@@ -305,13 +306,16 @@ class BondGPR(base.Regressor):
         return soap[:, : columns.components]
 
     def _columns(self, columns: BondMap, distance: float, soap: np.ndarray) -> tuple[np.ndarray, float]:
-        """The columns of one bond and the noise's factor, by which both the columns and the strength are divided."""
+        """Return the columns of one bond divided by the noise's factor, and that factor.
+
+        The strength must be divided by the factor, too, so that all observations have the same noise.
+        """
         excess = max(distance, _NEAREST) - _REFERENCE
         amplitude, noise = self._rates()
         return columns.one(distance, soap) * math.exp(excess * (noise - amplitude)), math.exp(-excess * noise)
 
     def _rows(self, columns: BondMap, distance: np.ndarray, soap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same for n bonds, shape (n, D) and (n,)."""
+        """Return the same as `_columns` for n bonds, with shapes (n, D) and (n,)."""
         excess = np.maximum(distance, _NEAREST) - _REFERENCE
         amplitude, noise = self._rates()
         factors = np.exp(excess * (noise - amplitude))
@@ -325,7 +329,7 @@ class BondGPR(base.Regressor):
 
 
 def _half_width(level: float) -> float:
-    """Half of a central interval's width, in standard deviations."""
+    """Return half of the width of a central interval, in standard deviations."""
     if not 0.0 < level < 1.0:
         raise ValueError(f"level is a probability between 0 and 1, such as 0.95; got {level!r}")
     return _NORMAL.inv_cdf(0.5 + 0.5 * level)

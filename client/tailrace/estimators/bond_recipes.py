@@ -1,7 +1,8 @@
-"""Models of bond strengths as the server's recipes make them, for use without a server too.
+"""Models of bond strengths: the estimators of the server's recipes, which also work without a server.
 
-All take observations with the features ``bond`` (such as ``Zr-Cu``), ``distance`` (Å) and ``s0, s1, …``, and learn each
-type of bond on its own. The hyperparameters are for Cu-Zr-Al glasses, SOAP with a cutoff of 3.75 Å, and strengths in eV.
+All take observations with the features ``bond`` (such as ``Zr-Cu``), ``distance`` (Å) and ``s0, s1, …``, and have a
+separate estimator for each type of bond. The hyperparameters are for Cu-Zr-Al glasses, SOAP with a cutoff of 3.75 Å,
+and strengths in eV.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ __all__ = ["PAPER", "RECIPES", "TUNED", "Hyperparameters", "bond_distance", "bon
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Of the Gaussian process of one type of bond.
+    """Hyperparameters of the Gaussian process of one type of bond.
 
     Attributes
     ----------
@@ -28,8 +29,8 @@ class Hyperparameters:
     noise
         Variance of the noise in units of the prior variance.
     decay, noise_decay
-        Distances over which the standard deviations of the prior and of the noise fall to 1/e, Å; None for the same at
-        all distances.
+        Distances over which the standard deviations of the prior and of the noise fall to 1/e, Å. None: they are the
+        same at all distances.
     """
 
     theta: float
@@ -46,10 +47,13 @@ TUNED = {
     "Cu-Al": Hyperparameters(1.0, 0.01, noise_decay=None),
     "Al-Al": Hyperparameters(1.0, 0.01, noise_decay=None),
 }
-"""Chosen on seven cells of Zr49Cu49Al2 (as melted, and six shears): one after the other left out, three of seven learned,
-and learned from the bonds without aluminium near and tested on the others. The noise of Cu-Al, of which those cells have
-a hundred bonds, is such that two of them with aluminium in place of some atoms, labeled by tight binding, are predicted
-too. Al-Al, of which they have one bond, takes after it."""
+"""Hyperparameters chosen on seven cells of Zr49Cu49Al2 (one as melted, six sheared), by three tests: each cell left out
+in turn; three of the seven cells learned; bonds without aluminium nearby learned, and the others predicted.
+
+The cells have only a hundred Cu-Al bonds. Their noise was chosen so that two cells in which aluminium replaces some
+atoms, labeled by tight binding, are predicted well, too. The cells have one Al-Al bond, so Al-Al has the values of
+Cu-Al.
+"""
 
 PAPER = {
     "Zr-Cu": Hyperparameters(1.0, 0.0325, None, None),
@@ -59,25 +63,30 @@ PAPER = {
     "Cu-Al": Hyperparameters(0.5, 0.0046, None, None),
     "Al-Al": Hyperparameters(0.5, 0.005, None, None),
 }
-"""θ and γ·std(y) of the scripts published with Phys. Rev. Materials 4, 113603 (ζ = 1 for all), where
-std(y), the standard deviation of the learned strengths, is that of the same seven cells."""
+"""Hyperparameters of the scripts published with Phys. Rev. Materials 4, 113603: θ, and γ·std(y) as the noise. ζ is 1
+for all types. std(y), the standard deviation of the learned strengths, is that of the same seven cells."""
 
 _SETS = {"tuned": TUNED, "paper": PAPER}
 
 
 def bond_gpr(hyperparameters: str = "tuned", noise: float = 1.0, centres: int = 6, components: int = 64) -> ByBondType:
-    """The Gaussian process of each type on its explicit feature map.
+    """Returns a Gaussian process for each type of bond, computed on its explicit feature map.
 
     Parameters
     ----------
     hyperparameters
-        ``tuned``, or ``paper`` for those of the paper, whose process has the same variance at all distances.
+        ``tuned`` for `TUNED`, or ``paper`` for `PAPER`, whose variance is the same at all distances.
     noise
-        Factor of all types' noise.
+        Factor that multiplies the noise of all types.
     centres
-        Radial functions.
+        Number of radial functions.
     components
-        Projected SOAP numbers that are used at most.
+        Largest number of projected SOAP numbers to use.
+
+    Raises
+    ------
+    ValueError
+        If `hyperparameters` is unknown, or another parameter is out of its range.
     """
     if hyperparameters not in _SETS:
         raise ValueError(f"hyperparameters is one of {', '.join(_SETS)}, got {hyperparameters!r}")
@@ -90,15 +99,15 @@ def bond_gpr(hyperparameters: str = "tuned", noise: float = 1.0, centres: int = 
 
 
 def bond_distance(theta: float = 0.5, noise: float = 0.01, centres: int = 12) -> ByBondType:
-    """The strength as a smooth function of the distance alone: what surroundings add is measured against this."""
+    """Returns a model that uses only the distance. Comparing others with it shows what the atoms' surroundings add."""
     return ByBondType(BondGPR(theta, noise=noise, centres=centres, components=0))
 
 
 def bond_forest(n_models: int = 5, components: int = 8, grace_period: int = 50, seed: int = 42) -> ByBondType:
-    """River's adaptive random forest of each type, on the distance and the first SOAP numbers."""
+    """Returns river's adaptive random forest for each type of bond, on the distance and the first SOAP numbers."""
     trees = forest.ARFRegressor(n_models=n_models, grace_period=grace_period, seed=seed)
     return ByBondType(compose.Pipeline(BondFeatures(components), trees))
 
 
 RECIPES = {"bond-gpr": bond_gpr, "bond-distance": bond_distance, "bond-forest": bond_forest}
-"""The functions by their recipes' names."""
+"""The functions, by name of the recipe."""

@@ -1,4 +1,4 @@
-"""`ByBondType`: one model for all bonds, made of one estimator a type."""
+"""`ByBondType`: a model for all bonds, with a separate estimator for each type."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ __all__ = ["ByBondType"]
 
 
 class ByBondType(base.Regressor):
-    """An estimator for each type of bond, or for each value of another feature.
+    """A separate estimator for each type of bond, or for each value of another feature.
 
-    Each begins as a copy of its prototype when the first bond of its type is learned, and learns its type's bonds only.
-    A type without a prototype of its own begins with the default one.
+    The estimator of a type is a copy of its prototype, made when the first bond of the type is learned. It learns bonds
+    of its type only. A type without its own prototype has the default one.
 
     Parameters
     ----------
     default
-        Prototype of the types that have none; None for `BondGPR` as it comes. Prototypes never learn.
+        Prototype of the types without their own. None: `BondGPR` with its default parameters. Prototypes never learn.
     models
         Prototypes by type, such as ``{"Zr-Cu": BondGPR(theta=1.0)}``.
     feature
-        The feature that tells the type. It isn't handed on.
+        Name of the feature with the type. The estimators do not get this feature.
     most
-        Highest number of types: beyond it a bond of a new type is refused, so that a feature full of different values
-        doesn't fill the memory.
+        Largest number of types, 1 to 10,000. Bonds of further types are refused, so that a feature with many different
+        values does not fill the memory.
 
     Raises
     ------
     ValueError
-        From the methods, if a bond has no type, if it isn't a string, or if there are too many.
+        If `most` is out of range. By the methods: if a bond has no type, its type is not a string, or there are too
+        many types.
 
     Examples
     --------
@@ -73,11 +74,11 @@ class ByBondType(base.Regressor):
 
     @property
     def types(self) -> list[str]:
-        """The types that were learned, in alphabetical order."""
+        """The learned types, in alphabetical order."""
         return sorted(self._learners)
 
     def __getitem__(self, kind: str) -> Any:
-        """The estimator of a type that was learned; raises KeyError for any other."""
+        """Return the estimator of a learned type. Raises KeyError for any other type."""
         return self._learners[kind]
 
     # One bond
@@ -90,53 +91,57 @@ class ByBondType(base.Regressor):
             learner.learn_one(rest, y)
             return
         learner = self._new(kind)
-        learner.learn_one(rest, y)  # a type counts only once a bond of it could be learned
+        learner.learn_one(rest, y)  # if this raises, the type is not added
         self._learners[kind] = learner
 
     def predict_one(self, x: dict[Any, Any]) -> Any:
-        """Return the expected strength in eV; for a type that wasn't learned yet, what its prototype says."""
+        """Return the expected strength in eV. For a type that is not learned yet, the prototype predicts it."""
         kind, rest = self._split(x)
         return self._ask(kind).predict_one(rest)
 
     @property
     def predict_std_one(self) -> Callable[[dict[Any, Any]], float]:
-        """``(x) -> standard deviation`` in eV; only where the default prototype knows one."""
+        """Function ``(x) -> standard deviation`` in eV. Exists only if the default prototype has this method."""
         self._require("predict_std_one")
         return self._predict_std_one
 
     @property
     def predict_interval_one(self) -> Callable[..., tuple[float, float]]:
-        """``(x, level=0.95) -> (low, high)`` in eV; only where the default prototype has intervals."""
+        """Function ``(x, level=0.95) -> (low, high)`` in eV. Exists only if the default prototype has this method."""
         self._require("predict_interval_one")
         return self._predict_interval_one
 
     # Many bonds
 
     def learn_many(self, X: pd.DataFrame, y: pd.Series) -> None:
-        """Learn one bond a row, types in the order of their first bond. All rows are learned, or none of a type."""
+        """Learn one bond for each row, type by type, in the order of the types' first bonds.
+
+        If an estimator raises an error, only the types before it are learned.
+        """
         table = _Table(X, y, self.feature)
         for kind, rows in self._groups(X).items():
             learner = self._learners.get(kind)
             learner = self._new(kind) if learner is None else learner
-            table.teach(learner, rows)
+            table.learn_rows(learner, rows)
             self._learners[kind] = learner
 
     def predict_points(
         self, xs: Sequence[dict[Any, Any]], level: float | None = None
     ) -> tuple[list[Any], list[tuple[float, float]] | None]:
-        """Predict many bonds at once, as the estimators of their types do.
+        """Predict many bonds at once, with the estimators of their types.
 
         Parameters
         ----------
         xs
-            The features of each bond.
+            Features of each bond.
         level
-            Of the intervals; None for none.
+            Probability of the intervals. None: no intervals.
 
         Returns
         -------
         tuple
-            The expected strengths in eV, and the intervals; None in their place where the default prototype has none.
+            The expected strengths in eV, and the intervals ``(low, high)`` in eV. The intervals are None if `level` is
+            None or the default prototype has no intervals.
         """
         has_bands = level is not None and hasattr(self._prototype(None), "predict_interval_one")
         groups: dict[str, list[int]] = {}
@@ -154,31 +159,31 @@ class ByBondType(base.Regressor):
         return found, bands if has_bands else None
 
     def predict_many(self, X: pd.DataFrame) -> pd.Series:
-        """Return the expected strength of one bond a row, eV."""
+        """Return the expected strength of the bond in each row, eV."""
         return self._series(X, "predict_many")
 
     def predict_std_many(self, X: pd.DataFrame) -> pd.Series:
-        """Return the standard deviation of one bond a row, eV."""
+        """Return the standard deviation of the strength of the bond in each row, eV."""
         return self._series(X, "predict_std_many")
 
     def predict_arrays(
         self, kinds: list[str] | np.ndarray, distance: np.ndarray, soap: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Predict n bonds without a table, where all types are `BondGPR`.
+        """Predict n bonds given as arrays. All estimators must be `BondGPR`.
 
         Parameters
         ----------
         kinds
-            Type of each.
+            Type of each bond, shape (n,).
         distance
-            Å, shape (n,).
+            Distances in Å, shape (n,).
         soap
-            ``s0, s1, …`` of each, shape (n, P).
+            ``s0, s1, …`` of each bond, shape (n, P).
 
         Returns
         -------
         mean, spread
-            Expected strength and standard deviation in eV, shape (n,) each; nan for types that were not learned.
+            Expected strengths and standard deviations in eV, shape (n,) each. NaN for types that are not learned.
         """
         names = np.asarray(kinds)
         mean, spread = np.full(len(names), np.nan), np.full(len(names), np.nan)
@@ -188,7 +193,7 @@ class ByBondType(base.Regressor):
                 mean[rows], spread[rows] = learner.predict_arrays(np.asarray(distance)[rows], np.asarray(soap)[rows])
         return mean, spread
 
-    # Parts
+    # Internal methods
 
     def _require(self, method: str) -> None:
         if not hasattr(self._prototype(None), method):
@@ -245,7 +250,7 @@ class ByBondType(base.Regressor):
 
 
 def _points(learner: Any, xs: list[dict[Any, Any]], level: float | None) -> tuple[list[Any], list[Any] | None]:
-    """What an estimator predicts for many points, together where it can."""
+    """Return an estimator's predictions and intervals for many points, computed at once if it can."""
     if hasattr(learner, "predict_points"):
         found: tuple[list[Any], list[Any] | None] = learner.predict_points(xs, level)
         return found
@@ -254,13 +259,14 @@ def _points(learner: Any, xs: list[dict[Any, Any]], level: float | None) -> tupl
 
 
 class _Table:
-    """Bonds with their strengths, of which each estimator learns some rows; taken apart once for all `BondGPR`."""
+    """Bonds with their strengths. It converts them to arrays only once for all `BondGPR` with the same components."""
 
     def __init__(self, X: pd.DataFrame, y: pd.Series, feature: str) -> None:
         self._frame, self._series, self._feature = X, y, feature
         self._arrays: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
-    def teach(self, learner: Any, rows: np.ndarray) -> None:
+    def learn_rows(self, learner: Any, rows: np.ndarray) -> None:
+        """Make an estimator learn some of the rows."""
         if not isinstance(learner, BondGPR):
             learner.learn_many(self._frame.iloc[rows].drop(columns=self._feature), self._series.iloc[rows])
             return

@@ -1,11 +1,11 @@
-"""Estimators as JSON: readable, written by hand with ease, and safe to take from anyone.
+"""Descriptions of estimators as JSON: readable, easy to write by hand, and safe to accept from anyone.
 
-A description names a class and its parameters; what is left out keeps its default::
+A description names a class and its parameters. Parameters that are left out have their defaults::
 
     {"class": "river.linear_model.LinearRegression",
      "params": {"optimizer": {"class": "river.optim.SGD", "params": {"lr": 0.01}}, "intercept_lr": 0.1}}
 
-Chains, unions and products of transformers have steps, each with a name (printable, at most 100 characters) if wanted::
+Pipelines, unions and products of transformers have steps. A step may have a name (printable, at most 100 characters)::
 
     {"class": "river.compose.Pipeline",
      "steps": [{"class": "river.preprocessing.StandardScaler", "name": "scale"},
@@ -15,17 +15,17 @@ A value is one of
 
 - a string, a finite number, ``true``, ``false`` or ``null``;
 - a list of values;
-- a description, where river takes an object (an estimator, an optimizer, a loss, a metric …);
-- ``{"type": "float"}``, where river takes a plain type: one of bool, float, int, str;
+- a description, for a parameter that takes an object (an estimator, an optimizer, a loss, a metric …);
+- ``{"type": "float"}``, for a parameter that takes a plain type: one of bool, float, int, str;
 - any other object: a mapping of strings to values.
 
 A parameter that river declares as ``*keys`` is a list under its name: ``{"class":
-"river.compose.Select", "params": {"keys": ["x", "y"]}}``. The prefix ``river.`` may be left out, and so
-may ``tailrace.estimators.``.
+"river.compose.Select", "params": {"keys": ["x", "y"]}}``. The prefixes ``river.`` and ``tailrace.estimators.`` may be
+left out.
 
-Classes are looked up in a table of river's public modules and of ``tailrace.estimators``; nothing is
-imported because a description says so. Functions can't be described, nor can data sets or the estimators
-of other libraries: `NOT_DESCRIBABLE`.
+Classes are looked up in a table of river's public modules and of ``tailrace.estimators``. A description never causes an
+import. Functions, data sets and estimators of other libraries cannot be described. Some classes of river cannot,
+either: see `NOT_DESCRIBABLE`.
 """
 
 from __future__ import annotations
@@ -51,24 +51,24 @@ from tailrace.estimators.limits import excesses, is_panic
 __all__ = ["NOT_DESCRIBABLE", "DescriptionError", "build", "classes", "describe"]
 
 MAX_DEPTH = 20
-"""How deep descriptions, lists and mappings may nest."""
+"""Largest nesting depth of descriptions, lists and mappings."""
 
 MAX_VALUES = 2_000
-"""How many values one description may hold in all."""
+"""Largest number of values in one description."""
 
 MAX_TEXT = 1_000
-"""Characters of one string."""
+"""Largest number of characters of one string."""
 
 TYPES: dict[str, type] = {"bool": bool, "float": float, "int": int, "str": str}
 
 _LEARNED = {"river.drift.KSWIN": ("window",)}
-"""Attributes named as a parameter whose value is replaced by what was learned."""
+"""Attributes that have the name of a parameter but contain what was learned."""
 
 _STEPS = {"Pipeline": "steps", "TransformerUnion": "transformers", "TransformerProduct": "transformers"}
 
 
 def describe(estimator: Any) -> dict[str, Any]:
-    """Describe an estimator by its class and parameters; what it has learned is left out.
+    """Describe an estimator by its class and parameters, without what it has learned.
 
     Parameters
     ----------
@@ -77,23 +77,23 @@ def describe(estimator: Any) -> dict[str, Any]:
 
     Returns
     -------
-    A description that `build` takes and that JSON can hold.
+    A description for `build`, made of JSON values.
 
     Raises
     ------
     DescriptionError
-        If it, or something that it is made from, can't be described.
+        If the estimator, or one of its parameters, cannot be described.
     """
     return _describe(estimator, "estimator", 0)
 
 
 def build(description: Mapping[str, Any]) -> Any:
-    """Make the estimator that a description describes.
+    """Build an estimator from its description.
 
     Parameters
     ----------
     description
-        As the module's documentation says; anyone may have written it.
+        A description as this module defines it. It may come from an untrusted source.
 
     Returns
     -------
@@ -102,21 +102,19 @@ def build(description: Mapping[str, Any]) -> Any:
     Raises
     ------
     DescriptionError
-        If the description is malformed, names an unknown class or parameter, holds a value of the wrong
-        kind or beyond its limit, or is deeper or larger than is admitted. Its ``field`` says where.
+        If the description is malformed, names an unknown class or parameter, contains a value of the wrong
+        kind or beyond its limit, or is too deep or too large. The error's ``field`` is the path of the problem.
     """
     from river import base
 
-    built = _Builder().describable(description, "estimator", 0)
+    built = _Builder().build(description, "estimator", 0)
     if not issubclass(type(built), base.Estimator):
-        raise DescriptionError(
-            f"{full_name(type(built))} is not an estimator but what one is made from", "estimator.class"
-        )
+        raise DescriptionError(f"{full_name(type(built))} is not an estimator, but a part of one", "estimator.class")
     return built
 
 
 def classes() -> dict[str, type]:
-    """The classes that a description may name, by full name.
+    """Return the classes that a description may name, by full name.
 
     Returns
     -------
@@ -125,7 +123,7 @@ def classes() -> dict[str, type]:
     return dict(known_classes())
 
 
-# From an estimator to its description
+# Describing an estimator
 
 
 def _describe(value: Any, field: str, depth: int) -> dict[str, Any]:
@@ -136,7 +134,7 @@ def _describe(value: Any, field: str, depth: int) -> dict[str, Any]:
         full = full_name(cls)
         why = NOT_DESCRIBABLE.get(full) or next(
             (reason for name, reason in NOT_DESCRIBABLE.items() if name.rpartition(".")[2] == cls.__name__),
-            "it is not an estimator of river or of tailrace, nor what one is made from",
+            "it is neither an estimator of river or of tailrace, nor a part of one",
         )
         raise DescriptionError(f"{full} can't be described: {why}", field)
     if depth > MAX_DEPTH:
@@ -201,17 +199,18 @@ def _describe_value(value: Any, field: str, depth: int) -> Any:
     return _describe(value, field, depth)
 
 
-# From a description to its estimator
+# Building an estimator
 
 
 class _Builder:
-    """Builds one description, counting its values."""
+    """Builds the estimator of one description, and counts the description's values."""
 
     def __init__(self) -> None:
         self.values = 0
         self.extent = Extent()
 
-    def describable(self, description: Any, field: str, depth: int) -> Any:
+    def build(self, description: Any, field: str, depth: int) -> Any:
+        """Build the object of a description, which may be part of another."""
         if not isinstance(description, Mapping):
             raise DescriptionError(f"{shown(description)} is not a description, {{'class': …, 'params': {{…}}}}", field)
         self._count(field, depth)
@@ -251,8 +250,9 @@ class _Builder:
         return _construct(cls, positional, keywords, field)
 
     def value(self, value: Any, field: str, depth: int) -> Any:
+        """Build a value, which may be a description."""
         if isinstance(value, Mapping) and "class" in value:
-            return self.describable(value, field, depth)
+            return self.build(value, field, depth)
         self._count(field, depth)
         if value is None or isinstance(value, bool):
             return value
@@ -290,7 +290,7 @@ class _Builder:
         built = []
         for index, step in enumerate(steps):
             place = f"{field}.steps[{index}]"
-            made = self.describable(step, place, depth + 1)
+            made = self.build(step, place, depth + 1)
             name = step.get("name")
             if name is not None:
                 check_step_name(name, f"{place}.name")
@@ -320,7 +320,7 @@ def _class_of(name: Any, field: str) -> type:
     named = shown(name)
     raise DescriptionError(
         f"{named} is not a class that can be described{_did_you_mean(name.removeprefix('river.'), _short_names())}; "
-        "only estimators of river and of tailrace, and what they are made from, can",
+        "only estimators of river and of tailrace, and their parts, can",
         field,
     )
 
@@ -340,7 +340,7 @@ def _unknown_parameter(cls: type, name: Any) -> str:
     accepted = [one for one in parameters_of(cls) if not (cls.__name__ in _STEPS and one in ("steps", "transformers"))]
     listed = ", ".join(accepted) or "none"
     if cls.__name__ in _STEPS and name in ("steps", "transformers"):
-        return f"{full_name(cls)} has its steps beside params, as 'steps'"
+        return f"{full_name(cls)} has its steps under 'steps', next to 'params'"
     return f"{full_name(cls)} has no parameter {shown(name)}{_did_you_mean(str(name), accepted)}; it takes {listed}"
 
 
@@ -352,7 +352,7 @@ def _type_of(value: Mapping[str, Any], field: str) -> type:
 
 
 def _construct(cls: type, positional: list[Any], keywords: dict[str, Any], field: str) -> Any:
-    """Call the constructor; what it says against a value is passed on."""
+    """Call the constructor. An error of the constructor becomes a DescriptionError."""
     missing = [
         name
         for name, parameter in parameters_of(cls).items()
@@ -367,4 +367,6 @@ def _construct(cls: type, positional: list[Any], keywords: dict[str, Any], field
     except BaseException as error:
         if not isinstance(error, Exception) and not is_panic(error):
             raise
-        raise DescriptionError(f"{full_name(cls)} can't be made so: {type(error).__name__}: {error}", field) from error
+        raise DescriptionError(
+            f"{full_name(cls)} refuses these parameters: {type(error).__name__}: {error}", field
+        ) from error

@@ -1,8 +1,8 @@
-"""How much an estimator will hold, estimated from its parameters before anything is made.
+"""`Extent`: the size of an estimator, estimated from its parameters before it is built.
 
-Limits of single parameters multiply: a bagging of a thousand baggings of a thousand models is within each
-of them and beyond any memory. So the parts of an estimator are counted, each as often as whatever holds it
-makes copies of it.
+Limits of single parameters are not enough, because parameters multiply: a bagging of a thousand baggings of a thousand
+models is within each limit, but needs too much memory. So the parts of an estimator are counted, multiplied by the
+number of copies that the containing estimator makes.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from typing import Any
 from tailrace.estimators.limits import bound, whole
 
 MAX_CELLS = 5_000_000
-"""How many values an estimator may be made to hold: a hundred bytes each is half a gigabyte."""
+"""Largest number of values in an estimator. With a hundred bytes per value, this is half a gigabyte."""
 
 MAX_NESTING = 60
-"""How deep estimators may be held in the parameters of others."""
+"""Largest nesting depth of estimators in parameters of other estimators."""
 
 _OBJECT = 20
-"""What one object of river takes, in values."""
+"""Size of one object of river, in values."""
 
 _TREE_NODE = 10
+"""Size of one node of a tree, in values."""
+
 _BASE_MODEL = 200
-"""What each tree of a forest takes, with its detectors of drift and its metric, before it has grown."""
+"""Size of one tree of a forest before it has learned anything, with its drift detectors and its metric, in values."""
 
 _COPIES = {
     "ADWINBoostingClassifier": "n_models",
@@ -36,7 +38,7 @@ _COPIES = {
     "SRPRegressor": "n_models",
     "WrapperEnsemble": "n_models",
 }
-"""The parameter that says how many copies a class makes of the estimators that it is given."""
+"""Parameter with the number of copies that a class makes of the estimators in its parameters."""
 
 _FORESTS = {
     "AMFClassifier": "n_estimators",
@@ -44,7 +46,7 @@ _FORESTS = {
     "BaseForest": "n_models",
     "ExtraTrees": "n_models",
 }
-"""The parameter that says how many trees of its own a class makes."""
+"""Parameter with the number of trees that a class makes."""
 
 _WINDOWS = frozenset(
     ("amount", "chunk_size", "lag", "max_size", "maxlen", "n_samples_init", "seasonality", "sliding_window_size")
@@ -52,36 +54,36 @@ _WINDOWS = frozenset(
 
 
 class TooManyCells(ValueError):
-    """An estimator that would be too large; the message says how large, and how large it may be."""
+    """An estimator would be too large. The message says how large, and what the limit is."""
 
 
 class Extent:
-    """Counts values of estimators. One that is met again is not looked through again, and counts as often as it is met.
+    """Counts the values of estimators. An object that occurs several times is examined once, and counted each time.
 
     Raises
     ------
     TooManyCells
-        From each method, if the count is beyond `MAX_CELLS` or estimators nest beyond `MAX_NESTING`.
+        By each method, if the count exceeds `MAX_CELLS`, or estimators nest deeper than `MAX_NESTING`.
     """
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Any, int]] = {}
 
     def of(self, value: Any, depth: int = 0) -> int:
-        """How many values an object will hold: an estimator, or anything that is in its parameters."""
+        """Returns the number of values of an object: an estimator, or a value in its parameters."""
         if isinstance(value, (str, bytes, int, float, type)) or value is None:
             return 1
         if (known := self._known.get(id(value))) is not None:
             return known[1]
         if depth > MAX_NESTING:
             raise TooManyCells(f"it nests estimators more than {MAX_NESTING} deep")
-        self._known[id(value)] = value, 0  # what holds itself is not counted twice
+        self._known[id(value)] = value, 0  # for objects that contain themselves
         cells = self._count(value, depth)
         self._known[id(value)] = value, cells
         return cells
 
     def made(self, cls: type, parameters: Mapping[str, Any], depth: int = 0) -> int:
-        """How many values an instance of a class will hold that is made with these parameters."""
+        """Returns the number of values of an instance that a class makes with these parameters."""
         given = {**_defaults(cls), **parameters}  # type: ignore[arg-type]
         held = sum(self.of(value, depth + 1) for value in given.values())
         cells = _OBJECT + _own(cls, given) + held * _copies(cls, given)
@@ -103,7 +105,7 @@ class Extent:
         names = _names(type(value))  # type: ignore[arg-type]
         given = {name: attributes[name] for name in names if name in attributes}
         if "data" in attributes and not _named(type(value), _COPIES):
-            given["data"] = attributes["data"]  # an ensemble's models, where river keeps them under no other name
+            given["data"] = attributes["data"]  # the models of an ensemble, which river keeps only there
         return self.made(type(value), given, depth)
 
     def _partial(self, value: functools.partial[Any], depth: int) -> int:
@@ -123,7 +125,7 @@ def _names(cls: type) -> tuple[str, ...]:
 
 @cache
 def _defaults(cls: type) -> dict[str, Any]:
-    """The numbers that a class takes where none are given."""
+    """Returns the default values of a class's numeric parameters."""
     try:
         parameters = inspect.signature(cls).parameters
     except (TypeError, ValueError):
@@ -136,7 +138,7 @@ def _copies(cls: type, given: Mapping[str, Any]) -> float:
 
 
 def _own(cls: type, given: Mapping[str, Any]) -> float:
-    """What a class makes by itself."""
+    """Returns the number of values that a class makes by itself, apart from its parameters."""
     cells = sum(_size(given.get(name)) for name in _WINDOWS)
     cells += sum(_size(given.get(name)) for name in _named(cls, _FORESTS)) * _BASE_MODEL
     if "n_trees" in given and "height" in given:
@@ -157,7 +159,7 @@ def _sketch(name: str, given: Mapping[str, Any]) -> float:
         if name == "Set":
             return _size(given["capacity"]) * -math.log(given["fp_rate"]) / 64
     except (ArithmeticError, KeyError, TypeError, ValueError):
-        pass  # its constructor says what is wrong
+        pass  # the constructor will report the error
     return 0
 
 

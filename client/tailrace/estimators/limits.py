@@ -1,8 +1,8 @@
-"""How large an estimator's parameters may be, so that none fills a server's memory by a number.
+"""Limits of an estimator's parameters, so that a large number does not fill a server's memory.
 
-River takes any number. Some of its constructors allocate by one (a rolling quantile reserves its whole
-window at once, and a failed reservation there ends the process), and some loops run by one, so whoever
-accepts an estimator from elsewhere checks here. What parameters make together is in `extent`.
+River accepts any number. Some constructors allocate memory of that size (a rolling quantile reserves its whole window
+at once, and ends the process if this fails), and some loops have that length. So parameters of estimators from
+untrusted sources must be checked. For the size that several parameters make together, see `extent`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 DEFAULT_LIMIT = 1_000_000
-"""Largest whole number that a parameter may be where nothing else is said."""
+"""Largest whole number of parameters that are not listed below."""
 
 PARAMETER_LIMITS: dict[str, int] = {
     "burn_in_sweeps": 1_000,
@@ -60,7 +60,7 @@ PARAMETER_LIMITS: dict[str, int] = {
     "warm_up": 100_000,
     "window_size": 1_000_000,
 }
-"""Largest whole number for the parameters that multiply work or memory (or, for a seed, neither)."""
+"""Largest whole number of parameters that multiply work or memory, and of some that do not, such as seeds."""
 
 CLASS_LIMITS: dict[str, dict[str, int]] = {
     "BaseFM": {"n_factors": 100},
@@ -75,43 +75,42 @@ CLASS_LIMITS: dict[str, dict[str, int]] = {
     "RuntimeTerms": {"degree": 4, "limit": 256},
     "SparseRandomProjector": {"n_components": 1_000},
 }
-"""Limits of classes, and of those that derive from them, that differ from those above: lower ones where
-the cost is the parameter times, or to the power of, the number of features."""
+"""Limits for parameters of a class and its subclasses that differ from `PARAMETER_LIMITS`. They are lower if the cost
+grows with the product of the parameter and the number of features, or with a power of it."""
 
 MAX_EXACT_CODE = 16
-"""Code size of an output code that lists all of its 2**size words."""
+"""Largest code size of an output code that lists all of its 2**size words."""
 
 MAX_TREE_NODES = 200_000
-"""``n_trees · 2**height`` of the estimators that grow whole trees before the first observation."""
+"""Largest ``n_trees · 2**height`` of estimators that grow complete trees before the first observation."""
 
 MAX_SHAPE = 1_000_000
-"""How many numbers a shape given as a parameter may make."""
+"""Largest number of elements of a shape that is given as a parameter."""
 
 SMALLEST: dict[str, float] = {"delta": 1e-9, "epsilon": 1e-5, "error_rate": 1e-3, "fp_rate": 1e-9}
-"""Smallest value of the parameters by whose inverse a sketch is sized; only checked on ``river.sketch``."""
+"""Smallest values of parameters of ``river.sketch``: the size of a sketch is proportional to their inverse."""
 
 MAX_STEP_NAME = 100
-"""Characters of the name of a pipeline's or a union's step."""
+"""Largest number of characters in the name of a step of a pipeline or union."""
 
 FEWEST: dict[str, int] = {"clock": 1, "max_buckets": 1, "window_size": 1}
-"""Smallest whole number of parameters whose smaller ones end in a panic of river's Rust code."""
+"""Smallest whole number of some parameters. With smaller ones, river's Rust code panics."""
 
 TOKENIZER_PATTERN = r"(?u)\b\w[\w\-]+\b"
-"""River's own pattern, the only one admitted: a regular expression of one's own can take forever on one
-text."""
+"""River's default pattern, the only one that is admitted. Other regular expressions may take forever on a text."""
 
 
 def whole(value: Any) -> float | None:
-    """The size of the largest whole number that a value is or holds, of whatever kind; None if it holds none.
+    """Returns the largest absolute value of the whole numbers in a value. None if there are none.
 
     Parameters
     ----------
     value
-        Anything: an ``int``, a ``bool``, a float that is whole, any of numpy's numbers, an array of them.
+        Any value, such as an ``int``, a ``bool``, a float that is whole, a NumPy number, or an array of numbers.
 
     Returns
     -------
-    Its absolute value; infinity for an infinite float.
+    The absolute value. It is infinite for an infinite float.
     """
     if isinstance(value, numbers.Integral):
         return abs(int(value))
@@ -124,25 +123,25 @@ def whole(value: Any) -> float | None:
 
 
 def excesses(owner: type, parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Say which parameters are beyond their limit.
+    """Yields the parameters that exceed their limits.
 
     Parameters
     ----------
     owner
         The class that takes the parameters.
     parameters
-        Values by parameter name; only numbers, sequences of them and tokenizer patterns are looked at.
+        Values by name of the parameter. Only numbers, sequences of numbers and tokenizer patterns are checked.
 
     Yields
     ------
-    The parameter's name and what is wrong with its value.
+    The name of a parameter, and what is wrong with its value.
     """
     for name, value in parameters.items():
         if isinstance(value, (tuple, list)):
             yield from _sequence(name, value)
         elif name in {"pattern", "tokenizer_pattern"}:
             if not isinstance(value, str) or value != TOKENIZER_PATTERN:
-                yield name, f"is a pattern of its own; only river's default, {TOKENIZER_PATTERN}, is admitted"
+                yield name, f"is not river's default pattern, {TOKENIZER_PATTERN}; no other is admitted"
         else:
             yield from _number(owner, name, value)
     code = whole(parameters.get("code_size"))
@@ -156,7 +155,7 @@ def excesses(owner: type, parameters: Mapping[str, Any]) -> Iterator[tuple[str, 
 
 
 def step_name_problem(name: object) -> str | None:
-    """Say what is wrong with the name of a step, which messages, pages and file names show; None if nothing is."""
+    """Returns what is wrong with the name of a step; None if it is valid. Messages, pages and file names show it."""
     if not isinstance(name, str):
         return f"is a {type(name).__name__}; expected a string"
     if not name or len(name) > MAX_STEP_NAME:
@@ -192,7 +191,7 @@ def _counted(item: Any) -> float | None:
 
 
 def _is_measure(value: Any) -> bool:
-    """Whether it is a float or holds some: nothing is counted by one, unless its parameter is known to count."""
+    """Whether a value is a float, or contains floats. Floats count nothing, except in parameters with a known limit."""
     if isinstance(value, numbers.Real):
         return not isinstance(value, numbers.Integral)
     return getattr(getattr(value, "dtype", None), "kind", "") == "f"
@@ -213,24 +212,26 @@ def _class_limits(owner: type) -> dict[str, int]:
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether an error is a panic of river's Rust code, which is no ``Exception``."""
+    """Whether an error is a panic of river's Rust code. A panic is a BaseException, but not an Exception."""
     return type(error).__name__ == "PanicException"
 
 
 def bound(function: Any, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments by the names of the parameters that they are for, as far as the function tells them.
+    """Returns the arguments of a call by name of the parameter.
+
+    If a function has no signature, its positional arguments are named ``argument 1``, ``argument 2`` and so on.
 
     Parameters
     ----------
     function
-        What is called: a class, a function or a method.
+        A class, function or method.
     arguments, keywords
-        What it is called with; perhaps not all that it needs.
+        Its positional and keyword arguments. Required arguments may be missing.
 
     Raises
     ------
     TypeError
-        If it takes no such arguments.
+        If the function does not take these arguments.
     """
     try:
         signature = inspect.signature(function)

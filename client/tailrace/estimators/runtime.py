@@ -1,4 +1,4 @@
-"""`RuntimeRegressor`: how long will this job run?"""
+"""`RuntimeRegressor`: an estimator of the run time of jobs, with calibrated intervals."""
 
 from __future__ import annotations
 
@@ -16,57 +16,59 @@ from ._runtime_terms import RuntimeTerms
 
 __all__ = ["RuntimeRegressor"]
 
-# Squared errors, relative to the mean time, that the experts are trusted with before any evidence.
+# Squared errors of the experts relative to the mean time, assumed before the first observation.
 _PRIOR_LOSSES = (0.05, 0.3, 1.0)
-# The weights follow about the latest eighth of the observations, between 2 and 100 of them ...
+# The losses average over about the latest eighth of the observations, between 2 and 100 of them.
 _LOSS_SHARE = 8.0
 _LOSS_MEMORY = 100.0
-# ... and fall with this power of the loss.
+# An expert's weight is proportional to its loss to the power of minus this.
 _SHARPNESS = 2.5
-# Errors beyond this many spreads count as hiccups of the machine and pull no harder than one at the limit.
-_HICCUP = 3.0
-_LOG_HICCUP = 0.5
-# Observations before spreads are known well enough to weigh by them.
+# Errors larger than this count as outliers: their influence is limited to that of an error of this size. The first
+# limit is in spreads, the second applies to the logarithm of the time.
+_OUTLIER = 3.0
+_LOG_OUTLIER = 0.5
+# Number of observations after which the spread is known well enough to weight observations with it.
 _WARM_UP = 10
 _TINY = 1e-9
 
 
 class RuntimeRegressor(base.Regressor):
-    """Run time of a parallel job in seconds, with a calibrated interval.
+    """Estimates the run time of a parallel job in seconds, with a calibrated interval.
 
-    Three experts learn from each observation, and a prediction is their mean, weighted by how small their
-    latest squared errors are:
+    Three experts (models) learn from each observation. A prediction is the weighted mean of their predictions. The
+    smaller the latest squared errors of an expert are, the larger its weight is. The experts are:
 
-    - a *power law*: Bayesian regression of the logarithm of the time on the logarithms of the features, whose
-      prior says that time grows with the size and the steps and falls with the processes. It is sensible after
-      one observation;
-    - a *compact* additive law: products of sizes such as ``x``, ``y``, ``z``, ``x·y``, ``x·y·z`` (times steps
-      by processes), the shape of the box, and overheads;
-    - a *full* one: also powers and logarithms, up to the given degree, without the shape.
+    - a *power law*: Bayesian regression [^1] of the logarithm of the time on the logarithms of the features. Its prior
+      says that the time grows with the size and the steps, and falls with the processes. Its predictions are reasonable
+      after one observation;
+    - a *compact* additive model: products of sizes such as ``x``, ``y``, ``z``, ``x·y``, ``x·y·z`` (times steps,
+      divided by processes), the shape of the box, and overheads;
+    - a *full* additive model: also powers and logarithms, up to the given degree, but without the shape.
 
-    Features are recognized by name. ``steps`` (or nsteps, timesteps …) multiply the work; ``processes`` (or
-    nprocs, ntasks, ranks …), or else ``nodes``, times ``threads`` divide it. Any other number is a size; those
-    named ``x, y, z, nx, ny, nz, atoms …`` are expected to increase the time. Strings and booleans are labels:
-    each label, and each combination of labels, gets a factor of its own, as far as there is room (16 labels and
-    16 combinations). A feature that isn't given, is ``None`` or isn't finite counts as the first value seen of
-    it. Features may appear and vanish at any time.
+    The interval is computed from the latest errors [^2].
+
+    Features are recognized by name. ``steps`` (or nsteps, timesteps …) multiply the work. ``processes`` (or nprocs,
+    ntasks, ranks …; or ``nodes`` if there are none) and ``threads`` divide it. Any other number is a size. Sizes named
+    ``x, y, z, nx, ny, nz, atoms …`` are expected to increase the time. Strings and booleans are labels. Each label and
+    each combination of labels has its own factor, for up to 16 labels and 16 combinations. A feature that is missing,
+    ``None`` or not finite counts as its first value. Features may appear and disappear at any time.
 
     Parameters
     ----------
     degree
         Highest degree of the products of sizes, at least 1.
     memory
-        Effective number of observations remembered, at least 64, or 0 to remember all alike. A machine that
-        changes is followed within about this many observations.
+        Effective number of observations remembered, at least 64, or 0 to remember all. The model adapts to a change of
+        the machine within about this many observations.
     max_terms
-        Highest number of products, which bounds the cost of an observation, O(max_terms²).
+        Largest number of products. Learning an observation costs O(max_terms²).
     window
-        Number of the latest errors that the interval is calibrated on, at least 20.
+        Number of latest errors from which the interval is calibrated, at least 20.
 
     Raises
     ------
     ValueError
-        If a parameter is out of its range, or (from `learn_one`) if a time is negative or not finite.
+        If a parameter is out of its range. By `learn_one`: if a time is negative or not finite.
 
     Examples
     --------
@@ -108,14 +110,14 @@ class RuntimeRegressor(base.Regressor):
         self._full_index = np.zeros(0, dtype=np.intp)
         self._calibrator = ErrorCalibrator(window)
         self._losses = list(_PRIOR_LOSSES)
-        self._weights = self._weigh()
+        self._weights = self._expert_weights()
         self._count = 0
         self._mean = 0.0
         self._shortest = math.inf
         self._longest = 0.0
 
     def learn_one(self, x: dict[Any, Any], y: float) -> None:
-        """Learn that a job with the features ``x`` ran for ``y`` seconds."""
+        """Learn a job with the features ``x`` and the run time ``y``, in seconds."""
         y = float(y)
         if not 0.0 <= y < math.inf:
             raise ValueError(f"a run time is a finite number of seconds, at least 0; got {y!r}")
@@ -123,14 +125,14 @@ class RuntimeRegressor(base.Regressor):
         weight, limit, log_limit = 1.0, math.inf, math.inf
         if self._count:
             columns = self._columns(x)
-            times = self._ask(columns)
+            times = self._expert_times(columns)
             mixed = self._mix(times)
             if self._count >= _WARM_UP:
                 spread = self._calibrator.spread(mixed, 0.0)
                 weight = min(max(self._calibrator.spread(self._mean, 0.0) / spread, 1e-3), 1e3)
-                limit, log_limit = _HICCUP * spread, _LOG_HICCUP
+                limit, log_limit = _OUTLIER * spread, _LOG_OUTLIER
             self._calibrator.learn(mixed, self._compact.leverage(columns[1]), y)
-            self._judge(times, y)
+            self._update_weights(times, y)
         if self._terms.admit(x):
             self._grow(y)
             columns = None
@@ -145,25 +147,25 @@ class RuntimeRegressor(base.Regressor):
             expert.learn(phi, y, weight * _damp(y - expert.predict(phi), limit))
 
     def predict_one(self, x: dict[Any, Any]) -> float:
-        """Return the expected run time in seconds, at least 0; 0 before anything was learned."""
+        """Return the expected run time in seconds, at least 0. It is 0 before anything is learned."""
         if not self._count:
             return 0.0
-        return self._mix(self._ask(self._columns(x)))
+        return self._mix(self._expert_times(self._columns(x)))
 
     def predict_quantile_one(self, x: dict[Any, Any], q: float) -> float:
-        """Return the time in seconds within which such a job ends with probability ``q``.
+        """Return the time in seconds within which a job ends with probability ``q``.
 
         Parameters
         ----------
         x
-            The job's features.
+            Features of the job.
         q
             Probability, 0 < q < 1.
 
         Raises
         ------
         ValueError
-            If ``q`` isn't between 0 and 1.
+            If ``q`` is not between 0 and 1.
         """
         _check_probability("q", q)
         if not self._count:
@@ -171,15 +173,25 @@ class RuntimeRegressor(base.Regressor):
         mixed, spread = self._locate(x)
         return max(0.0, mixed + spread * self._calibrator.quantile(q))
 
-    def predict_interval_one(self, x: dict[Any, Any], level: float = 0.95) -> tuple[float, float]:
-        """Return the central interval, in seconds, that holds the time with probability ``level``.
+    def predict_quantiles_one(self, x: dict[Any, Any], qs: Sequence[float]) -> list[float]:
+        """Return the same as `predict_quantile_one` for each probability of ``qs``, at the cost of one prediction."""
+        for q in qs:
+            _check_probability("q", q)
+        if not self._count:
+            return [0.0] * len(qs)
+        mixed, spread = self._locate(x)
+        return [max(0.0, mixed + spread * self._calibrator.quantile(q)) for q in qs]
 
-        The interval always holds the prediction. Half of ``1 - level`` lies below it and half above.
+    def predict_interval_one(self, x: dict[Any, Any], level: float = 0.95) -> tuple[float, float]:
+        """Return the central interval, in seconds, that contains the time with probability ``level``.
+
+        The time is below the interval with probability ``(1 - level)/2``, and above it with the same probability. The
+        interval always contains the prediction.
 
         Raises
         ------
         ValueError
-            If ``level`` isn't between 0 and 1.
+            If ``level`` is not between 0 and 1.
         """
         _check_probability("level", level)
         if not self._count:
@@ -192,24 +204,24 @@ class RuntimeRegressor(base.Regressor):
     def predict_points(
         self, xs: Sequence[Mapping[Any, Any]], level: float | None = None
     ) -> tuple[list[float], list[tuple[float, float]] | None]:
-        """Predict many jobs at once, bit for bit as `predict_one` and `predict_interval_one` do.
+        """Predict many jobs at once, with the same bits as `predict_one` and `predict_interval_one`.
 
         Parameters
         ----------
         xs
-            The features of each job.
+            Features of each job.
         level
-            Of the intervals; None for none.
+            Probability of the intervals. None: no intervals.
 
         Returns
         -------
         tuple
-            The expected run times in seconds, and the intervals.
+            The expected run times in seconds, and the intervals ``(low, high)`` in seconds, or None.
 
         Raises
         ------
         ValueError
-            If ``level`` isn't between 0 and 1.
+            If ``level`` is not between 0 and 1.
         """
         if level is not None:
             _check_probability("level", level)
@@ -240,8 +252,8 @@ class RuntimeRegressor(base.Regressor):
         row = np.array(additive)
         return np.array(powers), row[self._compact_index], row[self._full_index]
 
-    def _ask(self, columns: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[float, float, float]:
-        """Return each expert's time in seconds, kept within what the times seen make credible."""
+    def _expert_times(self, columns: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[float, float, float]:
+        """Return each expert's time in seconds, limited to a credible range around the times seen so far."""
         power, compact, full = columns
         lowest, highest = self._log_bounds()
         time = math.exp(min(max(self._power.predict(power), lowest), highest))
@@ -253,7 +265,7 @@ class RuntimeRegressor(base.Regressor):
         )
 
     def _log_bounds(self) -> tuple[float, float]:
-        """Return the logarithms of the lowest and the highest credible time in seconds."""
+        """Return the logarithms of the shortest and the longest credible time in seconds."""
         return math.log(self._shortest + _TINY) - 4.0, math.log(self._longest + _TINY) + 3.0
 
     def _mix(self, times: tuple[float, float, float]) -> float:
@@ -263,23 +275,24 @@ class RuntimeRegressor(base.Regressor):
     def _locate(self, x: dict[Any, Any]) -> tuple[float, float]:
         """Return the prediction and the expected magnitude of its error, in seconds."""
         columns = self._columns(x)
-        mixed = self._mix(self._ask(columns))
+        mixed = self._mix(self._expert_times(columns))
         return mixed, self._calibrator.spread(mixed, self._compact.leverage(columns[1]))
 
-    def _judge(self, times: tuple[float, float, float], y: float) -> None:
+    def _update_weights(self, times: tuple[float, float, float], y: float) -> None:
+        """Update the experts' losses and weights from their times and the actual time ``y``, in seconds."""
         scale = self._mean * (self._mean + y) + _TINY
         rate = 1.0 / min(2.0 + self._count / _LOSS_SHARE, _LOSS_MEMORY)
         for i, time in enumerate(times):
             self._losses[i] += (min((time - y) ** 2 / scale, 4.0) - self._losses[i]) * rate
-        self._weights = self._weigh()
+        self._weights = self._expert_weights()
 
-    def _weigh(self) -> list[float]:
+    def _expert_weights(self) -> list[float]:
         weights = [(loss + 1e-6) ** -_SHARPNESS for loss in self._losses]
         total = sum(weights)
         return [weight / total for weight in weights]
 
     def _grow(self, y: float) -> None:
-        """Make room in the experts for columns that were added; ``y`` (seconds) sets the first level."""
+        """Add new columns to the experts. For the first ones, ``y`` (seconds) is the prior mean of the power law."""
         terms = self._terms
         for expert, index in ((self._compact, terms.compact), (self._full, terms.full)):
             penalties = [terms.penalties[i] for i in index[expert.size :]]
@@ -293,7 +306,7 @@ class RuntimeRegressor(base.Regressor):
 
 
 def _damp(error: float, limit: float) -> float:
-    """Weight that keeps an error's pull at the limit (Huber's)."""
+    """Return the weight that limits the influence of an error (Huber's weight)."""
     return 1.0 if abs(error) <= limit else limit / abs(error)
 
 

@@ -1,10 +1,11 @@
-"""The subcommands of ``python -m lammps_jobs bonds``, one a file, found by their names. See `bonds.command`.
+"""The subcommands of ``python -m lammps_jobs bonds``, one module each. `bonds.command` finds them by their names.
 
-A file ``NAME.py`` here is the subcommand NAME. It has
+A module ``NAME.py`` here is the subcommand NAME. Its docstring is the help text. It defines
 
 - ``SUMMARY``, one line for the list of subcommands;
-- ``add_arguments(parser)``, which tells an `argparse.ArgumentParser` what it takes;
-- ``run(options)``, which does it and returns the exit code. A `BondsError`, an `OSError` and the like are said in one line.
+- ``add_arguments(parser)``, which adds its arguments to an `argparse.ArgumentParser`;
+- ``run(options)``, which runs it and returns the exit code. `bonds.command` prints a `BondsError`, an `OSError` and
+  similar errors in one line.
 
-Its top imports only what is light; ASE, tblite and the like come in `run`, so that ``--help`` answers at once.
+Slow imports, such as ASE and tblite, belong into `run`, so that ``--help`` is fast.
 """

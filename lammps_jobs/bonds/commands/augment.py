@@ -1,8 +1,7 @@
-"""Deform cells in the paper's fourteen ways, each a new cell beside the one it came from.
+"""Make the fourteen deformed copies of each cell that the paper describes, each in a directory of its own.
 
-DIR/Cu50Zr50-1-00 gets fourteen neighbours, DIR/Cu50Zr50-1-01 to -14: six shears of 0.5, x, y and z stretched by 2 %
-and compressed by 20 % in turn, all three expanded by 1 % and contracted by 10 %. Those that are there already are
-left as they are.
+From DIR/Cu50Zr50-1-00 come DIR/Cu50Zr50-1-01 to -14: six shears of 0.5; x, y and z each stretched by 2 % and compressed
+by 20 %; all three expanded by 1 % and contracted by 10 %. Copies that exist already are not changed.
 """
 
 from __future__ import annotations
@@ -10,28 +9,33 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-SUMMARY = "deform cells in the paper's fourteen ways"
+SUMMARY = "make the fourteen deformed copies of each cell that the paper describes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cells", nargs="+", type=Path, metavar="DIR", help="a directory named …-00 with structure.xyz")
     parser.add_argument(
-        "--only", nargs="+", type=int, choices=range(1, 15), metavar="N", help="some of the sub-runs 1 to 14"
+        "--only",
+        nargs="+",
+        type=int,
+        choices=range(1, 15),
+        metavar="N",
+        help="make these of the fourteen only, such as 1 2 7",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    from lammps_jobs.bonds import structures
-    from lammps_jobs.bonds.augment import DEFORMATIONS, deform, sibling
-    from lammps_jobs.bonds.calculation import STRUCTURE
     from lammps_jobs.bonds.errors import Refused
+    from lammps_jobs.bonds.generation.deformations import DEFORMATIONS, deform, sibling
+    from lammps_jobs.bonds.labels.calculation import STRUCTURE
     from lammps_jobs.bonds.progress import bar
+    from lammps_jobs.bonds.structures import structure_files
 
     wanted = [one for one in DEFORMATIONS if options.only is None or one.subrun in options.only]
     made = there = refused = 0
     with bar("Deforming", len(options.cells) * len(wanted), "cells") as progress:
         for cell in options.cells:
-            structure = structures.read(cell / STRUCTURE)
+            structure = structure_files.read(cell / STRUCTURE)
             for one in wanted:
                 place = sibling(cell, one)
                 progress.doing(place.name)
@@ -41,14 +45,14 @@ def run(options: argparse.Namespace) -> int:
                     continue
                 deformed = deform(structure, one)
                 try:
-                    structures.check(deformed)
+                    structure_files.check(deformed)
                 except Refused as error:
                     progress.note(f"bonds augment: {place.name} ({one.what}) is left out: {error}")
                     refused += 1
                     continue
                 place.mkdir(exist_ok=True)
-                structures.write(place / STRUCTURE, deformed)
+                structure_files.write(place / STRUCTURE, deformed)
                 made += 1
-    before = f", {there} were there before" if there else ""
+    before = f", {there} existed already" if there else ""
     print(f"{made} deformed cells{before}{f', {refused} left out' if refused else ''}.")
     return 1 if refused else 0

@@ -1,7 +1,7 @@
 """Define a database of interactions, and save it as Parquet.
 
-A database is a selection of a stream's cells under a name, which then never changes: the same definition gives the same
-observations, on every machine and after any number of further cells. Without --stream, one that is there is looked at.
+A database is a named selection of a stream's cells, and never changes: the same definition gives the same observations
+on every machine, also after more cells were added. Without --stream, the command shows an existing database.
 
 examples:
   python -m lammps_jobs bonds database mixed --stream bonds --type Zr-Cu=600 --type Cu-Cu=600 --seed 1 -o mixed.parquet
@@ -25,26 +25,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--composition",
         action="append",
         metavar="FORMULA",
-        help="only cells of it, such as Zr49Cu49Al2; may be repeated",
+        help="only cells of this composition, such as Zr49Cu49Al2; may be repeated",
     )
     parser.add_argument(
-        "--cell", action="append", metavar="PATTERN", help="only cells so named, with * and ?; may be repeated"
+        "--cell",
+        action="append",
+        metavar="PATTERN",
+        help="only cells with such names; * and ? are wildcards; may be repeated",
     )
     parser.add_argument(
         "--type", action="append", metavar="TYPE[=N]", help="only bonds of this type, at most N; may be repeated"
     )
-    parser.add_argument("--seed", type=int, help="decides which, where there are more than N (default: 0)")
+    parser.add_argument("--seed", type=int, help="seed of the choice if there are more than N (default: 0)")
     parser.add_argument(
-        "--until", type=int, metavar="SEQ", help="only the log up to this observation (default: its end)"
+        "--until", type=int, metavar="SEQ", help="use the log up to this observation only (default: its end)"
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write its observations here, as Parquet")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the observations to this Parquet file")
     parser.add_argument("--url", help="the server (default: TAILRACE_URL, or http://127.0.0.1:8080)")
 
 
 def run(options: argparse.Namespace) -> int:
     from tailrace import Client
 
-    from lammps_jobs.bonds.parquet import export
+    from lammps_jobs.bonds.learning.parquet import export
     from lammps_jobs.bonds.progress import bar
 
     client = Client(options.url)
@@ -73,7 +76,7 @@ def _found(client: Any, options: argparse.Namespace) -> Any:
     if options.stream is not None:
         return client.send("POST", client.path("databases"), {"name": options.name, "stream": options.stream, **given})
     if given:
-        raise Refused(f"{', '.join(given)} can't be chosen without --stream: say which stream to select from")
+        raise Refused(f"{', '.join(given)} can't be used without --stream: name the stream to select from")
     return client.send("GET", client.path("databases", options.name))
 
 

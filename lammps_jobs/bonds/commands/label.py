@@ -1,7 +1,7 @@
-"""Label cells without DFT: GFN1-xTB by tblite, written as LOBSTER writes its ICOHPLIST.lobster.
+"""Label cells without DFT: compute bond strengths by GFN1-xTB with tblite, and write them as an ICOHPLIST.lobster.
 
-A 100-atom cell takes one to three minutes (OMP_NUM_THREADS says on how many processors). Cells that have these labels
-already are passed over, so that a command that was stopped is simply given again.
+A 100-atom cell takes one to three minutes; OMP_NUM_THREADS sets the number of processors. Cells that have these labels
+already are skipped. If interrupted, run the same command again to resume.
 """
 
 from __future__ import annotations
@@ -18,20 +18,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="CELL",
-        help="a directory with structure.xyz, or a structure file (extended XYZ, LAMMPS dump or data), labeled where it is",
+        help="a directory with structure.xyz, or a structure file (extended XYZ, LAMMPS dump or data), whose directory gets the labels",
     )
     parser.add_argument("--shortest", type=float, default=1.80, metavar="Å", help="shortest bond (default: 1.80)")
     parser.add_argument("--longest", type=float, default=4.20, metavar="Å", help="longest bond (default: 4.20)")
     parser.add_argument(
-        "--iterations", type=int, default=250, metavar="N", help="of the self-consistent field, at most (default: 250)"
+        "--iterations",
+        type=int,
+        default=250,
+        metavar="N",
+        help="most iterations of the self-consistent field (default: 250)",
     )
-    parser.add_argument("--temperature", type=float, default=300.0, metavar="K", help="of the electrons (default: 300)")
+    parser.add_argument(
+        "--temperature", type=float, default=300.0, metavar="K", help="electronic temperature (default: 300)"
+    )
     parser.add_argument("--types", nargs="+", metavar="EL", help="elements of LAMMPS's atom types 1, 2, …")
 
 
 def run(options: argparse.Namespace) -> int:
     from lammps_jobs.bonds.errors import Refused
-    from lammps_jobs.bonds.labeling import Settings, label_cell
+    from lammps_jobs.bonds.labels.label_files import Settings, label_cell
     from lammps_jobs.bonds.progress import bar
 
     if not 0 <= options.shortest < options.longest < float("inf"):

@@ -1,11 +1,11 @@
-"""Predict the strength of every bond of a structure, of 10 to 10,000,000 atoms, and write it as LOBSTER would.
+"""Predict the strength of every bond of a structure (10 to 10,000,000 atoms), and write a list in LOBSTER's format.
 
-The model comes from a server, by name, or from a file that `tailrace download NAME --to FILE` or
-`tailrace.Client().model(NAME).download(FILE)` saved. It is a pickle, and reading one runs what it says: use only what
-comes from a server that you trust. Bonds are described as the model's stream on the server has it; for a model from a
-file, by --definition.
+The model comes from a server, by name, or from a file saved by `tailrace download NAME --to FILE` or
+`tailrace.Client().model(NAME).download(FILE)`. Such a file is a pickle, and reading it can run any code: use only files
+from a server that you trust. The descriptor definition is that of the model's stream on the server; for a model from a
+file, give it by --definition.
 
-OUTPUT is read by what reads LOBSTER's bond lists; OUTPUT.sd.csv beside it has each bond's standard deviation.
+Programs that read LOBSTER's bond lists can read OUTPUT. OUTPUT.sd.csv contains each bond's standard deviation.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lammps_jobs.bonds.definition import Definition
+    from lammps_jobs.bonds.descriptors.definition import Definition
 
-SUMMARY = "predict the bond strengths of a structure or dump, in LOBSTER's format"
+SUMMARY = "predict the bond strengths of a structure, in LOBSTER's format"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("structure", metavar="STRUCTURE", help="an extended XYZ file, a LAMMPS dump or LAMMPS data")
-    parser.add_argument("-o", "--output", required=True, metavar="OUTPUT", help="the list, such as ICOHPLIST.lobster")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUTPUT", help="file for the bond list, such as ICOHPLIST.lobster"
+    )
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--model", metavar="NAME", help="a model on the server")
     model.add_argument("--model-file", type=Path, metavar="FILE", help="a downloaded model")
@@ -31,10 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--definition",
         type=Path,
         metavar="FILE",
-        help="JSON of the descriptor that a model from a file learned (default: ours); the server knows it of its models",
+        help="JSON of the descriptor definition of a model from a file (default: the built-in one); the server knows that of its models",
     )
     parser.add_argument("--types", nargs="+", metavar="EL", help="elements of LAMMPS's atom types 1, 2, …")
-    parser.add_argument("--frame", type=int, default=-1, metavar="N", help="of a file with several (default: the last)")
+    parser.add_argument(
+        "--frame", type=int, default=-1, metavar="N", help="frame of a file with several (default: the last)"
+    )
     parser.add_argument("--shortest", type=float, default=1.80, metavar="Å", help="shortest bond (default: 1.80)")
     parser.add_argument("--longest", type=float, default=4.20, metavar="Å", help="longest bond (default: 4.20)")
     parser.add_argument(
@@ -43,18 +47,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHERE",
         help="threads or processes of this machine, or the address of a Dask scheduler (default: threads)",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="threads or processes (default: one a processor)")
-    parser.add_argument("--piece", type=int, default=2500, metavar="N", help="atoms in one go (default: 2500)")
     parser.add_argument(
-        "--skip-unlearned", action="store_true", help="leave out bonds of types of which the model has learned none"
+        "--workers", type=int, metavar="N", help="number of threads or processes (default: one for each processor)"
+    )
+    parser.add_argument("--piece", type=int, default=2500, metavar="N", help="atoms of each piece (default: 2500)")
+    parser.add_argument(
+        "--skip-unlearned", action="store_true", help="leave out bonds of types that the model has not learned"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    from lammps_jobs.bonds import structures
     from lammps_jobs.bonds.errors import Refused
-    from lammps_jobs.bonds.predict import predict
+    from lammps_jobs.bonds.learning.structure_prediction import predict
     from lammps_jobs.bonds.progress import bar
+    from lammps_jobs.bonds.structures import structure_files
 
     if not 0 <= options.shortest < options.longest < float("inf"):
         raise Refused(f"--shortest {options.shortest} --longest {options.longest}: expected 0 ≤ shortest < longest")
@@ -64,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
             raise Refused(f"--{name} {value}: expected at least 1")
     definition = _definition(options)
     estimator = _estimator(options)
-    structure = structures.read(options.structure, types=options.types, frame=options.frame)
+    structure = structure_files.read(options.structure, types=options.types, frame=options.frame)
     with bar("Predicting", len(structure), "atoms") as progress:
         try:
             found = predict(
@@ -87,11 +93,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _definition(options: argparse.Namespace) -> Definition:
-    from tailrace.server import Server
+    from tailrace.transport.server import Server
 
-    from lammps_jobs.bonds.definition import DEFAULT, Definition
+    from lammps_jobs.bonds.descriptors.definition import DEFAULT, Definition
+    from lammps_jobs.bonds.descriptors.served_definition import definition_of_model
     from lammps_jobs.bonds.errors import Refused
-    from lammps_jobs.bonds.served_definition import definition_of_model
 
     chosen = None
     if options.definition is not None:
@@ -106,7 +112,7 @@ def _definition(options: argparse.Namespace) -> Definition:
 
 def _estimator(options: argparse.Namespace) -> Any:
     from tailrace import Client
-    from tailrace.downloading import UnreadableModel, load
+    from tailrace.handles.model_download import UnreadableModel, load
 
     from lammps_jobs.bonds.errors import Refused
 

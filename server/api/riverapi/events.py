@@ -1,8 +1,8 @@
-"""Events over the riverapi protocol, in the shapes of django-river-ml: one for each model.
+"""Event streams of the riverapi protocol, in the formats of django-river-ml: one event for each model.
 
-``/api/stream/events/`` tells predict, learn and label. ``/api/stream/metrics/`` tells a model's metrics after each observation;
-its events have no name and only the metrics as data, as they always had, so the model is told by the end of
-the event's id.
+``/api/stream/events/`` sends predict, learn and label events. ``/api/stream/metrics/`` sends a model's metrics after
+each observation. For compatibility, these events have no name, and their data are the metrics alone. The event's id
+ends with the model's name.
 """
 
 from collections.abc import Iterator
@@ -11,35 +11,36 @@ from typing import Any
 from django.http import HttpRequest, StreamingHttpResponse
 
 from server.api import events
-from server.api.event_log import BATCH, Learned, Position, Predicted, Reader, Row
 from server.api.riverapi.metrics import shape
-from server.api.riverapi.running import RunningMetrics
+from server.learning.event_log import BATCH, Learned, Position, Predicted, Reader, Row
 from server.learning.models import Model
+from server.learning.running_metrics import RunningMetrics
 
 HEARTBEAT = b"\n"
-"""An empty line: the published client passes any other on to its caller."""
+"""An empty line. The published client passes any other line on to its caller."""
 
 
 def stream_events(request: HttpRequest) -> StreamingHttpResponse:
     """GET /api/stream/events/."""
-    return events.respond(request, Reader(events.begin(request)), _EventTeller(), HEARTBEAT)
+    return events.respond(request, Reader(events.begin(request)), _EventMessages(), HEARTBEAT)
 
 
 def stream_metrics(request: HttpRequest) -> StreamingHttpResponse:
     """GET /api/stream/metrics/."""
-    return events.respond(request, Reader(events.begin(request), kinds=(BATCH,)), _MetricsTeller(), HEARTBEAT)
+    reader = Reader(events.begin(request), kinds=(BATCH,))
+    return events.respond(request, reader, _MetricsMessages(), HEARTBEAT, is_slow=True)
 
 
-def _told(row: Learned) -> Iterator[tuple[int, int, Position]]:
-    """Offset, model and position of each event of a batch: one for each model that learned the observation."""
+def _learned_events(row: Learned) -> Iterator[tuple[int, int, Position]]:
+    """Yield offset, model and position of each event of a batch: one for each model that learned the observation."""
     models = sorted(row.span.predictions)
     for offset, x in enumerate(row.span.xs):
-        for model in models if x is not None else ():  # a thinned-out one
+        for model in models if x is not None else ():  # None: thinned out
             if row.untold(offset, model) and offset not in row.span.skipped.get(model, {}):
                 yield offset, model, Position(*row.position[:3], offset, model)
 
 
-class _EventTeller:
+class _EventMessages:
     def __init__(self) -> None:
         self._names: dict[int, str] = {}
 
@@ -51,7 +52,7 @@ class _EventTeller:
                 yield events.message(row.position.id(), data, "predict")
             return
         names = self._names_of(set(row.span.predictions))
-        for offset, model, position in _told(row):
+        for offset, model, position in _learned_events(row):
             if model in names:
                 data = {
                     "model": names[model],
@@ -68,19 +69,19 @@ class _EventTeller:
 
 
 def _kind(row: Learned, offset: int, model: int) -> str:
-    """A label is one for the model whose prediction waited for it; the others on the stream learn an observation."""
+    """Return the event's kind: "label" for the model whose prediction waited for it, "learn" for the other models."""
     note: dict[str, Any] = row.span.notes.get(offset, {})
     return "label" if "identifier" in note and str(model) in note.get("given", {}) else "learn"
 
 
-class _MetricsTeller:
+class _MetricsMessages:
     def __init__(self) -> None:
         self._running = RunningMetrics()
 
     def __call__(self, row: Row) -> Iterator[bytes]:
         assert isinstance(row, Learned)
         models = self._running.models(row)
-        for offset, pk, position in _told(row):
+        for offset, pk, position in _learned_events(row):
             model = models.get(pk)
             values = None if model is None else self._running.after(model, row, offset)
             if model is not None and values is not None:

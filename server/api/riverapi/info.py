@@ -1,4 +1,4 @@
-"""GET /api/: which server this is."""
+"""View of GET /api/: name and versions of this server."""
 
 from importlib.metadata import version
 
@@ -10,7 +10,7 @@ from server.api.codec import answer
 
 
 def info(request: HttpRequest) -> HttpResponse:
-    """The service's name, versions and documentation."""
+    """Return the service's name, versions and the address of its documentation."""
     return answer(
         {
             "id": "tailrace",

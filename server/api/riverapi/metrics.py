@@ -1,4 +1,4 @@
-"""Metrics and stats over the riverapi protocol, in the shapes of django-river-ml."""
+"""Views of the riverapi protocol for metrics and call statistics, in the formats of django-river-ml."""
 
 from typing import Any
 
@@ -7,19 +7,20 @@ from django.http import HttpRequest, HttpResponse
 from server.api import caller
 from server.api.codec import answer
 from server.api.riverapi.request import model_name
-from server.learning import inspection, registry, stats
+from server.learning import inspection, registry
+from server.learning.metrics import call_stats
 
 REGRESSION = ("MAE", "RMSE", "SMAPE")
-"""What django-river-ml gives for a regression; the native API gives more."""
+"""Metrics of a regression in django-river-ml. The native API returns more."""
 
 
 def shape(flavor: str, values: dict[str, Any]) -> dict[str, Any]:
-    """A model's metrics as riverapi's users know them."""
+    """Return a model's metrics in the format of django-river-ml."""
     return {name: values[name] for name in REGRESSION} if flavor == "regression" else values
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """GET /api/metrics/: the prequential metrics of one model."""
+    """GET /api/metrics/. Returns the prequential metrics of one model."""
     name = model_name(request)
     caller.check_model(request, name)
     found = inspection.metrics(name)
@@ -27,7 +28,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def calls(request: HttpRequest) -> HttpResponse:
-    """GET /api/stats/: accepted calls of predict and learn, and how long they took."""
+    """GET /api/stats/. Returns the number of successful predict and learn calls, and their durations."""
     name = model_name(request)
     caller.check_model(request, name)
-    return answer(stats.read(registry.find(name).pk))
+    return answer(call_stats.read(registry.find(name).pk))

@@ -1,4 +1,4 @@
-"""What the views of the riverapi protocol share."""
+"""Helpers for the views of the riverapi protocol: dispatch by method, and the model that a request names."""
 
 import functools
 from collections.abc import Callable
@@ -9,14 +9,14 @@ from django.http.response import HttpResponseBase
 
 from server.api.codec import body, json_object
 from server.api.errors import MethodNotAllowed, respond
-from server.streams.errors import Invalid
-from server.streams.validation import shown
+from server.core.errors import Invalid
+from server.core.validation import format_value
 
 View = Callable[..., HttpResponseBase]
 
 
 def methods(**views: View) -> View:
-    """One address whose methods are plain views: ``methods(get=…, post=…)``."""
+    """Return a view that calls another view for each HTTP method: ``methods(get=…, post=…)``."""
     by_method = {method.upper(): view for method, view in views.items()}
     allowed = ", ".join(by_method)
 
@@ -34,7 +34,7 @@ def methods(**views: View) -> View:
 
 
 def model_name(request: HttpRequest) -> str:
-    """The model that a request names: as ``?model=``, in a JSON body (GET has one too, as riverapi sends it), or in a form.
+    """Return the model that a request names as ``?model=``, in a JSON body (also of a GET request) or in a form.
 
     Raises
     ------
@@ -51,5 +51,5 @@ def model_name(request: HttpRequest) -> str:
     if name is None:
         raise Invalid("model is missing: expected its name, in the body or as ?model=", field="model", code="missing")
     if not isinstance(name, str) or not name:
-        raise Invalid(f"model is {shown(name)}: expected the name of a model", field="model")
+        raise Invalid(f"model is {format_value(name)}: expected the name of a model", field="model")
     return name

@@ -1,4 +1,4 @@
-"""Addresses of the riverapi protocol, and who may use them; those that load is made of come first."""
+"""Addresses of the riverapi protocol, with the permission that each needs. The most frequent ones come first."""
 
 from django.urls import path
 
@@ -14,7 +14,7 @@ urlpatterns = [
     path("predict/", hot.predict),
     path("label/", allow(hot.label, post="learn")),
     path("", allow(methods(get=info), get=PUBLIC)),
-    path("auth/token/", allow(auth.token, get=PUBLIC)),  # it checks for itself
+    path("auth/token/", allow(auth.token, get=PUBLIC)),  # the view checks the credentials itself
     path("models/", allow(methods(get=models.listing), get="read")),
     path("model/", allow(methods(delete=models.delete), delete="change_own")),
     path("model/download/<str:name>/", allow(methods(get=models.download), get="read")),

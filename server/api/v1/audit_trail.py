@@ -1,59 +1,87 @@
-"""The audit trail over the native API: in pages, or all of it in one stream."""
+"""View of the native API for the audit trail: page by page, or everything in one streamed answer."""
 
 from django.http import HttpResponseBase, StreamingHttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from server.accounts import trail
-from server.api.v1 import credential, export, query
-from server.api.v1.openapi import documented, in_query, text, whole
+from server.accounts import audit_query
+from server.api import caller, fields
+from server.api.serializers import QuerySerializer, Serializer
+from server.api.v1 import export, token_checks
+from server.api.v1.observations import check_page
+from server.api.v1.tokens import NEXT
+from server.api.v1.view import CSV, JSON, NDJSON, operation
 
 PAGE = 100
 LARGEST_PAGE = 1000
-TYPES = {"json": "application/json", "ndjson": "application/x-ndjson", "csv": "text/csv"}
-TIME = {"type": "string", "format": "date-time"}
+TYPES = {"json": JSON, "ndjson": NDJSON, "csv": CSV}
 
 
-class Audit(credential.ServerWide):
-    """Who changed what."""
+class AuditEntrySerializer(Serializer):
+    number, at = fields.Whole(min_value=1), fields.Time()
+    user = fields.Text("Name of the user; empty if the server was open")
+    token = fields.Whole("Number of the token that was used", allow_null=True)
+    address, request_id, action, target = fields.Text(), fields.Text(), fields.Text(), fields.Text()
+    before = fields.Field("Values before the change; null: none")
+    after = fields.Field("Values after the change; null: none")
+    hash = fields.Text("Hash of this entry and of the previous entry's hash")
 
-    query = (*trail.FILTERS, "before", "limit", "format")
 
-    @documented(
+class AuditPageSerializer(Serializer):
+    entries = fields.Items(AuditEntrySerializer())
+    next = NEXT
+
+
+class ReadAuditQuery(QuerySerializer):
+    user = fields.Text("Only changes by this user", max_length=audit_query.LONGEST)
+    action = fields.Text("Only this action, such as token.create", max_length=audit_query.LONGEST)
+    target = fields.Text("Only changes of this object, by name or number", max_length=audit_query.LONGEST)
+    vars()["from"] = fields.Time("Only entries at or after this time")
+    to = fields.Time("Only entries before this time")
+    before = fields.Whole("Only entries with a smaller number", min_value=1, max_value=fields.LARGEST)
+    limit = fields.Whole(
+        f"Largest number in the answer; a JSON page has {PAGE} by default, at most {LARGEST_PAGE}",
+        min_value=1,
+        max_value=fields.LARGEST,
+    )
+    format = fields.Choice(TYPES, "Format of the answer; default: json", default="json")
+
+
+class Audit(token_checks.ServerWide):
+    """The audit trail."""
+
+    tag = "audit"
+
+    @operation(
         "readAudit",
-        "Read the audit trail, the newest entry first",
-        "As JSON, a page at a time: `next` is the `before` of the next page, or null at the end. With `format=ndjson` or "
-        "`csv`, all of it in one streamed answer; in CSV, a cell that a spreadsheet would take for a formula begins with "
-        "an apostrophe. `manage.py verify_audit` proves that no entry is missing or altered.",
-        tag="audit",
-        parameters=[
-            in_query("user", "Only what this user did", text(trail.LONGEST)),
-            in_query("action", "Only this action, such as token.create", text(trail.LONGEST)),
-            in_query("target", "Only what was done to this, by name or number", text(trail.LONGEST)),
-            in_query("from", "Not before this time", TIME),
-            in_query("to", "Before this time", TIME),
-            in_query("before", "Only entries with a lesser number", whole(1)),
-            in_query(
-                "limit",
-                f"At most so many; a JSON page has {PAGE} unless this says otherwise, at most {LARGEST_PAGE}",
-                whole(1),
-            ),
-            in_query("format", "json unless this says otherwise", {"type": "string", "enum": list(TYPES)}),
-        ],
         answers={
-            200: {TYPES["json"]: "AuditPage", TYPES["ndjson"]: {"type": "string"}, TYPES["csv"]: {"type": "string"}}
+            200: {
+                TYPES["json"]: AuditPageSerializer,
+                TYPES["ndjson"]: {"type": "string"},
+                TYPES["csv"]: {"type": "string"},
+            }
         },
+        query=ReadAuditQuery,
     )
     def get(self, request: Request) -> HttpResponseBase:
-        asked = request._request
-        kind = query.choice(asked, "format", tuple(TYPES)) or "json"
-        before = query.integer(asked, "before", 1)
-        limit = query.integer(asked, "limit", 1, LARGEST_PAGE if kind == "json" else query.LARGEST)
-        given = {name: value for name in trail.FILTERS if (value := query.text(asked, name)) is not None}
-        entries = trail.found(given)
+        """Read the audit trail, the newest entry first.
+
+        JSON has one page: pass `next` as `before` to get the next page; it is null at the end. `format=ndjson` and `csv`
+        return all entries in one streamed answer. In CSV an apostrophe stands before text that a spreadsheet would treat
+        as a formula. `manage.py verify_audit` checks that no entry is missing or altered.
+        """
+        kind, before, limit = self.query["format"], self.query["before"], self.query["limit"]
         if kind == "json":
-            some, more = trail.page(entries, before, limit or PAGE)
+            check_page(limit, LARGEST_PAGE)
+        given = {name: value for name in audit_query.FILTERS if (value := self.query[name]) is not None}
+        entries = audit_query.filtered(given)
+        if kind == "json":
+            some, more = audit_query.page(entries, before, limit or PAGE)
             return Response({"entries": some, "next": more})
-        chunks = (trail.ndjson if kind == "ndjson" else trail.table)(entries, before, limit)
+        chunks = (audit_query.ndjson if kind == "ndjson" else audit_query.csv_table)(entries, before, limit)
         headers = {"Content-Disposition": f'attachment; filename="audit.{kind}"'}
-        return StreamingHttpResponse(export.sent(chunks), content_type=f"{TYPES[kind]}; charset=utf-8", headers=headers)
+        return StreamingHttpResponse(
+            export.sent(chunks, caller.identity(request._request)),
+            content_type=f"{TYPES[kind]}; charset=utf-8",
+            headers=headers,
+        )

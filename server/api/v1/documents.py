@@ -1,4 +1,4 @@
-"""The schema and the page that shows it, which loads nothing from elsewhere."""
+"""The OpenAPI schema, and its documentation page, which loads nothing from other servers."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ POLICY = {
     "form-action": ["'none'"],
     "base-uri": ["'none'"],
 }
-"""Of the page of the documentation, which runs Swagger UI; other pages run nothing."""
+"""Content security policy of the documentation page, which runs Swagger UI."""
 
 HEADERS = {
     "Content-Security-Policy": build_policy(POLICY),
@@ -33,7 +33,7 @@ HEADERS = {
 
 
 class _JSONFirst(DefaultContentNegotiation):
-    """JSON unless YAML is asked for."""
+    """JSON by default; YAML on request."""
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
         wanted = request.query_params.get("format")

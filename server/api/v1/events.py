@@ -7,54 +7,60 @@ from django.http import HttpRequest, StreamingHttpResponse
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 
-from server.api import caller, events
-from server.api.event_log import BATCH, PREDICTION, Learned, Position, Predicted, Reader, Row
-from server.api.v1 import query
+from server.api import caller, events, fields
+from server.api.serializers import QuerySerializer
 from server.api.v1.export import answers
-from server.api.v1.openapi import documented, in_header, in_query
-from server.api.v1.view import View
+from server.api.v1.view import View, operation
+from server.core.errors import Invalid
 from server.learning import registry
+from server.learning.event_log import BATCH, PREDICTION, Learned, Position, Predicted, Reader, Row
 from server.learning.models import Model
-from server.streams.errors import Invalid
 from server.streams.models import Stream
 
 TYPES = ("predict", "learn", "label")
+HEADERS = (
+    {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "description": "Go on after this event",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,18}(-[0-9]{1,18}){0,4}$"},
+    },
+)
+
+
+class ListenToEventsQuery(QuerySerializer):
+    stream = fields.Text("Only events of this stream", max_length=fields.LONGEST_IN_QUERY)
+    model = fields.Text("Only events of this model", max_length=fields.LONGEST_IN_QUERY)
+    type = fields.Choice(TYPES, "Only these")
 
 
 class Events(View):
-    """Everything that happens, as it happens."""
+    """Event stream of observations and predictions."""
 
-    query = ("stream", "model", "type")
-
-    @documented(
+    @operation(
         "listenToEvents",
-        "Server-sent events: predict, learn, label",
-        "`learn` and `label` tell an observation with what each model had predicted; `predict` a prediction that is kept for "
-        "its label (others are not told). Any worker tells the same events in the same order. With the Last-Event-ID of the "
-        "last event seen (or 0), the stream goes on after it, without it from now on.",
-        parameters=[
-            in_query("stream", "Only this stream's"),
-            in_query("model", "Only this model's"),
-            in_query("type", "Only these", {"type": "string", "enum": list(TYPES)}),
-            in_header(
-                "Last-Event-ID",
-                "Go on after this event",
-                {"type": "string", "pattern": "^[0-9]{1,18}(-[0-9]{1,18}){0,4}$"},
-            ),
-        ],
         answers={200: {"text/event-stream": {"type": "string"}}},
+        query=ListenToEventsQuery,
         errors=(404,),
+        headers=HEADERS,
     )
     def get(self, request: Request) -> StreamingHttpResponse:
+        """Send server-sent events: predict, learn and label.
+
+        `learn` and `label` contain an observation and the predictions of the models. `predict` contains a prediction that
+        is kept for its label; other predictions cause no event. Every worker sends the same events in the same order.
+        With the header Last-Event-ID (the id of the last event that you received, or 0), the stream continues after that
+        event; without it, the stream starts now.
+        """
         asked = request._request
-        kind = query.choice(asked, "type", TYPES)
-        stream_id, model = _chosen(asked, query.text(asked, "stream"), query.text(asked, "model"))
+        kind = self.query["type"]
+        stream_id, model = _chosen(asked, self.query["stream"], self.query["model"])
         rows = (BATCH, PREDICTION) if kind is None else (PREDICTION,) if kind == "predict" else (BATCH,)
         reader = Reader(events.begin(asked), stream_id, rows)
         return events.respond(asked, reader, _Teller(model, kind))
 
     def head(self, request: Request) -> None:
-        # Django would answer HEAD as GET, whose end nobody waits for.
+        # Django would answer HEAD like GET, which never ends.
         raise MethodNotAllowed("HEAD")
 
 
@@ -71,7 +77,7 @@ def _chosen(request: HttpRequest, stream_name: str | None, model_name: str | Non
 
 
 class _Teller:
-    """Turns rows into events of the native API."""
+    """Converts rows of the log to events of the native API."""
 
     def __init__(self, model: Model | None, kind: str | None) -> None:
         self._model = model
@@ -121,7 +127,7 @@ class _Teller:
                 yield events.message(Position(*row.position[:3], offset).id(), data, kind)
 
     def _names(self, pks: set[int]) -> dict[int, str]:
-        """Names of models, those that are still there and wanted."""
+        """Return the names of models that still exist and were asked for."""
         if self._model is not None:
             return {self._model.pk: self._model.name}
         if pks - self._models.keys():

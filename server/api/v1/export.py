@@ -1,32 +1,41 @@
-"""The log as it leaves the server: observations as JSON, NDJSON and CSV, at constant memory."""
+"""Export of observations as JSON, NDJSON and CSV. Memory use does not depend on the length of the log."""
 
 import csv
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
+from server.accounts.caller import Caller
+from server.api.response_slots import Slot
+from server.core.db.locks import to_unavailable
+from server.core.errors import Invalid
+from server.core.json_codec import dumps, dumps_text
+from server.core.slots import Slots
+from server.core.spreadsheet_cells import escape_formula
 from server.learning.models import Model
 from server.streams import log
-from server.streams.codec import dumps, text
-from server.streams.errors import Invalid
-from server.streams.locks import give_up
 from server.streams.log import Span
 from server.streams.models import Retraction, Stream
-from server.streams.spreadsheets import guarded
 
 logger = logging.getLogger(__name__)
 
+LARGE_PAGE_BYTES = 2**20
+"""Characters of stored JSON from which on a page counts as an export in progress until it is sent."""
+PAGE_BYTES = 8 * 2**20
+"""A page ends when its observations take this many characters of stored JSON."""
+SENT_BYTES = 256 * 2**10
+"""Most bytes passed to the WSGI server at once. It keeps in memory what a slow client has not read yet."""
 MOST_COLUMNS = 10_000
 RETRACTIONS_AHEAD = 10_000
 CSV_COLUMNS = ["seq", "at", "y", "key", "source", "retracted"]
 
 
 class _Retractions:
-    """Which observations were retracted, read for a stretch of the log at a time."""
+    """The retracted observations of a stream, read from the database part by part."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -41,13 +50,42 @@ class _Retractions:
         return self._found
 
 
-def observations(stream: Stream, after: int, upto: int) -> Iterator[list[dict[str, Any]]]:
-    """Observations ``after + 1 … upto`` as the API shows them, in lists as long as they were committed."""
-    names = dict(Model.objects.filter(stream=stream).values_list("pk", "name"))
-    retractions = _Retractions(stream)
+def page(stream: Stream, after: int, upto: int, slot: Slot) -> tuple[list[dict[str, Any]], int]:
+    """Return observations from ``after + 1`` to ``upto`` as the API shows them, fewer if they are large; and the last number.
+
+    Raises
+    ------
+    TooMany, Unavailable
+        If the page is large, and ``slot`` can't be taken.
+    """
+    found: list[dict[str, Any]] = []
+    size = 0
+    shown = _Shown(stream)
     for span in log.spans(stream.pk, after, upto):
-        retracted = retractions.of(span)
-        yield [_observation(span, offset, names, retracted) for offset, x in enumerate(span.xs) if x is not None]
+        found += shown(span)
+        size += span.size
+        if size >= LARGE_PAGE_BYTES:
+            slot.take()
+        if size >= PAGE_BYTES:
+            return found, span.last
+    return found, upto
+
+
+def observations(stream: Stream, after: int, upto: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield observations ``after + 1 … upto`` as the API shows them, one list for each stored batch."""
+    return map(_Shown(stream), log.spans(stream.pk, after, upto))  # a map holds nothing of what it has passed on
+
+
+class _Shown:
+    """The observations of spans as the API shows them."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._names = dict(Model.objects.filter(stream=stream).values_list("pk", "name"))
+        self._retractions = _Retractions(stream)
+
+    def __call__(self, span: Span) -> list[dict[str, Any]]:
+        retracted = self._retractions.of(span)
+        return [_observation(span, offset, self._names, retracted) for offset, x in enumerate(span.xs) if x is not None]
 
 
 def _observation(
@@ -71,44 +109,102 @@ def _observation(
 
 
 def answers(span: Span, offset: int, names: dict[int, str]) -> dict[str, Any]:
-    """What the models (those that are still there) said of a point before they learned it, and why some passed it over."""
+    """Return the predictions of existing models before they learned a point, and the errors of those that skipped."""
     predictions = {names[pk]: by[offset] for pk, by in span.predictions.items() if pk in names}
     errors = {names[pk]: by[offset] for pk, by in span.skipped.items() if pk in names and offset in by}
     found: dict[str, Any] = {"predictions": predictions} if predictions else {}
     return found | {"errors": errors} if errors else found
 
 
-def sent(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same, with the connection to the database given up where it fails half-way: the answer then breaks off."""
+def sent(chunks: Iterator[bytes], who: Caller | None) -> "Export":
+    """Return the body of a response that sends these chunks.
+
+    Raises
+    ------
+    TooMany, Unavailable
+        If too many exports are in progress: of this caller, or of all callers of this process.
+    """
+    return Export(_small(_guarded(chunks)), who)
+
+
+def _limits() -> tuple[int, int]:
+    most = max(2, settings.TAILRACE.working_threads // 4)
+    return most, max(1, most // 2)
+
+
+SLOTS = Slots(
+    _limits,
+    process_full="this process sends {limit} exports already, the most allowed at once; try again",
+    caller_full="this token or person has {limit} exports in progress in this process, the most allowed: "
+    "wait until one has ended",
+    retry_after=1,
+)
+"""Exports that this process is sending. Each occupies a thread, and holds :data:`server.streams.log.CHUNK_BYTES` of the log."""
+
+
+class Export:
+    """Body of a response that counts as an export in progress until it is sent or closed."""
+
+    def __init__(self, chunks: Generator[bytes], who: Caller | None) -> None:
+        self._slot = Slot(SLOTS, who)
+        self._slot.take()
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._chunks
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the export, also if it is not sent completely."""
+        self._slot.release()
+        self._chunks.close()
+
+
+def _small(chunks: Iterator[bytes]) -> Generator[bytes]:
+    for chunk in chunks:
+        for low in range(0, len(chunk), SENT_BYTES):
+            yield chunk[low : low + SENT_BYTES]
+
+
+def _guarded(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Turn a database error into Unavailable, which closes the connection to the database.
+
+    The response is then incomplete.
+    """
     try:
         yield from chunks
     except (DatabaseError, InterfaceError) as exc:
-        raise give_up(exc) from exc
+        raise to_unavailable(exc) from exc
     except GeneratorExit:
-        if settings.TAILRACE.server == "granian":  # gunicorn says so of every answer, and by whose client
-            logger.info("a client went away before it had all of an export, or was too slow")
+        if settings.TAILRACE.server == "granian":  # with gunicorn, the worker logs this, with the client's address
+            logger.info("a client closed the connection before the end of an export, or was too slow")
         raise
 
 
 def ndjson(stream: Stream, after: int, upto: int) -> Iterator[bytes]:
-    """One observation a line."""
-    for some in observations(stream, after, upto):
-        yield b"".join(dumps(one) + b"\n" for one in some)
+    """Yield the observations as JSON, one on each line."""
+    return map(_lines, observations(stream, after, upto))
+
+
+def _lines(some: list[dict[str, Any]]) -> bytes:
+    return b"".join(dumps(one) + b"\n" for one in some)
 
 
 def csv_columns(stream: Stream, after: int, upto: int) -> list[str]:
-    """The features that get a column each: the declared ones; else those that occur, in the order of their first use.
+    """Return the features that get a column: the declared ones, or else all that occur, in the order of first use.
 
     Raises
     ------
     Invalid
-        If there are too many for a table.
+        If there are more than :data:`MOST_COLUMNS`.
     """
     if stream.features is not None:
         return list(stream.features)
     found: dict[str, None] = {}
-    for span in log.spans(stream.pk, after, upto):
-        for x in span.xs:
+    for _, xs in log.features(stream.pk, after, upto):
+        for x in xs:
             found.update(dict.fromkeys(x or ()))
         if len(found) > MOST_COLUMNS:
             raise Invalid(
@@ -120,16 +216,24 @@ def csv_columns(stream: Stream, after: int, upto: int) -> list[str]:
 
 
 def table(stream: Stream, features: list[str], after: int, upto: int, *, safe: bool = False) -> Iterator[bytes]:
-    """CSV (RFC 4180, UTF-8): a line of names, then a line an observation; a feature that a point lacks is empty.
+    """Yield CSV (RFC 4180, UTF-8): a line of names, then one line for each observation.
 
-    Where it is to be ``safe``, an apostrophe stands before text that a spreadsheet would take for a formula.
+    A missing feature is an empty field. With ``safe``, an apostrophe is put before text that a spreadsheet would
+    interpret as a formula.
     """
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     cell = _safe_cell if safe else _cell
     writer.writerow(CSV_COLUMNS + [f"x.{name}" for name in features])
     retractions = _Retractions(stream)
-    for span in log.spans(stream.pk, after, upto):
+
+    def written() -> bytes:
+        text = buffer.getvalue().encode()
+        buffer.seek(0)
+        buffer.truncate()
+        return text
+
+    def rows(span: Span) -> bytes:
         retracted = retractions.of(span)
         at = span.at.isoformat()
         for offset, (x, y) in enumerate(zip(span.xs, span.ys, strict=True)):
@@ -143,19 +247,19 @@ def table(stream: Stream, features: list[str], after: int, upto: int, *, safe: b
                     at,
                     cell(y),
                     cell(note.get("key")),
-                    None if source is None else text(source),
+                    None if source is None else dumps_text(source),
                     cell(retracted[seq]["reason"] if seq in retracted else None),
                     *(cell(x.get(name)) for name in features),
                 ]
             )
-        yield buffer.getvalue().encode()
-        buffer.seek(0)
-        buffer.truncate()
-    yield buffer.getvalue().encode()
+        return written()
+
+    yield written()
+    yield from map(rows, log.spans(stream.pk, after, upto))  # a map holds nothing of what it has passed on
 
 
 def _safe_cell(value: Any) -> Any:
-    return guarded(value) if isinstance(value, str) else _cell(value)
+    return escape_formula(value) if isinstance(value, str) else _cell(value)
 
 
 def _cell(value: Any) -> Any:

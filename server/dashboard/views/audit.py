@@ -1,4 +1,4 @@
-"""The audit trail, for admins: filtered, a page at a time, exported whole."""
+"""The audit trail page, for admins: filters, pages, export."""
 
 import re
 from typing import Any
@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from server.accounts import trail
-from server.dashboard.pages import page
-from server.streams.codec import text
-from server.streams.errors import Invalid
+from server.accounts import audit_query
+from server.core.errors import Invalid
+from server.core.json_codec import dumps_text
+from server.dashboard.rendering import page
 
 PAGE = 50
 MOST_DIGITS = 18
@@ -18,15 +18,15 @@ _WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?\Z",
 
 
 def listed(request: HttpRequest) -> HttpResponse:
-    """GET: entries, the newest first."""
+    """GET: entries, newest first."""
     given = _given(request)
     try:
         before = _number(request.GET.get("before", ""))
-        entries, more = trail.page(trail.found(_understood(given)), before, PAGE)
+        entries, more = audit_query.page(audit_query.filtered(_understood(given)), before, PAGE)
     except Invalid as exc:
         return page(request, "audit", 400, given=given, wrong={exc.field: exc.message}, entries=[])
     for entry in entries:
-        entry["changes"] = [(name, text(entry[name])) for name in ("before", "after") if entry[name] is not None]
+        entry["changes"] = [(name, dumps_text(entry[name])) for name in ("before", "after") if entry[name] is not None]
     chosen = urlencode(given)
     return page(
         request,
@@ -41,10 +41,10 @@ def listed(request: HttpRequest) -> HttpResponse:
 
 
 def export(request: HttpRequest) -> HttpResponseBase:
-    """GET: all entries that the filters let through, as NDJSON or (``format=csv``) as CSV."""
-    entries = trail.found(_understood(_given(request)))
+    """GET: all entries that match the filters, as NDJSON or (``format=csv``) as CSV."""
+    entries = audit_query.filtered(_understood(_given(request)))
     is_table = request.GET.get("format") == "csv"
-    body = trail.table(entries) if is_table else trail.ndjson(entries)
+    body = audit_query.csv_table(entries) if is_table else audit_query.ndjson(entries)
     kind, ending = ("text/csv; charset=utf-8", "csv") if is_table else ("application/x-ndjson", "ndjson")
     response = StreamingHttpResponse(body, content_type=kind)
     response["Content-Disposition"] = f'attachment; filename="tailrace-audit.{ending}"'
@@ -52,12 +52,12 @@ def export(request: HttpRequest) -> HttpResponseBase:
 
 
 def _given(request: HttpRequest) -> dict[str, str]:
-    """The filters that hold anything."""
-    return {name: value for name in trail.FILTERS if (value := request.GET.get(name, "").strip())}
+    """Return the filters that aren't empty."""
+    return {name: value for name in audit_query.FILTERS if (value := request.GET.get(name, "").strip())}
 
 
 def _understood(given: dict[str, str]) -> dict[str, str]:
-    """The filters, with times as a browser's form sends them made to times with a zone: UTC, as the page shows them."""
+    """Return the filters, with times from the form, which have no time zone, converted to UTC times."""
     filters: dict[str, Any] = dict(given)
     for name in ("from", "to"):
         if _WITHOUT_ZONE.match(given.get(name, "")):

@@ -1,4 +1,4 @@
-"""Signing in by OpenID Connect: to the issuer, and back."""
+"""Sign-in by OpenID Connect: the redirect to the issuer and the callback."""
 
 import logging
 from typing import Any
@@ -8,20 +8,20 @@ from django.http import HttpRequest, HttpResponse
 from mozilla_django_oidc.views import OIDCAuthenticationCallbackView
 
 from server.accounts import oidc
-from server.dashboard.pages import is_open, onward, page, to
-from server.streams.errors import Conflict, NotFound, TailraceError
+from server.core.errors import Conflict, NotFound, TailraceError
+from server.dashboard.rendering import is_open, onward, page, to
 
 logger = logging.getLogger(__name__)
 
 PATIENCE = 900
-"""Seconds that a person has for signing in at the issuer."""
+"""Seconds within which a person has to sign in at the issuer."""
 
 _STATES, _NEXT = "oidc_states", "oidc_login_next"
 _begin = oidc.Begin.as_view()
 
 
 def begin(request: HttpRequest) -> HttpResponse:
-    """GET: to the issuer."""
+    """GET: redirect to the issuer."""
     _check_configured()
     wanted = onward(request.GET.get("next", ""))
     try:
@@ -35,7 +35,7 @@ def begin(request: HttpRequest) -> HttpResponse:
 
 
 class Callback(OIDCAuthenticationCallbackView):
-    """GET: the browser comes back from the issuer, with a code or with an error."""
+    """GET: the browser returns from the issuer, with a code or an error."""
 
     get_settings = staticmethod(oidc.setting)
 
@@ -46,14 +46,14 @@ class Callback(OIDCAuthenticationCallbackView):
             return _refused(
                 request,
                 oidc.NotVouchedFor(
-                    "this browser didn't begin this sign-in, or began it too long ago, or it has been used: begin again"
+                    "this sign-in was started in another browser or too long ago, or was already used: start again"
                 ),
             )
         if "code" not in request.GET or "error" in request.GET:
             del request.session[_STATES][state]
             request.session.modified = True
             logger.info("the OpenID Connect issuer answered with the error %r", request.GET.get("error", "")[:100])
-            return _refused(request, oidc.NotVouchedFor("you were not signed in there: begin again if you want to be"))
+            return _refused(request, oidc.NotVouchedFor("you were not signed in there: start again to sign in"))
         try:
             return super().get(request)
         except TailraceError as exc:
@@ -68,14 +68,14 @@ class Callback(OIDCAuthenticationCallbackView):
         return to(onward(wanted))
 
     def login_failure(self) -> HttpResponse:
-        return _refused(self.request, oidc.NotVouchedFor("nobody was vouched for: begin again"))
+        return _refused(self.request, oidc.NotVouchedFor("the issuer returned no user: start again"))
 
 
 def _check_configured() -> None:
     if is_open():
-        raise Conflict("this server is open (TAILRACE_AUTH=open): nobody needs to sign in")
+        raise Conflict("this server is open (TAILRACE_AUTH=open): there is no need to sign in")
     if not oidc.is_configured():
-        raise NotFound("nobody signs in here by OpenID Connect: TAILRACE_OIDC_ISSUER isn't set")
+        raise NotFound("OpenID Connect is not configured: TAILRACE_OIDC_ISSUER is not set")
 
 
 def _refused(request: HttpRequest, error: TailraceError, wanted: str = "") -> HttpResponse:

@@ -1,4 +1,4 @@
-"""A person's tokens: made, looked at, rotated, revoked. A secret is part of one answer, and of nothing else."""
+"""The page of a person's tokens: list, create, rotate, revoke. A secret is shown in one response only."""
 
 import secrets
 import shlex
@@ -11,9 +11,9 @@ from django.http import HttpRequest, HttpResponse
 
 from server.accounts import roles, tokens
 from server.accounts.models import Token
+from server.core.errors import Conflict, Invalid, NotFound, TailraceError
 from server.dashboard import permissions
-from server.dashboard.pages import page, person, refused, to, visitor
-from server.streams.errors import Conflict, Invalid, NotFound, TailraceError
+from server.dashboard.rendering import page, person, refused, to, visitor
 
 HERE = "/account/tokens/"
 DAYS = {"1": "1 day", "7": "7 days", "30": "30 days", "90": "90 days", "365": "1 year", "": "never"}
@@ -21,14 +21,14 @@ DEFAULT_DAYS = "90"
 HOURS = {"0": "at once", "1": "in 1 hour", "24": "in 24 hours", "168": "in 7 days"}
 DEFAULT_HOURS = "24"
 MOST_ENDED = 20
-"""Tokens that work no more, of which the page shows the last."""
+"""Number of invalid tokens that the page shows, latest first."""
 
 _SENT = "sent_forms"
 _MOST_SENT = 50
 
 
 def listed(request: HttpRequest) -> HttpResponse:
-    """GET: the person's tokens. POST: make one, and show its secret this once."""
+    """GET: the person's tokens. POST: create one, and show its secret once."""
     if request.method != "POST":
         return page(
             request, "tokens", **_shown(request), given={"days": DEFAULT_DAYS}, chosen=("learn", "predict", "read")
@@ -51,7 +51,7 @@ def listed(request: HttpRequest) -> HttpResponse:
 
 
 def rotate(request: HttpRequest, number: int) -> HttpResponse:
-    """POST: replace a token by a new one, and show its secret this once."""
+    """POST: replace a token by a new one, and show its secret once."""
     token = _own(request, number)
     hours = request.POST.get("hours", DEFAULT_HOURS)
     if hours not in HOURS:
@@ -62,21 +62,21 @@ def rotate(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def revoke(request: HttpRequest, number: int) -> HttpResponse:
-    """POST: stop a token from working."""
+    """POST: revoke a token."""
     token = _own(request, number)
     tokens.revoke(token)
-    messages.success(request, f"The token “{token.name}” (…{token.hint}) no longer works.")
+    messages.success(request, f"The token “{token.name}” (…{token.hint}) is revoked.")
     return to(HERE)
 
 
 def working(tokens_of: "QuerySet[Token]") -> "QuerySet[Token]":
-    """Those of some tokens that still work, as far as they themselves say; the newest first."""
+    """Return the tokens that are neither revoked nor expired, newest first."""
     lasts = Q(expires_at=None) | Q(expires_at__gt=datetime.now(UTC))
     return tokens_of.filter(lasts, revoked_at=None).order_by("-pk")
 
 
 def with_secret(request: HttpRequest, token: Token, secret: str, replaced: Token | None = None) -> HttpResponse:
-    """The only page that ever holds that secret; no cache keeps it."""
+    """Render the page with the secret. It is the only one that shows it, and it isn't cached."""
     url = f"{request.scheme}://{request.get_host()}"
     return page(
         request,
@@ -99,7 +99,7 @@ def with_secret(request: HttpRequest, token: Token, secret: str, replaced: Token
 
 
 def _curl(token: Token) -> str:
-    """A call that the token is good for."""
+    """Return an example call that the token allows."""
     call = 'curl -H "Authorization: Bearer $TAILRACE_TOKEN" "$TAILRACE_URL/api/v1/{}"'
     if "learn" in token.scopes:
         stream = token.streams[0] if token.streams else "STREAM"
@@ -110,7 +110,13 @@ def _curl(token: Token) -> str:
 
 
 def _own(request: HttpRequest, number: int) -> Token:
-    """One of the person's tokens; another's is as good as none."""
+    """Return one of the person's tokens.
+
+    Raises
+    ------
+    NotFound
+        If there is none with that number, or it belongs to another user.
+    """
     token = Token.objects.select_related("owner").filter(pk=number, owner=person(request)).first()
     if token is None:
         raise NotFound(f"you have no token with the number {number}")
@@ -138,14 +144,14 @@ def _shown(request: HttpRequest) -> dict[str, Any]:
 
 def _expiry(days: str) -> datetime | None:
     if days not in DAYS:
-        raise Invalid(f"days is {days!r}: expected one of {', '.join(filter(None, DAYS))}, or nothing", field="days")
+        raise Invalid(f"days is {days!r}: expected one of {', '.join(filter(None, DAYS))}, or empty", field="days")
     return datetime.now(UTC) + timedelta(days=int(days)) if days else None
 
 
 def _check_is_new(request: HttpRequest) -> None:
-    """Refuse a form that this browser sent before: reloading the page with a secret would make another token."""
+    """Refuse a form that this browser has already sent, because reloading the page would create another token."""
     form = request.POST.get("form", "")
     sent = request.session.get(_SENT, [])
     if form and form in sent:
-        raise Conflict("this token was made already, and its secret can't be shown again: rotate it, or make another")
+        raise Conflict("this token already exists, and its secret can't be shown again: rotate it, or create another")
     request.session[_SENT] = [*sent[1 - _MOST_SENT :], form[:16]]

@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 (
                     "architecture",
-                    models.CharField(help_text="x86-64-v3 or arm64: see tailrace.arithmetic", max_length=40),
+                    models.CharField(help_text="x86-64-v3 or arm64: see tailrace.estimators.arithmetic", max_length=40),
                 ),
                 (
                     "versions",

@@ -1,5 +1,5 @@
-"""Everything that the server keeps, in one file: written while it serves, read into an empty database of either kind.
+"""Backup of all data in one file, written while the server runs, and restored into an empty SQLite or PostgreSQL database.
 
-``container`` is the file's format, ``tables`` what goes into it, ``values`` and ``numbering`` how that differs between
-databases, ``making`` and ``restoring`` the two ways, ``files`` how a file comes to be there whole or not at all.
+``container``: the file format. ``tables``: which tables are included. ``values`` and ``numbering``: differences between
+databases. ``making`` and ``restoring``: the two directions. ``files``: atomic creation and pruning of files.
 """

@@ -1,4 +1,4 @@
-"""What can go wrong with a backup, in one tree.
+"""Exceptions of backups.
 
 BackupError
 ├── Damaged
@@ -7,12 +7,12 @@ BackupError
 
 
 class BackupError(Exception):
-    """A backup that can't be made or restored, with a message that says why and what to do; nothing was changed."""
+    """A backup can't be made or restored. The message says why and what to do. Nothing was changed."""
 
 
 class Damaged(BackupError):
-    """It was cut short or altered."""
+    """The backup was truncated or altered."""
 
 
 class Newer(BackupError):
-    """It was made by a version that knows more than this one."""
+    """The backup was made by a newer version."""

@@ -1,30 +1,32 @@
-"""The files of backups: each whole under its name or not there at all, readable by its owner alone, the old ones pruned."""
+"""Files of backups: atomic creation, readable by the owner only, and deletion of old ones."""
 
 import contextlib
 import fcntl
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from server.operations.backup import contents
 from server.operations.backup.container import Reader
 from server.operations.backup.errors import BackupError
 
 PART = ".part"
-"""Ends the name of a file that is still being written."""
+"""Suffix of the name of a file that is being written."""
 
 
 @contextlib.contextmanager
 def written(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which gets its name once it is whole and on disk. What goes wrong leaves no trace.
+    """Open a file for writing. It gets its name when it is complete and on disk; after an error it is deleted.
 
-    A backup that is there already is replaced; any other file is not.
+    It replaces an existing backup, but no other file.
 
     Raises
     ------
     BackupError
-        If there is another file of that name, or somebody writes this one now.
+        If a file with that name exists and is not a backup, or if another process is writing it.
     OSError
         If it can't be written.
     """
@@ -33,7 +35,7 @@ def written(path: Path) -> Iterator[BinaryIO]:
     part = path.with_name(path.name + PART)
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as file:
         if not _locked(file):
-            raise BackupError(f"another backup is being written to {part}: wait for its end")
+            raise BackupError(f"another backup is being written to {part}: wait until it is finished")
         try:
             os.fchmod(file.fileno(), 0o600)
             file.truncate()
@@ -52,12 +54,12 @@ def written(path: Path) -> Iterator[BinaryIO]:
 
 
 def header_of(path: Path) -> dict[str, Any]:
-    """What a backup says of itself, without a look at the rest of it.
+    """Return the header of a backup, without reading the rest.
 
     Raises
     ------
     BackupError
-        If it is no backup.
+        If it is not a backup.
     OSError
         If it can't be read.
     """
@@ -69,26 +71,26 @@ def header_of(path: Path) -> dict[str, Any]:
 
 
 def check_name(path: Path) -> None:
-    """Whether the names of a series of backups can be made out from this one.
+    """Check that a file name can belong to a series of backups.
 
     Raises
     ------
     BackupError
-        If there is no digit in it, so that each would replace the one before.
+        If it has no digit, so that each backup would replace the previous one.
     """
     if not re.search(r"\d", path.name):
         raise BackupError(f"--keep needs names that differ by a date, such as tailrace-2026-11-21.gz, not {path.name}")
 
 
 def prune(path: Path, keep: int) -> list[Path]:
-    """Delete all but the newest ``keep`` backups beside ``path`` whose names differ from its in digits alone.
+    """Delete all but the newest ``keep`` backups beside ``path`` whose names differ from it only in digits.
 
-    Also what an ended process left half-written under such a name.
+    Unfinished files with such names, whose process has ended, are deleted, too, and the folders of contents of all of them.
 
     Returns
     -------
     list
-        What was deleted.
+        The deleted files.
     """
     alike = re.compile(re.sub(r"\d+", r"\\d+", re.escape(path.name)))
     found, gone = [], []
@@ -98,11 +100,14 @@ def prune(path: Path, keep: int) -> list[Path]:
         if other.name.endswith(PART):
             gone += [other] if _is_abandoned(other) else []
             continue
-        with contextlib.suppress(BackupError):  # what is no backup is not ours to delete
+        with contextlib.suppress(BackupError):  # other files are not deleted
             found.append((header_of(other)["made_at"], other.name, other))
     gone += [other for _, _, other in sorted(found)[:-keep]]
     for other in gone:
         other.unlink(missing_ok=True)
+        backup = other.with_name(other.name.removesuffix(PART))
+        if not backup.exists():
+            shutil.rmtree(contents.place(backup), ignore_errors=True)
     return sorted(gone)
 
 
@@ -112,7 +117,7 @@ def _is_abandoned(part: Path) -> bool:
 
 
 def _locked(file: BinaryIO) -> bool:
-    """Whether the lock is ours now: nobody else holds it."""
+    """Try to lock the file. Return False if another process holds the lock."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

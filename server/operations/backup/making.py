@@ -1,4 +1,4 @@
-"""From a database into a backup, while others go on writing: all of it as it was at one moment."""
+"""Creation of a backup: a consistent snapshot of the database, while others write."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -19,17 +19,17 @@ FEWEST_ROWS, MOST_ROWS = 1, 4096
 CHUNK_BYTES = 2**20
 
 Progress = Callable[[int, int], None]
-"""Told rows done and rows in all."""
+"""Called with the number of written rows and of all rows."""
 
 
 @contextlib.contextmanager
-def moment() -> Iterator[BaseDatabaseWrapper]:
-    """A connection of its own that reads the database as it is now, and keeps nobody from writing.
+def snapshot_connection() -> Iterator[BaseDatabaseWrapper]:
+    """Open a separate connection that sees the database as of now, and doesn't block writers.
 
     Raises
     ------
     BackupError
-        If there is no database.
+        If the database file doesn't exist.
     DatabaseError
         If it can't be reached.
     """
@@ -41,7 +41,7 @@ def moment() -> Iterator[BaseDatabaseWrapper]:
     try:
         own.ensure_connection()
         if own.vendor == "sqlite":
-            own.transaction_mode = "DEFERRED"  # type: ignore[attr-defined]  # others write on
+            own.transaction_mode = "DEFERRED"  # type: ignore[attr-defined]  # others can write meanwhile
             with own.cursor() as cursor:
                 cursor.execute("PRAGMA query_only = ON")
         own.set_autocommit(False, force_begin_transaction_with_broken_autocommit=True)
@@ -53,32 +53,36 @@ def moment() -> Iterator[BaseDatabaseWrapper]:
         if own.connection is not None:
             with contextlib.suppress(DatabaseError):
                 own.rollback()
-        BaseDatabaseWrapper.close(own)  # SQLite's own leaves a database in memory open
+        BaseDatabaseWrapper.close(own)  # SQLite's own method doesn't close a database in memory
 
 
-def write(connection: BaseDatabaseWrapper, file: BinaryIO, progress: Progress | None = None) -> dict[str, int]:
-    """Write everything that the database keeps.
+def write(
+    connection: BaseDatabaseWrapper, file: BinaryIO, progress: Progress | None = None, **also: Any
+) -> dict[str, int]:
+    """Write all data of the database.
 
     Parameters
     ----------
     connection
-        As :func:`moment` gives it.
+        The connection from :func:`snapshot_connection`.
     file
-        Where to.
+        The file to write to.
     progress
-        Told now and then how far it is.
+        Called from time to time with the progress.
+    **also
+        What else the header contains.
 
     Returns
     -------
     dict
-        The number of rows of each table, and under ``""`` the bytes that were written.
+        The number of rows of each table, and under ``""`` the number of written bytes.
 
     Raises
     ------
     Newer
-        If the database's tables are those of a newer version.
+        If the database has the schema of a newer version.
     BackupError
-        If it has none.
+        If it has no tables.
     OSError
         If the file can't be written.
     """
@@ -88,8 +92,8 @@ def write(connection: BaseDatabaseWrapper, file: BinaryIO, progress: Progress | 
     missing = tables.unknown(migrations)
     if missing:
         raise Newer(
-            f"the database is of a newer version, with {', '.join(missing)}, which this one ({version('tailrace')}) doesn't "
-            "know: back it up with that version"
+            f"the database schema is newer than this version ({version('tailrace')}), which doesn't know {', '.join(missing)}: "
+            "back it up with the newer version"
         )
     everything = tables.at(migrations)
     kept = [table for table in everything if table.kept]
@@ -101,6 +105,7 @@ def write(connection: BaseDatabaseWrapper, file: BinaryIO, progress: Progress | 
         "migrations": migrations,
         "last_given": numbering.last_given(connection, everything),
         "greatest_event": numbering.greatest(connection, everything),
+        **also,
     }
     writer = Writer(file, header)
     counts: dict[str, int] = {}
@@ -127,7 +132,7 @@ def _count(connection: BaseDatabaseWrapper, kept: list[Table]) -> int:
 
 
 def _read(connection: BaseDatabaseWrapper, table: Table) -> Iterator[list[tuple[Any, ...]]]:
-    """A table's rows in the order of their keys, as many at a time as make about a megabyte."""
+    """Yield the rows of a table in the order of their keys, in chunks of about a megabyte."""
     columns = ", ".join(
         numbering.selected(table, name, connection.vendor) or values.expression(name, kind, connection.vendor)
         for name, kind in table.columns

@@ -1,8 +1,8 @@
-"""Numbers that a database gives: those of rows, which are never given twice, and those by which events are ordered.
+"""Numbers that a database assigns: row numbers, which are never reused, and the numbers that order events.
 
-Events (:mod:`server.api.event_log`) are ordered on PostgreSQL by the number of the transaction that wrote them, and on SQLite
-by the batch's own. A backup has one number for both, in the column ``xid``: what it was where the backup was made.
-PostgreSQL tells events of transactions that are over, so a restored number has to be smaller than that of the next one.
+Events (:mod:`server.learning.event_log`) are ordered on PostgreSQL by the number of the transaction that wrote them, and on
+SQLite by the number of the batch. A backup stores the number of its own database in the column ``xid``, for both. PostgreSQL
+sends only events of finished transactions, so a restored number must be less than that of the next transaction.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ ORDERED = (BATCHES, PREDICTIONS)
 
 
 def last_given(connection: BaseDatabaseWrapper, tables: Sequence[Table]) -> dict[str, int]:
-    """The last number that each table gave to a row, also if that row is gone; 0 where it gave none."""
+    """Return the last row number that each table assigned, also if that row was deleted."""
     found: dict[str, int] = {}
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
@@ -35,8 +35,8 @@ def last_given(connection: BaseDatabaseWrapper, tables: Sequence[Table]) -> dict
     return found
 
 
-def go_on_after(connection: BaseDatabaseWrapper, tables: Sequence[Table], last: dict[str, int]) -> None:
-    """Have each table give greater numbers from now on."""
+def continue_after(connection: BaseDatabaseWrapper, tables: Sequence[Table], last: dict[str, int]) -> None:
+    """Make each table continue with greater row numbers."""
     with connection.cursor() as cursor:
         for table in tables:
             if table.name not in last:
@@ -54,12 +54,12 @@ def go_on_after(connection: BaseDatabaseWrapper, tables: Sequence[Table], last: 
 
 
 def selected(table: Table, column: str, vendor: str) -> str | None:
-    """What a backup has in ``xid`` where the column itself doesn't hold it."""
+    """Return the SQL expression for ``xid``, where it isn't the column itself; else None."""
     return '"id"' if (table.name, column, vendor) == (BATCHES, "xid", "sqlite") else None
 
 
 def greatest(connection: BaseDatabaseWrapper, tables: Sequence[Table]) -> int:
-    """The greatest number of an event."""
+    """Return the greatest number of an event."""
     if not {table.name for table in tables} >= set(ORDERED):
         return 0
     batch = "id" if connection.vendor == "sqlite" else "xid"
@@ -72,9 +72,9 @@ def greatest(connection: BaseDatabaseWrapper, tables: Sequence[Table]) -> int:
 
 
 class Renumbered:
-    """Events' numbers as PostgreSQL can take them: as they are if they all lie in its past; else drawn together.
+    """Renumbers events for PostgreSQL. If numbers exceed its current transaction number, they are scaled down.
 
-    The order stays but for events that get the same number, and a prediction stays before its label.
+    The order stays the same, except for events that get the same number. A prediction stays before its label.
     """
 
     def __init__(self, connection: BaseDatabaseWrapper, greatest: int) -> None:
@@ -98,7 +98,7 @@ class Renumbered:
 
 
 def by_batches(connection: BaseDatabaseWrapper) -> None:
-    """On SQLite, where events of a PostgreSQL were restored: number predictions by the last batch before each."""
+    """On SQLite, after events from PostgreSQL were restored: number each prediction by the last batch before it."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {PREDICTIONS} SET xid = COALESCE((SELECT b.id FROM {BATCHES} b WHERE b.xid <= {PREDICTIONS}.xid"

@@ -1,7 +1,7 @@
-"""From a backup into an empty database, of either kind: all of it, or nothing.
+"""Restoration of a backup into an empty SQLite or PostgreSQL database, in one transaction.
 
-One transaction makes the tables as they were where the backup was made, fills them, and brings them up to date. Whatever
-ends it (a damaged file, a full disk, SIGKILL) leaves the database as it was.
+It creates the tables with the schema of the backup, fills them, and migrates them. If it fails (a damaged file, a full disk,
+SIGKILL), the database is unchanged.
 """
 
 import contextlib
@@ -14,18 +14,20 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
+from server.core import audit_signals
 from server.operations.backup import numbering, tables, values
 from server.operations.backup.container import Reader
 from server.operations.backup.errors import BackupError, Damaged, Newer
 from server.operations.backup.tables import MADE_BY_MIGRATING, Migrations, Table
 from server.operations.recount import recount
-from server.streams import changes
 
 Progress = Callable[[int], None]
-"""Told rows done."""
+"""Called with the number of restored rows."""
 
 
-def restore(file: BinaryIO, progress: Progress | None = None) -> dict[str, Any]:
+def restore(
+    file: BinaryIO, progress: Progress | None = None, before_commit: Callable[[], None] | None = None
+) -> dict[str, Any]:
     """Restore a backup into the database of the settings.
 
     Parameters
@@ -33,7 +35,9 @@ def restore(file: BinaryIO, progress: Progress | None = None) -> dict[str, Any]:
     file
         The backup.
     progress
-        Told now and then how far it is.
+        Called from time to time with the progress.
+    before_commit
+        Called when the tables are restored. If it raises, nothing is changed.
 
     Returns
     -------
@@ -43,7 +47,7 @@ def restore(file: BinaryIO, progress: Progress | None = None) -> dict[str, Any]:
     Raises
     ------
     Damaged, Newer, BackupError
-        If the backup can't be used, or the database isn't empty: it is as it was.
+        If the backup can't be used, or the database isn't empty. Nothing was changed.
     DatabaseError
         If the database can't be reached or can't store.
     """
@@ -53,8 +57,8 @@ def restore(file: BinaryIO, progress: Progress | None = None) -> dict[str, Any]:
     missing = tables.unknown(migrations)
     if missing:
         raise Newer(
-            f"it was made by a newer version, Tailrace {header['tailrace']}, with {', '.join(missing)}, which this one doesn't "
-            "know: restore it with that version or a newer one"
+            f"it was made by a newer version, Tailrace {header['tailrace']}; this version doesn't know {', '.join(missing)}: "
+            "restore it with that version or a newer one"
         )
     with _alone_in_one_transaction():
         _clear()
@@ -64,9 +68,11 @@ def restore(file: BinaryIO, progress: Progress | None = None) -> dict[str, Any]:
         rows = _fill(reader, header, made, progress)
         call_command("migrate", verbosity=0, interactive=False)
         recount()
-        changes.tell(
+        audit_signals.send(
             "backup.restore", header["made_at"], after={"tailrace": header["tailrace"], "database": header["database"]}
         )
+        if before_commit is not None:
+            before_commit()
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -75,7 +81,7 @@ def restore(file: BinaryIO, progress: Progress | None = None) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _alone_in_one_transaction() -> Iterator[None]:
-    """On SQLite without its checks of foreign keys, which tables can't be made under; they are checked at the end."""
+    """Run the block in one transaction. Foreign keys are checked at the end, because SQLite can't create tables otherwise."""
     connection.ensure_connection()
     with connection.constraint_checks_disabled(), transaction.atomic(durable=True):
         yield
@@ -83,17 +89,17 @@ def _alone_in_one_transaction() -> Iterator[None]:
 
 
 def _clear() -> None:
-    """Take away the tables of a database in which nobody has kept anything.
+    """Drop the tables of a database without data.
 
     Raises
     ------
     BackupError
-        If somebody has.
+        If it has data.
     """
     migrations = tables.applied(connection)
     missing = tables.unknown(migrations)
     if missing:
-        raise Newer(f"the database is of a newer version, with {', '.join(missing)}: use that version")
+        raise Newer(f"the database schema is newer than this version ({', '.join(missing)}): use the newer version")
     if not migrations:
         return
     ours = tables.at(migrations)
@@ -105,8 +111,8 @@ def _clear() -> None:
                 cursor.execute(f'SELECT EXISTS (SELECT 1 FROM "{table.name}")')
                 if cursor.fetchone()[0]:
                     raise BackupError(
-                        f"the database is not empty: {table.name} holds rows. A backup is restored into an empty database "
-                        "alone: make a new one (on SQLite, choose another file), and leave this one as it is"
+                        f"the database is not empty: {table.name} has rows. A backup can be restored only into an empty "
+                        "database: create a new one (on SQLite, use another file)"
                     )
         for name in [*(table.name for table in ours), "django_migrations"]:
             cursor.execute(f'DROP TABLE "{name}"' + (" CASCADE" if connection.vendor == "postgresql" else ""))
@@ -127,8 +133,8 @@ def _fill(reader: Reader, header: dict[str, Any], made: list[Table], progress: P
     for name, columns, chunks in reader.tables():
         table = by_name.get(name)
         if table is None or (table.kept and not {column for column, _ in columns} <= set(table.names)):
-            raise Damaged(f"it has a table {name} that its migrations don't make so")
-        if not table.kept:  # it was once
+            raise Damaged(f"its table {name} doesn't match its migrations")
+        if not table.kept:  # older versions included it
             all(True for _ in chunks)
             continue
         insert = _inserting(name, columns)
@@ -142,7 +148,7 @@ def _fill(reader: Reader, header: dict[str, Any], made: list[Table], progress: P
             counts[name] += len(rows)
             if progress is not None:
                 progress(done)
-    numbering.go_on_after(connection, made, header["last_given"])
+    numbering.continue_after(connection, made, header["last_given"])
     if connection.vendor == "sqlite" and header["database"] != "sqlite":
         numbering.by_batches(connection)
     connection.check_constraints()
@@ -151,7 +157,7 @@ def _fill(reader: Reader, header: dict[str, Any], made: list[Table], progress: P
 
 
 def _inserting(table: str, columns: values.Columns) -> Callable[[list[list[Any]]], None]:
-    """What puts rows into a table, in place of those that making it has put there."""
+    """Delete the rows that migrations added to a table, and return a function that inserts rows."""
     names = ", ".join(f'"{name}"' for name, _ in columns)
     with connection.cursor() as cursor:
         cursor.execute(f'DELETE FROM "{table}"')

@@ -1,7 +1,6 @@
-"""Which tables go into a backup, as they are at a state of the migrations: that of the database, not that of the code.
+"""Tables of a backup, for the migration state of the database, not of the code.
 
-So a database can be backed up before the tables are brought up to date, and a backup restored into the tables that it was
-made of.
+So a database can be backed up before it is migrated, and a backup can be restored into the schema that it was made from.
 """
 
 from collections.abc import Iterable
@@ -14,30 +13,35 @@ from django.db.migrations.state import ProjectState
 from django.db.models import Field
 
 LEFT_OUT = {
-    "django_session": "people sign in anew on the pages",
-    "accounts_signin": "people sign in anew in notebooks: one that was ended since would work again",
+    "django_session": "people sign in again on the pages",
+    "accounts_signin": "people sign in again in notebooks: otherwise an ended sign-in would work again",
     "axes_accessattempt": "locked-out addresses",
     "axes_accessattemptexpiration": "locked-out addresses",
-    "axes_accesslog": "not used: the audit trail has it",
-    "axes_accessfailurelog": "not used: the audit trail has it",
-    "learning_standing": "written anew by the server, as each model does",
-    "streams_generation": "counted by each database for itself",
-    "streams_usage": "counted anew when a backup is restored",
+    "axes_accesslog": "not used: the audit trail has the same entries",
+    "axes_accessfailurelog": "not used: the audit trail has the same entries",
+    "calculations_removal": "contents that were being deleted",
+    "learning_modelstatus": "written again by the server when a model learns",
+    "learning_standing": "name of learning_modelstatus in backups of releases before learning/0008",
+    "learning_record": "made again by the server from the log",
+    "learning_recordblock": "made again by the server from the log",
+    "streams_generation": "each database has its own",
+    "streams_usage": "counted again when a backup is restored",
 }
-"""Tables whose rows stay behind, and why. Their numbers are not given again after a restore all the same."""
+"""Tables whose rows are not included, and why. Their row numbers are still not reused after a restore."""
 
 MADE_BY_MIGRATING = {
     "django_content_type", "auth_permission", "auth_group", "auth_group_permissions", "accounts_audithead",
 }  # fmt: skip
-"""Tables that hold rows where nobody has kept anything yet."""
+"""Tables that have rows in a database without data."""
 
 KINDS = {
     "AutoField": "integer", "BigAutoField": "integer", "SmallIntegerField": "integer", "IntegerField": "integer",
     "BigIntegerField": "integer", "PositiveIntegerField": "integer", "PositiveSmallIntegerField": "integer",
     "PositiveBigIntegerField": "integer", "CharField": "text", "TextField": "text", "BooleanField": "boolean",
+    "FloatField": "float",
     "DateTimeField": "time", "BinaryField": "bytes", "JSONField": "json",
 }  # fmt: skip
-"""Django's kinds of columns to those of a backup; see :mod:`server.operations.backup.values`."""
+"""Kinds of columns in a backup (:mod:`server.operations.backup.values`), by Django's field types."""
 
 Migrations = dict[str, list[str]]
 """Names of applied migrations by app."""
@@ -45,7 +49,7 @@ Migrations = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class Table:
-    """One table: its name, its primary key, and its columns with their kinds."""
+    """A table: its name, its primary key, and its columns with their kinds."""
 
     name: str
     key: str
@@ -58,7 +62,7 @@ class Table:
 
 
 def applied(connection: BaseDatabaseWrapper) -> Migrations:
-    """The migrations that the database records, sorted; none in a database without tables."""
+    """Return the applied migrations, sorted; none in a database without tables."""
     found: Migrations = {}
     for app, name in sorted(MigrationLoader(connection).applied_migrations):
         found.setdefault(app, []).append(name)
@@ -66,21 +70,13 @@ def applied(connection: BaseDatabaseWrapper) -> Migrations:
 
 
 def unknown(migrations: Migrations) -> list[str]:
-    """Those that this version doesn't have, which a newer one made."""
+    """Return the migrations that this version doesn't know."""
     have = MigrationLoader(None).graph.nodes
     return [f"{app}.{name}" for app, names in migrations.items() for name in names if (app, name) not in have]
 
 
-def applied_in_code() -> Migrations:
-    """All migrations that this version has."""
-    found: Migrations = {}
-    for app, name in sorted(MigrationLoader(None).graph.nodes):
-        found.setdefault(app, []).append(name)
-    return found
-
-
 def plan(connection: BaseDatabaseWrapper | None, migrations: Migrations) -> list[Any]:
-    """These migrations in an order in which they can be applied."""
+    """Return the migrations in the order in which they can be applied."""
     loader = MigrationLoader(connection)
     found: dict[tuple[str, str], Any] = {}
     for leaf in loader.graph.leaf_nodes():
@@ -91,7 +87,7 @@ def plan(connection: BaseDatabaseWrapper | None, migrations: Migrations) -> list
 
 
 def at(migrations: Migrations) -> list[Table]:
-    """The tables that these migrations make, sorted by name."""
+    """Return the tables that these migrations create, sorted by name."""
     state = ProjectState()
     for migration in plan(None, migrations):
         state = migration.mutate_state(state, preserve=False)
@@ -111,5 +107,5 @@ def _kind(field: "Field[Any, Any]", table: str) -> str:
         field = field.target_field  # type: ignore[attr-defined]
     internal = field.get_internal_type()
     if internal not in KINDS:
-        raise NotImplementedError(f"column {field.column} of {table} is a {internal}, which no backup holds yet")
+        raise NotImplementedError(f"column {field.column} of {table} is a {internal}, which backups don't support yet")
     return KINDS[internal]

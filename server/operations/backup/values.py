@@ -1,14 +1,15 @@
-"""A row as a backup has it, and as each database gives and takes it.
+"""Conversion of rows between backups and databases.
 
 =========  ==========================================================
 kind       in a backup
 =========  ==========================================================
 integer    number
+float      number, with the fewest digits that give the same 64 bits
 text       string
 boolean    true or false
 time       ISO 8601 in UTC with microseconds
 bytes      base64
-json       string: what the column holds, as text
+json       string: the column as text
 =========  ==========================================================
 """
 
@@ -24,7 +25,7 @@ Columns = Sequence[tuple[str, str]]
 
 
 def expression(name: str, kind: str, vendor: str) -> str:
-    """What to select for a column."""
+    """Return the SQL expression that reads a column."""
     return f'"{name}"::text' if kind == "json" and vendor == "postgresql" else f'"{name}"'
 
 
@@ -40,12 +41,12 @@ _OUT: dict[str, Callable[[Any], Any]] = {"boolean": bool, "time": _time, "bytes"
 
 
 def outward(columns: Columns) -> Callable[[Sequence[Any]], Row]:
-    """What turns a database's row into a backup's."""
+    """Return a function that converts rows of a database to rows of a backup."""
     return _converter([(n, _OUT[kind]) for n, (_, kind) in enumerate(columns) if kind in _OUT])
 
 
 def _sqlite_time(value: str) -> str:
-    # As Django writes it: SQLite compares times as text.
+    # In Django's format, because SQLite compares times as text.
     return str(datetime.fromisoformat(value).replace(tzinfo=None))
 
 
@@ -53,7 +54,7 @@ _TO_SQLITE: dict[str, Callable[[Any], Any]] = {"time": _sqlite_time, "bytes": ba
 
 
 def for_sqlite(columns: Columns) -> Callable[[Sequence[Any]], Row]:
-    """What turns a backup's row into the parameters of an INSERT."""
+    """Return a function that converts rows of a backup to parameters of an INSERT."""
     return _converter([(n, _TO_SQLITE[kind]) for n, (_, kind) in enumerate(columns) if kind in _TO_SQLITE])
 
 
@@ -65,6 +66,7 @@ def _text(value: str) -> str:
 
 _TO_COPY: dict[str, Callable[[Any], str]] = {
     "integer": str,
+    "float": repr,
     "text": _text,
     "json": _text,
     "boolean": str,
@@ -74,7 +76,7 @@ _TO_COPY: dict[str, Callable[[Any], str]] = {
 
 
 def for_copy(columns: Columns) -> Callable[[Sequence[Any]], str]:
-    """What turns a backup's row into a line of PostgreSQL's COPY."""
+    """Return a function that converts rows of a backup to lines of PostgreSQL's COPY."""
     converters = [_TO_COPY[kind] for _, kind in columns]
 
     def line(row: Sequence[Any]) -> str:

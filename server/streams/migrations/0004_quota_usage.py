@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("user_id", models.BigIntegerField()),
                 ("token_id", models.BigIntegerField(default=0, help_text="0: the user, with all of their tokens")),
-                ("quota", models.CharField(help_text="Its name in server.streams.quotas", max_length=20)),
+                ("quota", models.CharField(help_text="Its name in server.streams.quotas.limits", max_length=20)),
                 ("used", models.BigIntegerField(default=0, help_text="Things or bytes")),
                 (
                     "told",

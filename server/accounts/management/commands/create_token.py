@@ -1,4 +1,4 @@
-"""``manage.py create_token``: a token for a program."""
+"""``manage.py create_token``: create a token for a program."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -6,27 +6,27 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, transaction
+from django.db import transaction
 
 from server.accounts import roles, tokens, users
-from server.database_state import one_line
-from server.streams.errors import NotFound, TailraceError
+from server.core.command_errors import as_command_errors
+from server.core.errors import NotFound
 
 LONGEST_DAYS = 3650
 
 USAGE = """\
 Token {id} ({name}) of {user}{until}, for {what}.
-It is the line on standard output, shown this once: keep it like a password.
+The line on standard output is its secret. It is shown only once: keep it like a password.
 
 With riverapi:    export RIVER_ML_USER={user}
                   export RIVER_ML_TOKEN=<the token>
-With anything:    curl -H "Authorization: Bearer <the token>" http://{bind}/api/models/
-To stop it:       manage.py revoke_token {id}
+With other tools: curl -H "Authorization: Bearer <the token>" http://{bind}/api/models/
+To revoke it:     manage.py revoke_token {id}
 """
 
 
 class Command(BaseCommand):
-    help = "Make a token that acts as USER. It is printed once, on standard output; how to use it, on standard error."
+    help = "Create a token that acts as USER. Prints its secret on standard output, only once, and how to use it on standard error."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", metavar="USER", help="name of the user that the token acts as")
@@ -35,38 +35,33 @@ class Command(BaseCommand):
         parser.add_argument(
             "--scopes",
             type=_names,
-            default=",".join(roles.USUAL_SCOPES),
+            default=",".join(roles.DEFAULT_SCOPES),
             metavar="SCOPE,…",
-            help="what it may do, as far as the user's role allows it; create: make streams by posting (default: %(default)s)",
+            help="what the token may do, within the user's role; create: create streams by posting (default: %(default)s)",
         )
         parser.add_argument(
-            "--streams", type=_names, metavar="NAME,…", help="the only streams that it works for (default: all)"
+            "--streams", type=_names, metavar="NAME,…", help="restrict the token to these streams (default: all)"
         )
-        parser.add_argument("--create-user", action="store_true", help="make the user if there is none of that name")
+        parser.add_argument("--create-user", action="store_true", help="create the user if it doesn't exist")
         parser.add_argument(
             "--role",
             choices=list(roles.ROLES),
             default="researcher",
-            help="role of the user that --create-user makes (default: %(default)s)",
+            help="role of the user that --create-user creates (default: %(default)s)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         days = options["days"]
         if days is not None and not 1 <= days <= LONGEST_DAYS:
-            raise CommandError(f"--days is {days}: expected 1 to {LONGEST_DAYS}, or nothing for a token without end")
-        expires = None if days is None else datetime.now(UTC) + timedelta(days=days)
-        try:
-            with transaction.atomic():
-                user = _user(options["user"], options["role"] if options["create_user"] else None)
-                token, secret = tokens.create(
-                    user, options["name"], expires, scopes=options["scopes"], streams=options["streams"]
-                )
-        except TailraceError as exc:
-            raise CommandError(exc.message) from exc
-        except DatabaseError as exc:
             raise CommandError(
-                f"the database can't be used: {one_line(exc)}; a new one needs `manage.py migrate` first"
-            ) from exc
+                f"--days is {days}: expected 1 to {LONGEST_DAYS}; leave it out for a token that never expires"
+            )
+        expires = None if days is None else datetime.now(UTC) + timedelta(days=days)
+        with as_command_errors(), transaction.atomic():
+            user = _user(options["user"], options["role"] if options["create_user"] else None)
+            token, secret = tokens.create(
+                user, options["name"], expires, scopes=options["scopes"], streams=options["streams"]
+            )
         self.stdout.write(secret)
         self.stderr.write(
             USAGE.format(
@@ -86,10 +81,10 @@ def _names(text: str) -> list[str]:
 
 
 def _user(name: str, role: str | None) -> User:
-    """The user of that name, made with ``role`` if there is none and one is given."""
+    """Return the user with that name. If there is none and ``role`` is given, create them."""
     try:
         return users.find(name)
     except NotFound as exc:
         if role is None:
-            raise CommandError(f"{exc.message}: add --create-user to make one") from exc
+            raise CommandError(f"{exc.message}: add --create-user to create it") from exc
     return users.create(name, role)

@@ -1,4 +1,4 @@
-"""``manage.py init``: a server's first use."""
+"""``manage.py init``: create the tables, the first admin and their token."""
 
 import getpass
 import sys
@@ -8,26 +8,27 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
 from django.db.models import Q
 
-from server import database
 from server.accounts import passwords, tokens, users
 from server.accounts.models import Token
 from server.config import PREFIX
-from server.streams.errors import Conflict, Invalid, TailraceError
-from server.streams.locks import transaction_for_writing
+from server.core.command_errors import as_command_errors
+from server.core.db import migrating
+from server.core.db.locks import transaction_for_writing
+from server.core.errors import Conflict, Invalid
 
 ROLE = "admin"
-TOKEN_NAME = "first token"  # noqa: S105 - what it is called
+TOKEN_NAME = "first token"  # noqa: S105 - a name, not a secret
 TRIES = 3
 
 DONE = """\
-There is an admin already, {admin}: nothing was changed. `manage.py create_token {admin}` makes another token.
+There is already an admin, {admin}: nothing was changed. To create another token, run `manage.py create_token {admin}`.
 """
 MADE = """\
-{admin} is the first admin, and signs in with their password at http://{bind}/login/.
-Their token {number}, for {scopes}, is the line on standard output, shown this once: keep it like a password.
+{admin} is the first admin and can sign in with their password at http://{bind}/login/.
+The line on standard output is the secret of their token {number}, for {scopes}. It is shown only once: keep it like a
+password.
 
     curl -H "Authorization: Bearer <the token>" http://{bind}/api/v1/me/
 """
@@ -35,27 +36,22 @@ Their token {number}, for {scopes}, is the line on standard output, shown this o
 
 class Command(BaseCommand):
     help = (
-        "Make the tables and the first admin, and print a token of theirs. Asks for name and password on a terminal, "
-        f"unless {PREFIX}ADMIN_USER and {PREFIX}ADMIN_PASSWORD_FILE give them. Where there is an admin, it changes nothing."
+        "Create the tables and the first admin, and print a token of theirs. Asks for name and password on the terminal, "
+        f"unless {PREFIX}ADMIN_USER and {PREFIX}ADMIN_PASSWORD_FILE are set. If there is already an admin, it changes nothing."
     )
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         made = None
-        try:
-            with database.alone(settings.TAILRACE):
-                database.migrate()
+        with as_command_errors(f"check {PREFIX}DATABASE_URL"):
+            with migrating.migration_lock(settings.TAILRACE):
+                migrating.migrate()
                 admin = _admin()
             if admin is None:
-                name, password = self._asked()  # while nobody waits for us
-                with database.alone(settings.TAILRACE):
+                name, password = self._ask()  # without the lock, which other processes may wait for
+                with migrating.migration_lock(settings.TAILRACE):
                     admin = _admin()
                     made = None if admin is not None else _make(name, password)
-        except TailraceError as exc:
-            raise CommandError(exc.message) from exc
-        except DatabaseError as exc:
-            reason = " ".join(str(exc).split())
-            raise CommandError(f"the database can't be used: {reason}; check {PREFIX}DATABASE_URL") from exc
         if made is None:
             self._say(DONE.format(admin=admin))
             return
@@ -67,22 +63,24 @@ class Command(BaseCommand):
             )
         )
 
-    def _asked(self) -> tuple[str, str]:
-        """The first admin's name and password, from the settings or else from whoever sits at the terminal."""
+    def _ask(self) -> tuple[str, str]:
+        """Return name and password of the first admin, from the settings or from the terminal."""
         name, path = settings.TAILRACE.admin_user, settings.TAILRACE.admin_password_file
         missing = [f"{PREFIX}ADMIN_USER"] * (not name) + [f"{PREFIX}ADMIN_PASSWORD_FILE"] * (path is None)
         if missing and not sys.stdin.isatty():
-            raise CommandError(f"there is no admin yet, and no terminal to ask on: set {' and '.join(missing)}")
+            raise CommandError(
+                f"there is no admin yet, and standard input is not a terminal: set {' and '.join(missing)}"
+            )
         try:
             if not name:
                 own = getpass.getuser()
                 name = input(f"Name of the first admin [{own}]: ").strip() or own
             return name, _read(path) if path is not None else self._password_for(name)
         except EOFError:
-            raise CommandError("nothing was entered, so no admin was made") from None
+            raise CommandError("nothing was entered: no admin was created") from None
 
     def _password_for(self, name: str) -> str:
-        """A password that was typed twice and keeps to the rules."""
+        """Return a password that was typed twice and follows the rules."""
         for _ in range(TRIES):
             password = getpass.getpass("Password: ")
             try:
@@ -90,34 +88,34 @@ class Command(BaseCommand):
             except Invalid as exc:
                 self._say(exc.message + "\n")
                 continue
-            if getpass.getpass("Once more: ") == password:
+            if getpass.getpass("Password (again): ") == password:
                 return password
-            self._say("these were two different passwords\n")
-        raise CommandError("no password was set, so no admin was made")
+            self._say("the passwords don't match\n")
+        raise CommandError("no password was set: no admin was created")
 
     def _say(self, text: str) -> None:
         self.stderr.write(text, style_func=str, ending="")
 
 
 def _admin() -> str | None:
-    """The name of the active admin who has been there longest; None if there is none."""
+    """Return the name of the oldest active admin; None if there is none."""
     admins = User.objects.filter(Q(is_superuser=True) | Q(groups__name=ROLE), is_active=True)
     return admins.order_by("pk").values_list("username", flat=True).first()
 
 
 def _make(name: str, password: str) -> tuple[Token, str]:
-    """The admin, and a token of theirs with its secret: both or neither."""
+    """Create the admin and their token in one transaction; return the token and its secret."""
     try:
         with transaction_for_writing():
             return tokens.create(users.create(name, ROLE, password), TOKEN_NAME)
     except Conflict as exc:
-        raise CommandError(f"{exc.message}, who is no admin: set {PREFIX}ADMIN_USER to another name") from exc
+        raise CommandError(f"{exc.message}, who is not an admin: set {PREFIX}ADMIN_USER to another name") from exc
 
 
 def _read(path: Path) -> str:
-    """The password in a file, without the end of its line."""
+    """Return the password in a file, without the final line break."""
     try:
         return path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it isn't text in UTF-8"
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
         raise CommandError(f"{PREFIX}ADMIN_PASSWORD_FILE={path}: {reason}") from exc

@@ -1,44 +1,36 @@
-"""``manage.py list_tokens``: who has which tokens."""
+"""``manage.py list_tokens``: list tokens with their owners."""
 
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.core.management.base import BaseCommand, CommandParser
 from django.db.models import Q
 
 from server.accounts import users
 from server.accounts.models import Token
-from server.database_state import one_line
-from server.streams.errors import NotFound
+from server.core.command_errors import as_command_errors
 
 HEADS = ("ID", "USER", "NAME", "ENDS IN", "SCOPES", "STREAMS", "UNTIL", "LAST USED")
 
 
 class Command(BaseCommand):
-    help = "List the tokens that work, without their secrets. Times are in UTC."
+    help = "List the valid tokens, without their secrets. Times are in UTC."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("user", nargs="?", metavar="USER", help="only this user's")
-        parser.add_argument("--all", action="store_true", help="also those that are revoked or have expired")
+        parser.add_argument("user", nargs="?", metavar="USER", help="only tokens of this user")
+        parser.add_argument("--all", action="store_true", help="also revoked and expired tokens")
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = datetime.now(UTC)
         found = Token.objects.select_related("owner").order_by("pk")
         if not options["all"]:
             found = found.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
-        try:
+        with as_command_errors():
             if options["user"] is not None:
                 found = found.filter(owner=users.find(options["user"]))
             rows = [_row(token, now) for token in found]
-        except NotFound as exc:
-            raise CommandError(exc.message) from exc
-        except DatabaseError as exc:
-            raise CommandError(
-                f"the database can't be used: {one_line(exc)}; a new one needs `manage.py migrate` first"
-            ) from exc
         if not rows:
-            self.stdout.write("There are none.")
+            self.stdout.write("No tokens.")
             return
         table = [HEADS, *rows]
         widths = [max(len(row[column]) for row in table) for column in range(len(HEADS))]

@@ -1,23 +1,21 @@
-"""``manage.py rotate_token``: a new secret in the place of a token's."""
+"""``manage.py rotate_token``: replace a token by a new one."""
 
 from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
 
 from server.accounts import tokens
 from server.accounts.models import Token
-from server.database_state import one_line
-from server.streams.errors import TailraceError
+from server.core.command_errors import as_command_errors
 
 LONGEST_HOURS = 24 * 30
 
 
 class Command(BaseCommand):
     help = (
-        "Replace a token by a new one of the same name, scopes, streams and life. Its secret is printed once, on standard "
-        "output; the old one goes on working for a while, so that jobs that wait in a queue with it still post."
+        "Replace a token by a new one with the same name, scopes, streams and lifetime. Prints the new secret on standard "
+        "output, only once. The old token works for some time, so that queued jobs can still post with it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -27,28 +25,24 @@ class Command(BaseCommand):
             type=float,
             default=tokens.OVERLAP.total_seconds() / 3600,
             metavar="HOURS",
-            help="how long the old one goes on working (default: %(default)g)",
+            help="how long the old token still works (default: %(default)g)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         hours = options["overlap_hours"]
         if not 0 <= hours <= LONGEST_HOURS:
             raise CommandError(f"--overlap-hours is {hours:g}: expected 0 to {LONGEST_HOURS}")
-        try:
+        with as_command_errors():
             old = Token.objects.filter(pk=options["id"]).first()
             if old is None:
-                raise CommandError(f"no token has the number {options['id']}; `manage.py create_token USER` makes one")
+                raise CommandError(
+                    f"there is no token {options['id']}; run `manage.py create_token USER` to create one"
+                )
             token, secret = tokens.rotate(old, timedelta(hours=hours))
             old.refresh_from_db()
-        except TailraceError as exc:
-            raise CommandError(exc.message) from exc
-        except DatabaseError as exc:
-            raise CommandError(
-                f"the database can't be used: {one_line(exc)}; a new one needs `manage.py migrate` first"
-            ) from exc
         self.stdout.write(secret)
         self.stderr.write(
-            f"Token {token.pk} ({token}) replaces token {old.pk}, which ends at {old.expires_at:%Y-%m-%d %H:%M} UTC. "
-            "Its secret is the line on standard output, shown this once: keep it like a password.",
+            f"Token {token.pk} ({token}) replaces token {old.pk}, which expires at {old.expires_at:%Y-%m-%d %H:%M} UTC. "
+            "The line on standard output is its secret. It is shown only once: keep it like a password.",
             style_func=str,
         )

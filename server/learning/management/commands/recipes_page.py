@@ -1,30 +1,30 @@
-"""``manage.py recipes_page > docs/recipes.md``: the recipes as a page."""
+"""``manage.py recipes_page > docs/reference/recipes.md``: writes the page of recipes."""
 
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from server.learning import recipes
+from server.learning.recipes import catalog
 
 HEAD = """# Recipes
 
-A recipe is a named estimator that the server knows how to build. `GET /api/v1/recipes/` lists them;
+A recipe is a named estimator that the server can build. `GET /api/v1/recipes/` lists all recipes.
 `POST /api/v1/models/` with `{"name": …, "stream": …, "recipe": …, "parameters": {…}}` creates a model from one.
-A parameter that is left out has its default.
+Parameters that you leave out have their defaults.
 """
 
 
 def page() -> str:
-    """The page ``docs/recipes.md``."""
+    """Return the page ``docs/reference/recipes.md``."""
     lines = [HEAD]
-    for recipe in recipes.listing():
+    for recipe in catalog.listing():
         lines += [
             f"## `{recipe['name']}`\n",
             f"*{recipe['summary'].rstrip('.')}.* Flavor: {recipe['flavor']}.\n",
             f"{recipe['description']}\n",
         ]
         if recipe["parameters"]:
-            lines += ["| parameter | kind | default | what it is |", "|---|---|---|---|"]
+            lines += ["| parameter | kind | default | description |", "|---|---|---|---|"]
             for one in recipe["parameters"]:
                 default = str(one["default"]).lower() if isinstance(one["default"], bool) else one["default"]
                 lines.append(f"| `{one['name']}` | {one['kind']} | `{default}` | {one['description']} |")
@@ -33,7 +33,7 @@ def page() -> str:
 
 
 class Command(BaseCommand):
-    help = "Prints docs/recipes.md."
+    help = "Prints docs/reference/recipes.md."
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.stdout.write(page(), ending="")

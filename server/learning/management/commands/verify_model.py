@@ -1,21 +1,25 @@
-"""``manage.py verify_model NAME``: is the model what its log says?"""
+"""``manage.py verify_model NAME``: replays a model's log and compares the results."""
 
 import sys
 import time
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from server.learning import architecture, registry
+from server.core.command_errors import as_command_errors
+from server.core.errors import TailraceError
+from server.core.progress_bar import Bar
+from server.learning import registry
+from server.learning.fold import architecture
 from server.learning.models import Model
 from server.learning.verification import Differs, verify
-from server.streams.errors import NotFound, TailraceError
 
 
 class Command(BaseCommand):
     help = (
-        "Replays a model's log from the first observation in this process and compares every logged prediction "
-        "and the served metrics bit for bit. Exits 1 with the first difference."
+        "Replays a model's log from the first observation and compares every logged prediction, "
+        "its record and the served metrics bit for bit. Prints the first difference and exits with 1."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -33,13 +37,12 @@ class Command(BaseCommand):
             serving = Model.objects.filter(status__in=(Model.READY, Model.REBUILDING))
             names = list(serving.order_by("name").values_list("name", flat=True))
         for name in names:
-            try:
+            with as_command_errors():
                 model = registry.find(name)
-            except NotFound as exc:
-                raise CommandError(exc.message) from exc
             started = time.monotonic()
             try:
-                found = verify(model, self._bar(name, model.stream.head))
+                with Bar(f"observations, {name}") as bar:
+                    found = verify(model, partial(bar, total=model.stream.head))
             except Differs as exc:
                 failed = True
                 self.stdout.write(f"{name}: DIFFERS at {exc}")
@@ -48,20 +51,15 @@ class Command(BaseCommand):
                 failed = True
                 self.stdout.write(f"{name}: can't be verified: {exc.message}")
                 continue
-            begun = f" from the snapshot at {found['after']}, before which not all are kept" if found["after"] else ""
+            begun = (
+                f" from the snapshot at {found['after']}, since earlier ones are not all kept" if found["after"] else ""
+            )
+            behind = model.stream.head - found["recorded"]
+            late = f", {behind} observations behind" if behind > 0 else ""
             self.stdout.write(
                 f"{name}: verified: {found['observations']} observations replayed{begun}, {found['predictions']} logged "
-                f"predictions and {found['metrics']} metrics equal bit for bit ({time.monotonic() - started:.1f} s)"
+                f"predictions and {found['metrics']} metrics equal bit for bit, and {found['rows']} rows of its record, which has "
+                f"come to {found['recorded']}{late} ({time.monotonic() - started:.1f} s)"
             )
         if failed:
             sys.exit(1)
-
-    def _bar(self, name: str, head: int) -> Any:
-        if not self.stderr.isatty():
-            return None
-
-        def show(n: int) -> None:
-            self.stderr.write(f"\r{name}: {n}/{head} observations", ending="\n" if n >= head else "")
-            self.stderr.flush()
-
-        return show

@@ -1,4 +1,4 @@
-"""``manage.py flush``: Django's own deletes all data, and is refused on the command line."""
+"""``manage.py flush``: refused on the command line, because Django's command deletes all data."""
 
 from typing import NoReturn
 
@@ -10,7 +10,7 @@ class Command(flush.Command):
 
     def run_from_argv(self, argv: list[str]) -> NoReturn:
         self.stderr.write(
-            "CommandError: this would delete every stream, model, user and token, and was not done. To deliver what waits in "
-            "a spool: `tailrace flush`. To begin anew: stop the server, and remove its directory or drop its database"
+            "CommandError: this would delete every stream, model, user and token; nothing was changed. To deliver a spool, run "
+            "`tailrace flush`. To start with an empty database, stop the server and remove its directory or drop its database"
         )
         raise SystemExit(2)

@@ -1,0 +1,83 @@
+"""`AsyncTrackedExperiment` and `AsyncTrackedRun`: the calls of `TrackedExperiment` and `TrackedRun` as coroutines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tailrace.asynchronous.delegation import AsyncDelegate, Deferred, as_coroutine, as_coroutine_returning
+from tailrace.handles.tracked_experiment import TrackedExperiment
+from tailrace.handles.tracked_run import TrackedRun
+
+if TYPE_CHECKING:
+    from tailrace.asynchronous.session import AsyncSession
+
+__all__ = ["AsyncTrackedExperiment", "AsyncTrackedRun"]
+
+
+def _same_experiment(handle: AsyncTrackedExperiment, plain: TrackedExperiment) -> AsyncTrackedExperiment:
+    return handle
+
+
+def _same_run(handle: AsyncTrackedRun, plain: TrackedRun) -> AsyncTrackedRun:
+    return handle
+
+
+class AsyncTrackedExperiment(AsyncDelegate):
+    """A handle on one experiment: a `TrackedExperiment` whose methods are awaited. `AsyncClient.experiment` returns it.
+
+    Attributes
+    ----------
+    name
+        Name of the experiment.
+    """
+
+    def __init__(self, session: AsyncSession, name: str) -> None:
+        super().__init__(TrackedExperiment(session._plain, name), session._workers)
+        self._session = session
+        self.name = name
+
+    info = as_coroutine(TrackedExperiment.info)
+    runs = as_coroutine(TrackedExperiment.runs)
+    delete = as_coroutine(TrackedExperiment.delete)
+    restore = as_coroutine_returning(TrackedExperiment.restore, _same_experiment, "AsyncTrackedExperiment")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AsyncTrackedExperiment, (self._session, self.name)
+
+    def __repr__(self) -> str:
+        return f"<experiment {self.name} at {self._session.server.url}, asynchronous: await .info() …>"
+
+
+class AsyncTrackedRun(AsyncDelegate):
+    """A handle on one run: a `TrackedRun` whose methods are awaited. `AsyncClient.run` returns it.
+
+    Attributes
+    ----------
+    uid
+        Identifier of the run.
+    """
+
+    def __init__(self, session: AsyncSession, uid: str) -> None:
+        super().__init__(TrackedRun(session._plain, uid), session._workers)
+        self._session = session
+        self.uid = uid
+
+    info = as_coroutine(TrackedRun.info)
+    history = as_coroutine(TrackedRun.history)
+    artifacts = as_coroutine(TrackedRun.artifacts)
+    download = as_coroutine(TrackedRun.download)
+    link = as_coroutine(TrackedRun.link)
+    tag = as_coroutine(TrackedRun.tag)
+    delete = as_coroutine(TrackedRun.delete)
+    restore = as_coroutine_returning(TrackedRun.restore, _same_run, "AsyncTrackedRun")
+
+    @property
+    def status(self) -> Deferred[str]:
+        """The status now: ``await run.status``. See `TrackedRun.status`."""
+        return self._deferred("status")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AsyncTrackedRun, (self._session, self.uid)
+
+    def __repr__(self) -> str:
+        return f"<run {self.uid} at {self._session.server.url}, asynchronous: await .info() …>"

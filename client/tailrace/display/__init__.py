@@ -1,0 +1,1 @@
+"""Tables, HTML panels and progress bars for terminals and notebooks."""

@@ -1,0 +1,1 @@
+"""Pictures of models' errors and predictions, drawn with matplotlib."""

@@ -1,0 +1,1 @@
+"""Posting observations: one, or many from a file or a DataFrame."""

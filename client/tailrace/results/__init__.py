@@ -1,0 +1,1 @@
+"""Results of requests: predictions, metrics and listings, displayed by terminals and notebooks."""

@@ -1,0 +1,1 @@
+"""Senders: each sends lines and artifacts to one kind of back end."""

@@ -1,0 +1,1 @@
+"""HTTP transport to a Tailrace server: connections, proxies, TLS, retries and errors."""

@@ -1,0 +1,1 @@
+"""Parts of the command tailrace watch: follow models, detect drift, write a table and a picture."""

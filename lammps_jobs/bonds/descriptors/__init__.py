@@ -1,0 +1,1 @@
+"""Descriptors: definitions of a bond's features, and SOAP vectors."""

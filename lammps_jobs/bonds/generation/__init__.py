@@ -1,0 +1,1 @@
+"""Generation of cells: melt and quench in LAMMPS, and deformed copies."""

@@ -1,0 +1,1 @@
+"""Labels: bond strengths from tblite, LOBSTER and Quantum ESPRESSO."""

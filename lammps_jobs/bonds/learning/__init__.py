@@ -1,0 +1,1 @@
+"""Learning: send labeled cells to a server, evaluate recipes, predict large structures."""

@@ -1,0 +1,1 @@
+"""Structures: read and write files, find neighbours, cut large cells into pieces."""

@@ -1,0 +1,1 @@
+"""Errors of predicted run times, as numbers and pictures."""

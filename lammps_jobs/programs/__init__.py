@@ -1,0 +1,1 @@
+"""Programs of calculations that an agent can run, one module each (`tailrace.programs`)."""

@@ -1,0 +1,1 @@
+"""What runs in the jobs of programs that are Python code of ours."""

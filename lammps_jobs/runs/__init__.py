@@ -1,0 +1,1 @@
+"""LAMMPS jobs: parameters, scripts, and processes."""

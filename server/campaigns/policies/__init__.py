@@ -1,0 +1,1 @@
+"""Policies: what to calculate next, given what is known. Pure functions of a situation, without a database."""

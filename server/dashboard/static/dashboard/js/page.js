@@ -1,0 +1,3 @@
+// What every page runs.
+import "./times.js";
+import "./live.js";

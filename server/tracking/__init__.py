@@ -1,0 +1,1 @@
+"""Tracking: experiments that happen elsewhere, their runs, metrics and artifacts; registered models."""

@@ -8,13 +8,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 __all__ = ["end", "start"]
 
 PR_SET_PDEATHSIG = 1
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def start(
@@ -28,18 +30,27 @@ def start(
     """Start `command` in a process group of its own, with its output in `output`.
 
     Ctrl-C in a terminal doesn't reach it: the caller must `end` it. With `end_with_parent`, Linux ends it (SIGTERM)
-    when the parent dies, even if the parent is killed. On other systems it continues to run.
+    when the parent dies, even if the parent is killed. On other systems it continues to run. If this process is
+    interrupted while it starts the other, it ends that one, and then handles the signal.
     """
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        cwd=cwd,
-        env=dict(environment),
-        start_new_session=True,
-        preexec_fn=_death_signal() if end_with_parent else None,
-    )
+    process = None
+    try:
+        with _interruptions_deferred():
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                env=dict(environment),
+                start_new_session=True,
+                preexec_fn=_death_signal() if end_with_parent else None,
+            )
+    except BaseException:
+        if process is not None:
+            end(process)
+        raise
+    return process
 
 
 def end(process: subprocess.Popen[bytes], *, grace: float = 10.0, first: signal.Signals = signal.SIGTERM) -> None:
@@ -55,6 +66,30 @@ def end(process: subprocess.Popen[bytes], *, grace: float = 10.0, first: signal.
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
+
+
+@contextlib.contextmanager
+def _interruptions_deferred() -> Iterator[None]:
+    """Handle signals that arrive meanwhile at the end.
+
+    `Popen` would lose an exception that a handler raises: either the new process with it, or the exception itself,
+    because Python ignores those of the hooks that it calls after a fork (such as that of `logging`).
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals are handled there, and only there
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in INTERRUPTIONS}
+    own = {number: handler for number, handler in handlers.items() if callable(handler)}
+    try:
+        for number in own:
+            signal.signal(number, lambda number, frame: came.append(number))
+        yield
+    finally:
+        for number, handler in own.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _death_signal() -> Callable[[], None] | None:

@@ -20,6 +20,7 @@ IMAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._:/-]{0,350}@)?sha256:[0-9a-f]{64}\Z
 """An image by its digest: of its manifest, after a name, or of its configuration, alone."""
 LONGEST_SAMPLE = 100_000
 LIMITS = ("memory_mb", "cpus", "pids")
+ACTIONS = {Service.RUNNING: "service.run", Service.STOPPED: "service.stop", Service.DELETED: "service.delete"}
 
 
 def find(name: Any) -> Service:
@@ -83,7 +84,6 @@ def create(name: Any, cluster_name: Any, asked: dict[str, Any], *, created_by: s
 
 def want(service: Service, wanted: str) -> Service:
     """Have the service run, stopped, or deleted. Its agent does it at its next sync."""
-    action = {Service.RUNNING: "run", Service.STOPPED: "stop", Service.DELETED: "delete"}[wanted]
     with transaction_for_writing():
         service = Service.objects.select_for_update().select_related("cluster").get(pk=service.pk)
         before = _audited(service)
@@ -92,7 +92,7 @@ def want(service: Service, wanted: str) -> Service:
         elif service.wanted != wanted:
             service.wanted, service.state, service.reason = wanted, Service.WAITING, ""
             service.save(update_fields=["wanted", "state", "reason", "changed_at"])
-        audit_signals.send(f"service.{action}", service.name, before=before)
+        audit_signals.send(ACTIONS[wanted], service.name, before=before)
     return service
 
 

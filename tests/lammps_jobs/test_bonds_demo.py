@@ -79,7 +79,7 @@ def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
         children = below(process.pid, psutil.Process.name)
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130
+    assert process.returncode == 130, rest
     assert rest.endswith("Stopped. Finished work is kept. Run the same command again to resume.\n")
     assert psutil.wait_procs(children, timeout=10)[1] == []
     return var

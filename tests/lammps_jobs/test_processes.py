@@ -7,8 +7,8 @@ from typing import Any
 
 import psutil
 import pytest
-from lammps_jobs.runs import processes
 
+from lammps_jobs.runs import processes
 from tests.processes import below
 
 pytestmark = pytest.mark.one_database

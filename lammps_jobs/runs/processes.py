@@ -83,13 +83,13 @@ def _interruptions_deferred() -> Iterator[None]:
     own = {number: handler for number, handler in handlers.items() if callable(handler)}
     try:
         for number in own:
-            signal.signal(number, lambda number, frame: came.append(number))
+            signal.signal(number, lambda which, frame: came.append(which))
         yield
     finally:
         for number, handler in own.items():
             signal.signal(number, handler)
-        for number in came:
-            signal.raise_signal(number)
+        for which in came:
+            signal.raise_signal(which)
 
 
 def _death_signal() -> Callable[[], None] | None:

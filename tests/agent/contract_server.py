@@ -173,6 +173,7 @@ class ContractServer:
         if "after" in query:  # half of log_limit is the beginning; the end begins anew
             step["log"] = step["log"][:500]
         step["log"] += body
+        step["log"] = step["log"][:500] + step["log"][500:][-500:]  # what lies between is dropped
         step["log_next"] = offset + len(body)
         return 200, {"next": step["log_next"]}
 

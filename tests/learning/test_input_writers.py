@@ -17,7 +17,7 @@ from server.learning.pickles import allowlist as allowlist
 from server.learning.pickles.loader import dump_state, load_state
 from server.learning.river_adapters.input_writers import WRITES_TO_INPUT, WRITES_WHEN_CALLED, writes_to_input
 from tests.learning.admitted import Use, answer, examples, fresh, stream
-from server.learning.fold.state_forms import form
+from tests.learning.state_forms import form
 
 pytestmark = pytest.mark.one_database  # estimators alone
 

@@ -18,7 +18,7 @@ import pytest
 from server.learning.pickles.loader import dump_state, load_state
 from server.learning.river_adapters.determinism import NOT_REPEATABLE
 from tests.learning.admitted import Use, examples, stream
-from server.learning.fold.state_forms import form
+from tests.learning.state_forms import form
 
 pytestmark = pytest.mark.one_database  # estimators alone
 

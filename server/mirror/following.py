@@ -4,7 +4,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from django.conf import settings
@@ -28,6 +27,10 @@ MOST_REPLICAS = 16
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 
 Say = Callable[[str], None]
+
+
+class _Stopped(Exception):
+    """The process has to stop."""
 
 
 class Mirror:
@@ -146,14 +149,14 @@ class Mirror:
             fold = Fold.of(model)
             one = self._mirrorings.get(fold.uid)
             if one is None:
-                wishes = replace(self._wishes)
-                one = Mirroring(fold, self._backend, self._requests, self._store, wishes)
+                one = Mirroring(fold, self._backend, self._requests, self._store, self._wishes)
                 self._mirrorings[fold.uid] = one
             one.renew(fold)
             self._mirrorings.move_to_end(fold.uid)
             try:
-                with Bar(f"observations, {model.name}") as bar:
-                    outcome = one.run(bar)
+                outcome = self._run(model, one)
+            except _Stopped:
+                return
             except TailraceError as exc:
                 self.troubles += 1
                 self._say(f"{model.name}: not mirrored: {exc.message}")
@@ -161,6 +164,16 @@ class Mirror:
             self._tell(model, one, outcome)
             for other in list(self._mirrorings.values())[:-MOST_REPLICAS]:
                 other.drop()
+
+    def _run(self, model: Model, one: Mirroring) -> Outcome:
+        with Bar(f"observations, {model.name}") as bar:
+
+            def report(n: int, upto: int) -> None:
+                if self._stopping.is_set():
+                    raise _Stopped
+                bar(n, upto)
+
+            return one.run(report)
 
     def _models(self) -> Iterator[Model]:
         found = Model.objects.filter(status__in=MIRRORED).order_by("stream__name", "name")

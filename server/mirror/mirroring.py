@@ -294,7 +294,8 @@ class Mirroring:
                 return
             outcome.made.append(f"{number} (at {at})")
         self.position.version_at, self.position.owed = at, None
-        if number != self.position.live and all(int(one.number) <= int(number) for one in known):
+        # A rebuilt model registers its past again: until it has caught up, the alias stays where it was.
+        if number != self.position.live and all((one.at, int(one.number)) <= (at, int(number)) for one in known):
             registry.make_live(number)
             self.position.live = number
         self._save()

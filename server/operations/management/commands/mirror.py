@@ -85,6 +85,8 @@ class Command(BaseCommand):
         stopping = threading.Event()
 
         def stop(number: int, frame: FrameType | None) -> None:
+            if stopping.is_set():
+                raise KeyboardInterrupt
             stopping.set()
 
         if threading.current_thread() is threading.main_thread():

@@ -186,4 +186,7 @@ def _is_by_value(one: _Made) -> bool:
 def _atom(value: Any) -> str:
     if isinstance(value, _Global):
         return f"global {value}"
-    return f"{type(value).__name__} {value.hex() if isinstance(value, (float, bytes, bytearray)) else repr(value)}"
+    if isinstance(value, (float, bytes, bytearray)):
+        return f"{type(value).__name__} {value.hex()}"
+    # Python limits the digits of decimal numbers, and not those of hexadecimal ones.
+    return f"int {value:x}" if type(value) is int else f"{type(value).__name__} {value!r}"

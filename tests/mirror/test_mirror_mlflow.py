@@ -185,12 +185,12 @@ print(json.dumps({"version": mlflow.__version__, "found": found}))
 @pytest.fixture(scope="module")
 def several(server: Server, mlflow: MLflowServer) -> list[str]:
     """The names of models of several kinds that are mirrored."""
-    make(server, "kinds", [(LONG_NAME, "runtime"), ("kinds-linear", "linear"), ("kinds-bayes", "bayesian")])
+    make(server, "kinds", [(LONG_NAME, "runtime"), ("kinds-linear", "linear")])
     learn(server, "kinds", points(120))
     for flavor in ("binary", "multiclass"):
         make_classifier(server, flavor)
     mirror(server, mlflow, "kinds", "binary", "multiclass", "--every", "7")
-    return [LONG_NAME, "kinds-linear", "kinds-bayes", "binary", "multiclass"]
+    return [LONG_NAME, "kinds-linear", "binary", "multiclass"]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -199,14 +199,15 @@ def test_a_mirrored_model_predicts_in_pyfunc_what_the_server_predicts(
 ) -> None:
     xs = [one["x"] for one in points(25, 9)]
     own = {}
-    for name in several:
+    names = several if version == VERSIONS[-1] else several[:1]
+    for name in names:
         answers = [server.post(f"/api/v1/models/{name}/predict/", {"x": x}) for x in xs]
         assert {status for status, _ in answers} == {200}
         own[name] = [answer["prediction"] for _, answer in answers]
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS", "NPY_", "OMP_"))}
     environ |= {"PYTHONPATH": str(ROOT / "client"), "MLFLOW_DISABLE_TELEMETRY": "true"}
     done = subprocess.run(
-        [client(version), "-c", PREDICT, mlflow.url], input=json.dumps({"names": several, "xs": xs}), env=environ,
+        [client(version), "-c", PREDICT, mlflow.url], input=json.dumps({"names": names, "xs": xs}), env=environ,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError, close_old_connections
+from tailrace.errors import Refused, Unauthorized, Unreachable
 from tailrace.errors import TailraceError as ClientError
-from tailrace.errors import Unreachable
 from tailrace.tracking.backends import Backend
 from tailrace.tracking.claims import Claim
 
-from server.core.errors import Conflict, TailraceError
+from server.core.db.database_state import one_line
+from server.core.errors import Conflict, TailraceError, Unavailable
 from server.core.progress_bar import Bar
 from server.learning.models import Model
 from server.mirror import targets
@@ -24,6 +26,7 @@ MIRRORED = (Model.READY, Model.REBUILDING, Model.QUARANTINED)
 MOST_REPLICAS = 16
 """Replicas that stay in memory between two passes."""
 
+MOST_REASONS = 20
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 
 Say = Callable[[str], None]
@@ -77,6 +80,9 @@ class Mirror:
         self._store = Store(Path(settings.TAILRACE.var_dir) / "mirror" / name)
         self._claim = Claim(str(self._store.folder / "claim"))
         self._mirrorings: OrderedDict[str, Mirroring] = OrderedDict()
+        self._told: dict[str, str] = {}
+        self._last = 0
+        """The model that the last pass ended with, because the target was down. The next pass ends with it, too."""
         self.troubles = 0
 
     def __enter__(self) -> "Mirror":
@@ -116,29 +122,31 @@ class Mirror:
                 wait = min(2 * wait, LONGEST_WAIT)
 
     def follow(self, interval: float) -> None:
-        """Mirror until the process has to stop. While the target is down, it is asked less and less often, once a minute at last."""
+        """Mirror until the process has to stop. While the target or the database is down, it tries again, once a minute at last."""
         wait, told = FIRST_WAIT, ""
         while not self._stopping.is_set():
             try:
+                close_old_connections()
                 self.step()
-            except ClientError as exc:
-                if str(exc) != told:
-                    self._say(f"{exc}: trying again")
-                    told = str(exc)
+            except (ClientError, DatabaseError, InterfaceError, Unavailable) as exc:
+                why = one_line(exc) if isinstance(exc, DatabaseError | InterfaceError) else str(exc)
+                if why != told:
+                    self._say(f"{why}: trying again")
+                    told = why
                 self._stopping.wait(wait)
                 wait = min(2 * wait, LONGEST_WAIT)
                 continue
             if told:
-                self._say(f"{self._backend.address} answers again")
+                self._say("it goes on")
             wait, told = FIRST_WAIT, ""
             self._stopping.wait(interval)
 
     def step(self) -> None:
-        """Go over all models once.
+        """Go over all models once. What concerns one model alone, such as a name that is taken, doesn't keep the others.
 
         Raises
         ------
-        Unreachable, Refused
+        Unreachable, Unauthorized
             If the target can't be reached, or lets nobody in. Models that had their turn are not affected.
         """
         self.troubles = 0
@@ -146,24 +154,31 @@ class Mirror:
             if self._stopping.is_set():
                 return
             self._claim.renew()
-            fold = Fold.of(model)
-            one = self._mirrorings.get(fold.uid)
-            if one is None:
-                one = Mirroring(fold, self._backend, self._requests, self._store, self._wishes)
-                self._mirrorings[fold.uid] = one
-            one.renew(fold)
-            self._mirrorings.move_to_end(fold.uid)
+            one = self._mirroring_of(Fold.of(model))
             try:
                 outcome = self._run(model, one)
             except _Stopped:
                 return
-            except TailraceError as exc:
-                self.troubles += 1
-                self._say(f"{model.name}: not mirrored: {exc.message}")
+            except (Unreachable, Unauthorized):
+                self._last = model.pk
+                raise
+            except (Refused, TailraceError) as exc:
+                if isinstance(exc, Unavailable):
+                    raise
+                self._refuse(model, [str(exc)])
                 continue
             self._tell(model, one, outcome)
             for other in list(self._mirrorings.values())[:-MOST_REPLICAS]:
                 other.drop()
+
+    def _mirroring_of(self, fold: Fold) -> Mirroring:
+        found = self._mirrorings.get(fold.uid)
+        if found is None:
+            found = Mirroring(fold, self._backend, self._requests, self._store, self._wishes)
+            self._mirrorings[fold.uid] = found
+        found.renew(fold)
+        self._mirrorings.move_to_end(fold.uid)
+        return found
 
     def _run(self, model: Model, one: Mirroring) -> Outcome:
         with Bar(f"observations, {model.name}") as bar:
@@ -179,20 +194,25 @@ class Mirror:
         found = Model.objects.filter(status__in=MIRRORED).order_by("stream__name", "name")
         if self._streams:
             found = found.filter(stream__name__in=self._streams)
-        for pk in list(found.values_list("pk", flat=True)):
+        for pk in sorted(found.values_list("pk", flat=True), key=lambda pk: pk == self._last):
             model = Model.objects.select_related("stream").filter(pk=pk, status__in=MIRRORED).first()
             if model is not None:
                 yield model
 
     def _tell(self, model: Model, one: Mirroring, outcome: Outcome) -> None:
-        if not outcome:
-            return
         parts = [f"metrics of {outcome.lines:,} positions, to observation {one.position.at:,}"] if outcome.lines else []
         if outcome.made:
             parts.append(f"version {', '.join(outcome.made)}")
         if outcome.stale:
             parts.append(f"version {', '.join(outcome.stale)} stale")
-        self._say(f"{model.name}: {'; '.join(parts) or 'nothing sent'} → {one.where}")
-        for why in outcome.troubles[:20]:
-            self._say(f"{model.name}: not mirrored: {why}")
-        self.troubles += len(outcome.troubles)
+        if parts:
+            self._say(f"{model.name}: {'; '.join(parts)} → {one.where}")
+        self._refuse(model, outcome.troubles)
+
+    def _refuse(self, model: Model, reasons: list[str]) -> None:
+        """Say why something of a model isn't mirrored, unless that was said in the pass before."""
+        self.troubles += len(reasons)
+        text = "".join(f"\n{model.name}: not mirrored: {why}" for why in reasons[:MOST_REASONS])[1:]
+        if text and text != self._told.get(model.name):
+            self._say(text)
+        self._told[model.name] = text

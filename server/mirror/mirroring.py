@@ -75,9 +75,6 @@ class Outcome:
     stale: list[str]
     troubles: list[str]
 
-    def __bool__(self) -> bool:
-        return bool(self.lines or self.made or self.stale or self.troubles)
-
 
 class Mirroring:
     """Mirrors one fold into one target, and goes on where it was.

@@ -125,7 +125,7 @@ def test_it_waits_for_a_target_that_is_down_and_goes_on(server: Server, mlflow: 
     finally:
         process.terminate()
         assert process.wait(PATIENCE) == 0
-    assert "answers again" in log.read_text()
+    assert "it goes on" in log.read_text()
     check_series(server, target, target.run("down", "down"), "down", 50, (1, 20, 21, 50))
 
 

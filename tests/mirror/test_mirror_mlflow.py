@@ -33,7 +33,7 @@ from tests.mirror.mirrored import (
 from tests.mlflow.clients import VERSIONS, MLflowServer, client
 from tests.serving import PATIENCE, ROOT, Server, fresh_database
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.one_database, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,17 @@ FORMAT = "tailrace-frozen-model"
 VERSION = 1
 LONGEST_HEADER = 2**20
 
-_STREAM = ("name", "description", "target_name", "target_unit", "target_kind", "features", "segment", "descriptor")
-_MODEL = ("name", "flavor", "recipe", "parameters", "window")
+STREAM_FIELDS = (
+    "name",
+    "description",
+    "target_name",
+    "target_unit",
+    "target_kind",
+    "features",
+    "segment",
+    "descriptor",
+)
+MODEL_FIELDS = ("name", "flavor", "recipe", "parameters", "window")
 
 
 class FrozenError(Exception):
@@ -91,8 +100,8 @@ def freeze(name: str) -> Frozen:
         at, state = replica.n, replay.dump(replica)
     seen = familiarity.whole(model.stream, at)
     return Frozen(
-        {field: getattr(model.stream, field) for field in _STREAM},
-        {field: getattr(model, field) for field in _MODEL},
+        {field: getattr(model.stream, field) for field in STREAM_FIELDS},
+        {field: getattr(model, field) for field in MODEL_FIELDS},
         at,
         snapshots.VERSIONS,
         bytes(model.initial),

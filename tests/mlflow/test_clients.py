@@ -1,37 +1,22 @@
 """Real clients of MLflow, of two versions, in environments of their own: what they log is there, and what they load predicts.
 
-They take half a minute to install, and 250 MB, once in ``var/mlflow-clients``.
+:mod:`tests.mlflow.clients` installs them on first use.
 """
 
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.mlflow.clients import VERSIONS, client
 from tests.people import made_on
-from tests.serving import ROOT, Server, fresh_database
+from tests.serving import Server, fresh_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-REQUIREMENTS = Path(__file__).parent
-VERSIONS = ("2.22", "3.17")
-
-
-def client(version: str) -> Path:
-    """Return the Python of a client, which is installed on first use."""
-    venv, wanted = ROOT / "var" / "mlflow-clients" / version, REQUIREMENTS / f"client-{version}.txt"
-    python, stamp = venv / "bin" / "python", venv / "installed"
-    if not stamp.exists() or stamp.read_text() != wanted.read_text():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
-        subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", wanted], check=True
-        )
-        stamp.write_text(wanted.read_text())
-    return python
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from server.learning.metrics.prequential import (
     NoMetrics,
     RegressionMetrics,
 )
-from server.learning.river_adapters.pipelines import Predict, straight_learner, straight_predictor
+from server.learning.river_adapters.pipelines import straight_learner
+from server.learning.river_adapters.predicting import has_method, predictor_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Flavor:
         wanted = [self.learns] if callable(getattr(estimator, self.learns, None)) else []
         if not wanted:
             raise self._lacks(estimator, self.learns)
-        if not any(_has(estimator, name) for name in self.predicts):
+        if not any(has_method(estimator, name) for name in self.predicts):
             raise self._lacks(estimator, " or ".join(self.predicts))
 
     def _lacks(self, estimator: Any, method: str) -> Invalid:
@@ -64,12 +65,9 @@ class Flavor:
 
     def predictor(self, estimator: Any) -> Callable[[dict[str, Any]], Any]:
         """Return the function that predicts one point: probabilities, if the flavor has them and the estimator gives them."""
-        for name in self.predicts:
-            if _has(estimator, name):
-                found = straight_predictor(estimator, name)
-                if name == "predict_proba_one" and _has(estimator, "predict_one"):
-                    return _with_labels_instead(found, straight_predictor(estimator, "predict_one"))
-                return found
+        found = predictor_of(estimator, self.predicts)
+        if found is not None:
+            return found
         raise self._lacks(estimator, " or ".join(self.predicts))
 
     def learner(self, estimator: Any) -> Callable[[dict[str, Any], Any], Any]:
@@ -82,25 +80,6 @@ class Flavor:
     def new_metrics(self, window: int, *, with_history: bool) -> Metrics:
         metrics: Metrics = self.make_metrics(window, History(self.columns) if with_history and self.columns else None)
         return metrics
-
-
-def _with_labels_instead(shares: Predict, label: Predict) -> Predict:
-    """Return a function for probabilities, or the label if the classifier gives none. In river, some only raise an error."""
-
-    def predict(x: dict[str, Any]) -> Any:
-        try:
-            return shares(x)
-        except NotImplementedError:
-            return label(x)
-
-    return predict
-
-
-def _has(estimator: Any, method: str) -> bool:
-    if not callable(getattr(estimator, method, None)):
-        return False
-    last = getattr(estimator, "_last_step", estimator)  # a pipeline has every method, even if its last step lacks it
-    return last is estimator or callable(getattr(last, method, None))
 
 
 def _takes_target(learn: Callable[..., Any]) -> bool:

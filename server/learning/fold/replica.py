@@ -16,6 +16,7 @@ from server.learning.fold.estimator_errors import FATAL, BrokenReplica, Deadline
 from server.learning.fold.plain_values import number, plain, stored
 from server.learning.metrics.prequential import Metrics, RegressionMetrics
 from server.learning.river_adapters import determinism
+from server.learning.river_adapters.predicting import has_method
 
 
 class Replica:
@@ -91,7 +92,7 @@ class Replica:
             method = getattr(type(estimator), "predict_points", None)  # not the object's own: an upload may set it
             self._predict_points = None if method is None else functools.partial(method, estimator)
         self._proba: Callable[[dict[str, Any]], Any] | None = None
-        if self.flavor.name == "multiclass" and flavors._has(estimator, "predict_proba_one"):
+        if self.flavor.name == "multiclass" and has_method(estimator, "predict_proba_one"):
             self._proba = estimator.predict_proba_one
 
     # Predicting

@@ -86,8 +86,8 @@ class Recorder:
             If the log no longer has one of them.
         """
         step = FIRST_CHUNK
-        for spans in _some(replay.complete_spans(self.model.stream_id, self.upto, head)):
-            whole, at = replay.join_spans(spans), _times(spans)
+        for spans in grouped(replay.complete_spans(self.model.stream_id, self.upto, head)):
+            whole, at = replay.join_spans(spans), times_of(spans)
             low = 0
             while low < len(whole.xs):
                 high = min(len(whole.xs), low + step)
@@ -166,7 +166,7 @@ class Recorder:
         return Columns(span.first, values, list(segments), list(labels))
 
 
-def _some(spans: Iterator[Span]) -> Iterator[list[Span]]:
+def grouped(spans: Iterator[Span]) -> Iterator[list[Span]]:
     """Yield consecutive spans, about :data:`server.learning.fold.replay.CHUNK` observations at a time."""
     waiting: list[Span] = []
     points = size = 0
@@ -181,7 +181,8 @@ def _some(spans: Iterator[Span]) -> Iterator[list[Span]]:
         yield waiting
 
 
-def _times(spans: list[Span]) -> np.ndarray:
+def times_of(spans: list[Span]) -> np.ndarray:
+    """Return when the observations of spans were received, in seconds since 1970."""
     return np.repeat([span.at.timestamp() for span in spans], [len(span.xs) for span in spans])
 
 

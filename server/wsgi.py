@@ -30,6 +30,7 @@ from server.operations import health, liveness, process_gauges, watched_events  
 from server.runtime import process  # noqa: E402
 from server.runtime.handler import Handler  # noqa: E402
 from server.streams.quotas import reserves  # noqa: E402
+from server.tracking import feeding  # noqa: E402
 from server.tracking import watching as tracking  # noqa: E402
 
 
@@ -73,6 +74,7 @@ maintenance.start(
     notifications=(watched_events.look_when_due, delivering.deliver_when_due),
     campaigns=(driver.drive_if_due,),
     evaluations=(evaluations.work_if_due,),
+    feeds=(feeding.feed_if_due,),
 )
 liveness.start(settings.TAILRACE.stuck_seconds, health.database_answers)
 reserves.give_back_at_end(PREDICTIONS)

@@ -15,7 +15,7 @@ from server.core.errors import Conflict, Invalid, TailraceError
 from server.core.json_codec import dumps_text
 from server.core.validation import check_text, format_value
 from server.streams.quotas.limits import Owner
-from server.tracking import artifacts, checks, links, runs, statements, summaries, values, writing
+from server.tracking import artifacts, checks, feed_queue, links, runs, statements, summaries, values, writing
 from server.tracking.models import DomainRecord, Run
 from server.tracking.statements import Point
 from server.tracking.writing import LockedRun
@@ -233,6 +233,8 @@ class _Batch:
             return  # of another process, or an earlier one that arrives late
         self.has_ended = status in Run.ENDED
         rows.update(status=status, ended_ms=time_ms if self.has_ended else None)
+        if status == Run.FINISHED:
+            feed_queue.add(self.run.pk, self.run.experiment_id)
 
 
 def _changed(key: str, held: str, value: str) -> str:

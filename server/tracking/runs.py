@@ -10,7 +10,7 @@ from server.core import audit_signals
 from server.core.db.locks import transaction_for_writing
 from server.core.errors import Conflict, Invalid, NotFound
 from server.core.validation import check_text, format_value
-from server.tracking import checks, experiments, summaries, writing
+from server.tracking import checks, experiments, feed_queue, summaries, writing
 from server.tracking.clock import now_ms
 from server.tracking.models import Experiment, Run
 from server.tracking.models.names import ACTIVE, DELETED, LONGEST_NAME
@@ -81,6 +81,8 @@ def create(
                 with writing.locked(uid) as run:
                     writing.log_params(run, own_params)
                     writing.log_tags(run, own_tags)
+            if status == Run.FINISHED:
+                feed_queue.add(made.pk, experiment.pk)
     except IntegrityError as exc:
         raise Conflict(f"run {uid} exists already", field="uid", code="exists") from exc
     return made
@@ -163,6 +165,8 @@ def change(uid: Any, fields: Mapping[str, Any]) -> Run:
     with writing.locked(uid) as run:
         if values:
             Run.objects.filter(pk=run.pk).update(**values)
+        if values.get("status") == Run.FINISHED:
+            feed_queue.add(run.pk, run.experiment_id)
         writing.log_params(run, params)
         writing.log_tags(run, written)
         for key, value in tags.items():

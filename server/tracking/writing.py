@@ -9,8 +9,9 @@ from django.db import connection
 from server.core.db.locks import is_sqlite, transaction_for_writing
 from server.core.errors import Conflict, NotFound
 from server.core.validation import format_value
-from server.tracking import checks, statements
+from server.tracking import checks, feed_queue, statements
 from server.tracking.clock import now_ms
+from server.tracking.models import Run
 from server.tracking.models.names import DELETED
 from server.tracking.statements import Point
 
@@ -42,7 +43,7 @@ class LockedRun(NamedTuple):
 
 @contextlib.contextmanager
 def locked(uid: Any, *, may_be_deleted: bool = False) -> Iterator[LockedRun]:
-    """Hold a run's row in a transaction. At the end of the block, lists know that the run has changed.
+    """Hold a run's row in a transaction. At the end of the block, lists and feeds know that the run has changed.
 
     Raises
     ------
@@ -57,6 +58,8 @@ def locked(uid: Any, *, may_be_deleted: bool = False) -> Iterator[LockedRun]:
             raise Conflict(f"run {run.uid} is deleted: restore it first", field="run", code="deleted")
         yield run
         _mark(run)
+        if run.status == Run.FINISHED:
+            feed_queue.again(run.pk)
 
 
 def _locked(uid: Any) -> LockedRun:

@@ -272,6 +272,19 @@ MATRIX: dict[str, Address] = {
         delete=CHANGE_CALCULATION,
     ),
     "api/v1/experiments/<str:number>/restore/": at("{experiment}", post=CHANGE_CALCULATION),
+    "api/v1/experiments/<str:number>/predict/": at(
+        "{experiment}", post=PREDICT({"params": {"a": 1}}, elsewhere="403", narrow="403")
+    ),
+    "api/v1/experiments/<str:number>/feeds/": at(
+        "{experiment}",
+        get=CALCULATIONS,
+        post=CHANGE_CALCULATION({"stream": "unused", "params": {"a": "number"}}, also=("learn",)),
+    ),
+    "api/v1/experiments/<str:number>/feeds/<str:stream>/": at(
+        "{experiment}", "s", get=CALCULATIONS, delete=CHANGE_CALCULATION
+    ),
+    "api/v1/experiments/<str:number>/feeds/<str:stream>/backfill/": at("{experiment}", "s", post=CHANGE_CALCULATION),
+    "api/v1/experiments/<str:number>/feeds/<str:stream>/runs/": at("{experiment}", "s", get=CALCULATIONS),
     "api/v1/runs/": at(get=CALCULATIONS, post=TRACK({"experiment": "new"})),
     "api/v1/runs/search/": at(post=CALCULATIONS({})),
     "api/v1/runs/<str:uid>/": at(

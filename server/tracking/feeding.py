@@ -29,10 +29,12 @@ logger = logging.getLogger(__name__)
 EVERY = 1.0
 """Seconds between two looks at the queue, in each process."""
 
-AT_ONCE = 100
+AT_ONCE = 50
 """Most runs that are posted in one request."""
 
-LEASE_MS = 60_000
+LEASE_MS = 10_000
+"""How long a feed waits after a process was killed. Work that takes longer may be done twice, which changes nothing."""
+
 SLOW = 10.0
 """Seconds of one feed after which the others are looked at."""
 

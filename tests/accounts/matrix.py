@@ -121,6 +121,21 @@ MATRIX: dict[str, Address] = {
     "experiments/": at(get=CALCULATIONS, post=SUBMIT(form={"name": "new"})),
     "experiments/<int:number>/": at("{experiment}", get=CALCULATIONS),
     "experiments/<int:number>/change/": at("{experiment}", post=CHANGE_CALCULATION(form={"action": "describe"})),
+    "services/": at(get=CALCULATIONS),
+    "services/<str:name>/": at("v", get=CALCULATIONS),
+    "services/<str:name>/change/": at("v", post=CHANGE_CALCULATION(form={"action": "stop"})),
+    "services/<str:name>/delete/": at("v", post=CHANGE_CALCULATION(form={"confirm": "v"})),
+    "services/<str:name>/try/": at(
+        "v", post=PREDICT(form={"body": "{}"}, elsewhere="403", narrow="403", always="503")
+    ),
+    "experiments/<int:number>/feeds/": at(
+        "{experiment}",
+        get=CALCULATIONS,
+        post=CHANGE_CALCULATION(form={"stream": "unused", "params": "a = number"}, also=("learn",)),
+    ),
+    "experiments/<int:number>/feeds/change/": at(
+        "{experiment}", post=CHANGE_CALCULATION(form={"action": "backfill", "stream": "s"})
+    ),
     "runs/compare/": at(get=CALCULATIONS),
     "runs/compare/chart/": at(get=CALCULATIONS(always="404")),
     "runs/<str:uid>/": at(RUN, get=CALCULATIONS),

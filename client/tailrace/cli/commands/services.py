@@ -55,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pids", type=int, metavar="N", help="create: most processes (default: 128)")
     parser.add_argument("--start-seconds", type=int, metavar="S", help="create: how long it may take (default: 60)")
     parser.add_argument("--description", metavar="TEXT", help="create: for people")
+    parser.add_argument("--model", metavar="NAME", help="create: the registered model that it runs a version of")
+    parser.add_argument("--version", type=int, metavar="N", help="create: the number of that version")
     parser.add_argument(
         "--wait", type=parse_seconds, metavar="S", help="create, run, restart: wait so long until it is healthy"
     )
@@ -115,7 +117,8 @@ def _create(client: Client, options: argparse.Namespace) -> Service:
     return client.create_service(
         options.name, options.cluster, options.image, _json("--body", options.body), _json("--expected", options.expected),
         tolerance=options.tolerance, port=options.port, memory_mb=options.memory_mb, cpus=options.cpus, pids=options.pids,
-        start_seconds=options.start_seconds, description=options.description,
+        start_seconds=options.start_seconds, description=options.description, registered_model=options.model,
+        model_version=options.version,
     )  # fmt: skip
 
 

@@ -43,9 +43,7 @@ def again(run_id: int) -> None:
 def again_for(experiment_id: int) -> None:
     """Have all runs of an experiment looked at again that were left out."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"{_AGAIN}feed_id IN (SELECT id FROM tracking_feed WHERE experiment_id = %s)", (experiment_id,)
-        )
+        cursor.execute(f"{_AGAIN}feed_id IN (SELECT id FROM tracking_feed WHERE experiment_id = %s)", (experiment_id,))
 
 
 def add_earlier(feed: Feed) -> int:

@@ -125,9 +125,7 @@ MATRIX: dict[str, Address] = {
     "services/<str:name>/": at("v", get=CALCULATIONS),
     "services/<str:name>/change/": at("v", post=CHANGE_CALCULATION(form={"action": "stop"})),
     "services/<str:name>/delete/": at("v", post=CHANGE_CALCULATION(form={"confirm": "v"})),
-    "services/<str:name>/try/": at(
-        "v", post=PREDICT(form={"body": "{}"}, elsewhere="403", narrow="403", always="503")
-    ),
+    "services/<str:name>/try/": at("v", post=PREDICT(form={"body": "{}"}, elsewhere="403", narrow="403", always="503")),
     "experiments/<int:number>/feeds/": at(
         "{experiment}",
         get=CALCULATIONS,

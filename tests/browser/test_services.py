@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.serving import Server
 from tests.services.test_services_api import Container
+from tests.serving import Server
 from tests.tracking.served import metrics
 
 pytestmark = [pytest.mark.slow, pytest.mark.one_database]

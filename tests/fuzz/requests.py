@@ -63,6 +63,8 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) ->
         known = {"seq": [1, 2, 3, 4], "cell": ["c0", "c1"], "step": ["main"]}.get(field) or NAMES[kind]
         if kind == "campaigns" and field == "number":
             known = [1]
+        if kind == "experiments" and field == "stream":
+            known = ["s"]
         if kind == "runs" and field in ("sha256", "path"):
             known = [SHA256] if field == "sha256" else ["a.txt"]
         pick = sum(str(value).encode()) % (len(known) * 3 // 2)
@@ -118,6 +120,8 @@ def populate(api: Api) -> None:
         {"kind": "artifact", "path": "a.txt", "sha256": SHA256, "size": 4},
     ]
     assert not api.ok(f"/api/v1/runs/{'0' * 32}/lines/", {"writer": "w", "first": 0, "lines": logged})["refused"]
+    feed = {"stream": "s", "params": {"lr": "number"}, "metric": "loss"}
+    api.ok("/api/v1/experiments/1/feeds/", feed, 201)
     sample = {"body": {}, "expected": {}}
     api.ok("/api/v1/services/", {"name": "svc", "cluster": "k", "image": "sha256:" + "0" * 64, "sample": sample}, 201)
     api.ok("/api/v1/services/svc/stop/", {})

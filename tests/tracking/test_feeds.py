@@ -3,10 +3,11 @@
 import pytest
 from django.db import connection
 
+from server.core.errors import Invalid
 from server.learning.write_path import learn_points
 from server.streams import log
 from server.streams import registry as streams
-from server.tracking import experiments, feeding, retention
+from server.tracking import experiments, feed_queue, feeding, retention
 from server.tracking.models import Feed, FeedPoint
 from tests.api_client import refused
 from tests.tracking.conftest import Tracked
@@ -61,7 +62,11 @@ def shown(api, stream="losses"):
 
 
 def test_a_finished_run_is_an_observation_once_whatever_becomes_of_it(ada, fed):
-    assert (fed["target"], fed["runs"], fed["models"]) == ("last loss", {"due": 0, "posted": 0, "left_out": 0}, ["loss-model"])
+    assert (fed["target"], fed["runs"], fed["models"]) == (
+        "last loss",
+        {"due": 0, "posted": 0, "left_out": 0},
+        ["loss-model"],
+    )
     run = finished(ada, "a")
     assert observations() == [], "the write waits for no model"
     assert shown(ada)["runs"]["due"] == 1
@@ -118,7 +123,12 @@ def test_a_feed_that_is_made_anew_posts_nothing_twice(ada, fed):
 
 
 def test_earlier_runs_are_posted_by_a_backfill_in_the_order_of_their_ends(ada):
-    for digit, loss, status in (("a", 1.0, "FINISHED"), ("b", 2.0, "FAILED"), ("c", 3.0, "FINISHED"), ("d", 4.0, "RUNNING")):
+    for digit, loss, status in (
+        ("a", 1.0, "FINISHED"),
+        ("b", 2.0, "FAILED"),
+        ("c", 3.0, "FINISHED"),
+        ("d", 4.0, "RUNNING"),
+    ):
         finished(ada, digit, (loss,), status)
     Tracked(ada, "a" * 32).send("PATCH", "", {"status": "FINISHED", "ended_ms": 9000})
     ada.stream("times", target={"name": "time", "unit": "s"})
@@ -201,25 +211,29 @@ def test_a_deleted_run_is_left_out_and_posted_once_it_is_restored(ada, fed):
     assert len(observations()) == 1 and FeedPoint.objects.count() == 0
 
 
-def test_one_point_that_the_stream_refuses_does_not_hold_the_others_up(ada, fed):
-    def refuse_some(*args, **kwargs):
-        if any(x["operator"] == "bad" for x in args[1].xs):
-            raise feeding.feed_points_error
-        return learn(*args, **kwargs)
-
-    from server.core.errors import Invalid
-
-    feeding.feed_points_error = Invalid("every model refuses it")
+def test_one_point_that_the_stream_refuses_does_not_hold_the_others_up(ada):
+    """The model takes numbers only, so it refuses text; the stream has no other model."""
+    ada.stream("losses")
+    ada.model("numbers", "losses", "linear")
+    for digit, width in (("a", "32"), ("b", "wide"), ("c", "64")):
+        finished(ada, digit, width=width)
+    asked = {"stream": "losses", "params": {"lr": "number", "width": "category"}, "metric": "loss"}
+    ada.ok(path("feeds/"), asked, 201)
+    feeding.feed_all()
+    assert observations() == [] and shown(ada)["runs"]["left_out"] == 3
+    assert "refuses the point" in ada.ok(path("feeds/losses/runs/"))["runs"][0]["reason"]
+    ada.client.delete(path("feeds/losses/"))
+    ada.ok(path("feeds/"), {**asked, "params": {"lr": "number"}}, 201)
     learn = learn_points.learn
-    finished(ada, "a")
-    finished(ada, "b", operator="bad")
-    finished(ada, "c")
-    learn_points.learn = refuse_some
-    try:
+
+    def refuse_together(stream, points, **more):
+        if len(points.xs) > 1 or points.notes[0].key[0] == "b":
+            raise Invalid("every model refuses it")
+        return learn(stream, points, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learn_points, "learn", refuse_together)
         feeding.feed_all()
-    finally:
-        learn_points.learn = learn
-        del feeding.feed_points_error
     assert [key[0] for _, _, key in observations()] == ["a", "c"]
     assert ada.ok(path("feeds/losses/runs/?state=left_out"))["runs"][0]["reason"] == "every model refuses it"
 
@@ -302,8 +316,6 @@ def test_the_next_run_is_predicted_before_it_is_submitted(ada, fed):
 
 def test_a_run_of_an_experiment_without_feeds_costs_one_statement_more(ada, django_assert_max_num_queries):
     """A feed never delays what a training sends: its queue is one indexed statement."""
-    from server.tracking import feed_queue
-
     finished(ada, "a", status="RUNNING")
     number = experiments.by_name(EXPERIMENT).pk
     with django_assert_max_num_queries(1, connection=connection):

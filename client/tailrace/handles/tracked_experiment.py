@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from tailrace.errors import NotFound, Unusable
 from tailrace.handles.run_feed import RunFeed
-from tailrace.results.feed_tables import feed_table, prediction_table
 from tailrace.results.facts import Listing
+from tailrace.results.feed_tables import feed_table, prediction_table
 from tailrace.results.tracking_tables import RunListing, experiment_facts
 
 if TYPE_CHECKING:

@@ -53,7 +53,9 @@ class Feeds(OfTracking):
         """
         found, asked = self.own(request, number), self.body(request)
         if not caller.may(request._request, "learn"):
-            raise Forbidden("a feed posts observations for you: this takes the permission to learn (of a token, its scope)")
+            raise Forbidden(
+                "a feed posts observations for you: this takes the permission to learn (of a token, its scope)"
+            )
         stream = caller.stream(request._request, asked.pop("stream"))
         made = feeds.create(found, stream, asked.pop("params"), **asked, **caller.made_by(request._request))
         return created(

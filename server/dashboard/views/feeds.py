@@ -50,9 +50,7 @@ def feeds_page(request: HttpRequest, number: int) -> HttpResponse:
         one["text"] = given.get(one["name"], "")
     wanted = {name: text for name, text in given.items() if text}
     try:
-        shown["predictions"] = feed_predictions.predict(
-            found, wanted, may_read=partial(feature_form.may_read, request)
-        )
+        shown["predictions"] = feed_predictions.predict(found, wanted, may_read=partial(feature_form.may_read, request))
     except TailraceError as exc:
         return page(request, "feeds", exc.status, trouble=exc.message, **shown)
     return page(request, "feeds", **shown)

@@ -20,7 +20,14 @@ HERE = "/services/"
 LONGEST_ANSWER = 200_000
 """Characters of an answer that the page shows."""
 
-TONES = {"healthy": "good", "unhealthy": "bad", "backing off": "bad", "refused": "bad", "waiting": "busy", "starting": "busy"}
+TONES = {
+    "healthy": "good",
+    "unhealthy": "bad",
+    "backing off": "bad",
+    "refused": "bad",
+    "waiting": "busy",
+    "starting": "busy",
+}
 ACTIONS = {"run": "Run", "stop": "Stop", "restart": "Restart"}
 
 

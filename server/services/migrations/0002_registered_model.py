@@ -4,20 +4,21 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('services', '0001_initial'),
+        ("services", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='service',
-            name='model_version',
+            model_name="service",
+            name="model_version",
             field=models.IntegerField(null=True),
         ),
         migrations.AddField(
-            model_name='service',
-            name='registered_model',
-            field=models.CharField(blank=True, db_default='', default='', help_text='Of which it is a version', max_length=500),
+            model_name="service",
+            name="registered_model",
+            field=models.CharField(
+                blank=True, db_default="", default="", help_text="Of which it is a version", max_length=500
+            ),
         ),
     ]

@@ -5,55 +5,98 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('streams', '0008_plain_help_texts'),
-        ('tracking', '0003_mlflow'),
+        ("streams", "0008_plain_help_texts"),
+        ("tracking", "0003_mlflow"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Feed',
+            name="Feed",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('stream_name', models.CharField(help_text='Kept if the stream is deleted', max_length=200)),
-                ('params', models.TextField(help_text='JSON: param to kind')),
-                ('metric', models.CharField(blank=True, default='', help_text='Empty: the wall time, s', max_length=250)),
-                ('value', models.CharField(choices=[('last', 'last'), ('min', 'min'), ('max', 'max')], default='last', help_text='Which one of the metric', max_length=4)),
-                ('leased_ms', models.BigIntegerField(default=0, help_text='Until then a process works on it')),
-                ('created_ms', models.BigIntegerField()),
-                ('created_by', models.CharField(blank=True, default='', max_length=150)),
-                ('owner_id', models.BigIntegerField(null=True)),
-                ('experiment', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='feeds', to='tracking.experiment')),
-                ('stream', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='streams.stream')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("stream_name", models.CharField(help_text="Kept if the stream is deleted", max_length=200)),
+                ("params", models.TextField(help_text="JSON: param to kind")),
+                (
+                    "metric",
+                    models.CharField(blank=True, default="", help_text="Empty: the wall time, s", max_length=250),
+                ),
+                (
+                    "value",
+                    models.CharField(
+                        choices=[("last", "last"), ("min", "min"), ("max", "max")],
+                        default="last",
+                        help_text="Which one of the metric",
+                        max_length=4,
+                    ),
+                ),
+                ("leased_ms", models.BigIntegerField(default=0, help_text="Until then a process works on it")),
+                ("created_ms", models.BigIntegerField()),
+                ("created_by", models.CharField(blank=True, default="", max_length=150)),
+                ("owner_id", models.BigIntegerField(null=True)),
+                (
+                    "experiment",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="feeds",
+                        to="tracking.experiment",
+                    ),
+                ),
+                (
+                    "stream",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="streams.stream"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='FeedPoint',
+            name="FeedPoint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('due', 'due'), ('posted', 'posted'), ('left_out', 'left_out')], default='due', max_length=8)),
-                ('asked', models.IntegerField(default=0, help_text='Increases whenever it is to be looked at again')),
-                ('seq', models.BigIntegerField(help_text='Number of its observation, once it is posted', null=True)),
-                ('reason', models.TextField(blank=True, default='', help_text='Why it is left out')),
-                ('feed', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='points', to='tracking.feed')),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='feed_points', to='tracking.run')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("due", "due"), ("posted", "posted"), ("left_out", "left_out")],
+                        default="due",
+                        max_length=8,
+                    ),
+                ),
+                ("asked", models.IntegerField(default=0, help_text="Increases whenever it is to be looked at again")),
+                ("seq", models.BigIntegerField(help_text="Number of its observation, once it is posted", null=True)),
+                ("reason", models.TextField(blank=True, default="", help_text="Why it is left out")),
+                (
+                    "feed",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="points",
+                        to="tracking.feed",
+                    ),
+                ),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="feed_points", to="tracking.run"
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='feed',
-            constraint=models.UniqueConstraint(fields=('experiment', 'stream_name'), name='feed_experiment_stream'),
+            model_name="feed",
+            constraint=models.UniqueConstraint(fields=("experiment", "stream_name"), name="feed_experiment_stream"),
         ),
         migrations.AddIndex(
-            model_name='feedpoint',
-            index=models.Index(fields=['feed', 'state', 'id'], name='feed_point_feed_state'),
+            model_name="feedpoint",
+            index=models.Index(fields=["feed", "state", "id"], name="feed_point_feed_state"),
         ),
         migrations.AddIndex(
-            model_name='feedpoint',
-            index=models.Index(condition=models.Q(('state', 'due')), fields=['feed'], name='feed_point_due'),
+            model_name="feedpoint",
+            index=models.Index(condition=models.Q(("state", "due")), fields=["feed"], name="feed_point_due"),
         ),
         migrations.AddConstraint(
-            model_name='feedpoint',
-            constraint=models.UniqueConstraint(fields=('feed', 'run'), name='feed_point_feed_run'),
+            model_name="feedpoint",
+            constraint=models.UniqueConstraint(fields=("feed", "run"), name="feed_point_feed_run"),
         ),
     ]

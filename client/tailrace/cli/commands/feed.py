@@ -34,14 +34,18 @@ VALUES = ("last", "min", "max")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=ACTIONS, help="what to do")
     parser.add_argument("experiment", help="name of the experiment")
-    parser.add_argument("words", nargs="*", metavar="STREAM | NAME=VALUE", help="the stream; predict: params of the run")
+    parser.add_argument(
+        "words", nargs="*", metavar="STREAM | NAME=VALUE", help="the stream; predict: params of the run"
+    )
     parser.add_argument(
         "--param", action="append", default=[], metavar="NAME", help="create: a param that is a number; may be repeated"
     )
     parser.add_argument(
         "--category", action="append", default=[], metavar="NAME", help="create: a param that is text; may be repeated"
     )
-    parser.add_argument("--metric", metavar="NAME", help="create: the metric that is the target (default: the wall time)")
+    parser.add_argument(
+        "--metric", metavar="NAME", help="create: the metric that is the target (default: the wall time)"
+    )
     parser.add_argument(
         "--value", choices=VALUES, default="last", help="create: which value of the metric (default: %(default)s)"
     )

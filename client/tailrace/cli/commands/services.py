@@ -80,9 +80,7 @@ def run(options: argparse.Namespace) -> int:
         print_json({"services": list(found)}) if options.json else print_tables([found.table])
         return OK
     if options.name is None:
-        raise Unusable(
-            f"{options.action} needs the name of a service: tailrace services {options.action} NAME"
-        )
+        raise Unusable(f"{options.action} needs the name of a service: tailrace services {options.action} NAME")
     return _one(client, client.service(options.name), options)
 
 
@@ -140,4 +138,6 @@ def _json(what: str, given: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Unusable(f"{what} is not JSON ({error}): expected JSON, such as '{{\"instances\": [[8, 8, 16]]}}'") from None
+        raise Unusable(
+            f"{what} is not JSON ({error}): expected JSON, such as '{{\"instances\": [[8, 8, 16]]}}'"
+        ) from None

@@ -32,14 +32,14 @@ class AsyncRunFeed(AsyncDelegate):
 
     Attributes
     ----------
-    stream
-        Name of the stream.
+    experiment, stream
+        Names of the experiment and of the stream.
     """
 
-    def __init__(self, experiment: AsyncTrackedExperiment, stream: str) -> None:
-        super().__init__(RunFeed(experiment._plain, stream), experiment._workers)
-        self._experiment = experiment
-        self.stream = stream
+    def __init__(self, session: AsyncSession, experiment: str, stream: str) -> None:
+        super().__init__(RunFeed(session._plain, experiment, stream), session._workers)
+        self._session = session
+        self.experiment, self.stream = experiment, stream
 
     info = as_coroutine(RunFeed.info)
     runs = as_coroutine(RunFeed.runs)
@@ -47,10 +47,10 @@ class AsyncRunFeed(AsyncDelegate):
     delete = as_coroutine(RunFeed.delete)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return AsyncRunFeed, (self._experiment, self.stream)
+        return AsyncRunFeed, (self._session, self.experiment, self.stream)
 
     def __repr__(self) -> str:
-        return f"<feed of {self._experiment.name} to {self.stream}, asynchronous: await .info() …>"
+        return f"<feed of {self.experiment} to {self.stream}, asynchronous: await .info() …>"
 
 
 class AsyncTrackedExperiment(AsyncDelegate):
@@ -77,7 +77,7 @@ class AsyncTrackedExperiment(AsyncDelegate):
 
     def feed(self, stream: str) -> AsyncRunFeed:
         """Returns a handle on the feed to `stream`. See `TrackedExperiment.feed`."""
-        return AsyncRunFeed(self, stream)
+        return AsyncRunFeed(self._session, self.name, stream)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return AsyncTrackedExperiment, (self._session, self.name)

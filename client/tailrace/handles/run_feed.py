@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tailrace.errors import Unusable
+from tailrace.handles.experiment_lookup import experiment_path
 from tailrace.results.facts import Listing
 from tailrace.results.feed_tables import fed_run_table, feed_facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tailrace.handles.tracked_experiment import TrackedExperiment
+    from tailrace.handles.session import Session
     from tailrace.results.facts import Facts
 
 __all__ = ["RunFeed"]
@@ -25,19 +26,20 @@ class RunFeed:
 
     Attributes
     ----------
-    stream
-        Name of the stream.
+    experiment, stream
+        Names of the experiment and of the stream.
     """
 
-    def __init__(self, experiment: TrackedExperiment, stream: str) -> None:
+    def __init__(self, session: Session, experiment: str, stream: str) -> None:
         if not isinstance(stream, str):
             raise Unusable(f"{stream!r} is not the name of a stream: expected text")
-        self._experiment = experiment
+        self._session = session
+        self.experiment = experiment
         self.stream = stream
 
     def info(self) -> Facts:
         """Returns the server's description: params, target, how many runs were posted and left out."""
-        return feed_facts(self._send("GET"), self._experiment.name)
+        return feed_facts(self._send("GET"), self.experiment)
 
     def runs(self, state: str | None = None) -> Listing:
         """Returns the runs of the feed with what became of them.
@@ -68,8 +70,8 @@ class RunFeed:
         self._send("DELETE")
 
     def _send(self, method: str, *parts: str, query: dict[str, Any] | None = None) -> Any:
-        path = self._experiment._path("feeds", self.stream, *parts)
-        return self._experiment._session.send(method, path, query=query)
+        path = experiment_path(self._session, self.experiment, "feeds", self.stream, *parts)
+        return self._session.send(method, path, query=query)
 
     def __repr__(self) -> str:
-        return self._experiment._session.shown(self.info, f"feed of {self._experiment.name} to {self.stream}")
+        return self._session.shown(self.info, f"feed of {self.experiment} to {self.stream}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tailrace.errors import NotFound, Unusable
+from tailrace.errors import Unusable
+from tailrace.handles.experiment_lookup import experiment_path, fetch_experiment
 from tailrace.handles.run_feed import RunFeed
 from tailrace.results.facts import Listing
 from tailrace.results.feed_tables import feed_table, prediction_table
@@ -83,7 +84,7 @@ class TrackedExperiment:
 
     def feed(self, stream: str) -> RunFeed:
         """Returns a handle on the feed to `stream`. Sends no request."""
-        return RunFeed(self, stream)
+        return RunFeed(self._session, self.name, stream)
 
     def create_feed(
         self,
@@ -150,18 +151,10 @@ class TrackedExperiment:
         return self
 
     def _path(self, *parts: str) -> str:
-        return self._session.path("experiments", str(self._fetch()["id"]), *parts)
+        return experiment_path(self._session, self.name, *parts)
 
     def _fetch(self) -> Mapping[str, Any]:
-        query = {"name": self.name, "lifecycle": "all"}
-        found: list[Mapping[str, Any]] = self._session.send("GET", self._session.path("experiments"), query=query)[
-            "experiments"
-        ]
-        if not found:
-            raise NotFound(
-                f"{self._session.server.url}: no experiment named {self.name!r}", 404, "not_found", "experiment"
-            )
-        return found[0]
+        return fetch_experiment(self._session, self.name)
 
     def __repr__(self) -> str:
         return self._session.shown(self.info, f"experiment {self.name}")

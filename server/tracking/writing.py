@@ -81,9 +81,9 @@ def _locked(uid: Any) -> LockedRun:
             row = cursor.fetchone()
     if row is None:
         raise NotFound(f"no run {format_value(uid)}", field="run")
-    *fields, token_id, created_by = row
-    owner = None if row[3] is None else Owner(row[3], created_by, token_id or 0)
-    return LockedRun(*fields, Ledger(owner))
+    pk, found, experiment, owner_id, lifecycle, status, summarized, heard_ms, token_id, created_by = row
+    owner = None if owner_id is None else Owner(owner_id, created_by, token_id or 0)
+    return LockedRun(pk, found, experiment, owner_id, lifecycle, status, summarized, heard_ms, Ledger(owner))
 
 
 def _mark(run: LockedRun) -> None:

@@ -48,7 +48,7 @@ NAMES: dict[str, list[Any]] = {
     "calculations": [1, 2],
     "compositions": ["Cu", "Zr"],
     "campaigns": ["g"],
-    "experiments": [1],
+    "experiments": [],  # their numbers, as they are made
     "runs": ["0" * 32],
     "generate": ["Cu", "Zr"],
     "agent": ["main"],
@@ -121,7 +121,8 @@ def populate(api: Api) -> None:
     ]
     assert not api.ok(f"/api/v1/runs/{'0' * 32}/lines/", {"writer": "w", "first": 0, "lines": logged})["refused"]
     feed = {"stream": "s", "params": {"lr": "number"}, "metric": "loss"}
-    api.ok("/api/v1/experiments/1/feeds/", feed, 201)
+    NAMES["experiments"] = [api.ok(f"/api/v1/runs/{'0' * 32}/")["experiment_id"]]
+    api.ok(f"/api/v1/experiments/{NAMES['experiments'][0]}/feeds/", feed, 201)
     sample = {"body": {}, "expected": {}}
     api.ok("/api/v1/services/", {"name": "svc", "cluster": "k", "image": "sha256:" + "0" * 64, "sample": sample}, 201)
     api.ok("/api/v1/services/svc/stop/", {})

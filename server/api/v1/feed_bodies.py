@@ -9,7 +9,11 @@ from server.tracking.models.names import LONGEST_KEY
 
 WHICH = "Which value of the metric: the last, the least (min) or the largest (max)"
 TARGET = "Metric that is the target; null: the wall time, s"
-NUMBER_OR_TEXT = ({"type": "number"}, {"type": "boolean"}, VALUE)
+NUMBER_OR_TEXT = (
+    {"type": "number", "minimum": -fields.LARGEST_NUMBER, "maximum": fields.LARGEST_NUMBER},
+    {"type": "boolean"},
+    VALUE,
+)
 
 
 class NewFeedSerializer(RequestSerializer):
@@ -51,7 +55,7 @@ class FeedBackfillSerializer(Serializer):
 
 class FeedRunsQuery(QuerySerializer):
     state = fields.Choice(FeedPoint.STATES, "Only those in this state")
-    limit = fields.Whole(min_value=1, max_value=feeds.MOST_SHOWN, default=100)
+    limit = fields.Whole("Most runs", min_value=1, max_value=feeds.MOST_SHOWN, default=100)
     after = fields.Whole("`number` of the last one of the answer before", min_value=0, max_value=2**63 - 1, default=0)
 
 

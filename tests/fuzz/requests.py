@@ -182,7 +182,9 @@ SAID_BY_THE_ANSWER = {
     "putArtifact": "path",
     "sendChunk": "sha256|Upload-Offset",
     "getUpload": "sha256",
-    "createService": r"cluster|image|sample",
+    "createService": r"cluster|image|sample|registered_model",  # with a version, or neither
+    "createFeed": r"stream|params.*|value",  # what the stream takes
+    "predictRun": r"params.*",  # those of the feeds
     "syncServices": "address",
 }
 """Operation to the fields that it may refuse though the schema allows them, for what depends on what there is."""

@@ -33,8 +33,10 @@ class NewServiceSerializer(RequestSerializer):
     )
     sample = SampleSerializer()
     description = fields.Text(max_length=10_000, required=False)
-    registered_model = fields.Text("Registered model of which it is a version", max_length=500, required=False)
-    model_version = fields.Whole("Number of the version", min_value=1, max_value=2**31 - 1, required=False)
+    registered_model = fields.Text(
+        "Registered model of which it is a version", max_length=500, min_length=1, required=False
+    )
+    model_version = fields.Whole("Number of the version", min_value=1, max_value=999_999_999, required=False)
     port = fields.Whole("Port of the container", min_value=1, max_value=65_535, required=False)
     memory_mb = fields.Whole(min_value=16, max_value=1_000_000, required=False)
     cpus = fields.Number(min_value=0.01, max_value=1_000, required=False)

@@ -58,7 +58,7 @@ def predict(
     texts = {name: feed_points.as_text(value) for name, value in params.items()}
     found = [_predicted(feed, texts, level, may_read) for feed in feeds]
     if all(one["error"] for one in found):
-        raise Invalid("; ".join(f"{one['stream']}: {one['error']}" for one in found)[:2000], field="params")
+        raise Invalid("; ".join(f"stream {one['stream']}: {one['error']}" for one in found)[:2000], field="params")
     return found
 
 

@@ -112,6 +112,10 @@ class Config(BaseModel):
         10_000, ge=0, description="Most steps of calculations of one user that have not ended; 0: no limit"
     )
     quota_campaigns: int = Field(500, ge=0, description="Most campaigns of one user; 0: no limit")
+    quota_runs: int = Field(1_000_000, ge=0, description="Most runs of experiments of one user; 0: no limit")
+    quota_metric_points: int = Field(
+        500_000_000, ge=0, description="Most points of metrics of one user's runs; 0: no limit"
+    )
     quota_run_artifact_mb: int = Field(
         102_400, ge=0, description="Largest total size of artifacts of one user's runs, MB; 0: no limit"
     )

@@ -30,7 +30,9 @@ from server.operations import health, liveness, process_gauges, watched_events  
 from server.runtime import process  # noqa: E402
 from server.runtime.handler import Handler  # noqa: E402
 from server.streams.quotas import reserves  # noqa: E402
+from server.tracking import feeding  # noqa: E402
 from server.tracking import watching as tracking  # noqa: E402
+from server.tracking.run_quotas import POINTS  # noqa: E402
 
 
 class Application(WhiteNoise):  # type: ignore[misc]
@@ -64,7 +66,14 @@ request_finished.disconnect(reset_urlconf)
 call_marks.begin(quarantine.directory())
 process.drop_dead_clients(settings.TAILRACE.request_seconds)
 process.tune(settings.TAILRACE.var_dir, pin=settings.TAILRACE.pin_workers, workers=settings.TAILRACE.workers)
-tasks = [last_used.flush_if_due, PREDICTIONS.give_back, model_status.write_due, watch_if_due, tracking.watch_if_due]
+tasks = [
+    last_used.flush_if_due,
+    PREDICTIONS.give_back,
+    POINTS.give_back,
+    model_status.write_due,
+    watch_if_due,
+    tracking.watch_if_due,
+]
 if settings.TAILRACE.metrics != "off":
     declarations.use_directory(settings.TAILRACE.var_dir / "metrics")
     tasks.append(process_gauges.update_if_due)
@@ -73,6 +82,8 @@ maintenance.start(
     notifications=(watched_events.look_when_due, delivering.deliver_when_due),
     campaigns=(driver.drive_if_due,),
     evaluations=(evaluations.work_if_due,),
+    feeds=(feeding.feed_if_due,),
 )
 liveness.start(settings.TAILRACE.stuck_seconds, health.database_answers)
 reserves.give_back_at_end(PREDICTIONS)
+reserves.give_back_at_end(POINTS)

@@ -12,6 +12,7 @@ from django.test import Client
 from server.learning.background import maintenance
 from server.learning.fold.replica_set import SETS
 from server.learning.quota_counts import PREDICTIONS
+from server.tracking.run_quotas import POINTS
 from tests.api_client import Api
 from tests.pristine import restored_after_tests
 from tests.serving import ROOT, Server, fresh_database
@@ -21,6 +22,7 @@ from tests.serving import ROOT, Server, fresh_database
 def _no_replicas_of_another_test() -> Iterator[None]:
     SETS.clear()
     PREDICTIONS.forget()
+    POINTS.forget()
     yield
     SETS.clear()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tailrace.asynchronous.client import AsyncClient
     from tailrace.asynchronous.handles import AsyncModel, AsyncStream
     from tailrace.asynchronous.services import AsyncService
-    from tailrace.asynchronous.tracking import AsyncTrackedExperiment, AsyncTrackedRun
+    from tailrace.asynchronous.tracking import AsyncRunFeed, AsyncTrackedExperiment, AsyncTrackedRun
     from tailrace.errors import (
         Conflict,
         Forbidden,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from tailrace.handles.campaign import Campaign
     from tailrace.handles.client import Client
     from tailrace.handles.model import Model
+    from tailrace.handles.run_feed import RunFeed
     from tailrace.handles.service import Service
     from tailrace.handles.stream import Stream
     from tailrace.handles.tracked_experiment import TrackedExperiment
@@ -58,6 +59,7 @@ __all__ = [
     "AsyncCampaign",
     "AsyncClient",
     "AsyncModel",
+    "AsyncRunFeed",
     "AsyncService",
     "AsyncStream",
     "AsyncTrackedExperiment",
@@ -78,6 +80,7 @@ __all__ = [
     "QuotaExceeded",
     "QuotaWarning",
     "Refused",
+    "RunFeed",
     "Server",
     "Service",
     "Spool",
@@ -101,7 +104,7 @@ _PLACES = {
     "asynchronous.client": ("AsyncClient",),
     "asynchronous.handles": ("AsyncModel", "AsyncStream"),
     "asynchronous.services": ("AsyncService",),
-    "asynchronous.tracking": ("AsyncTrackedExperiment", "AsyncTrackedRun"),
+    "asynchronous.tracking": ("AsyncRunFeed", "AsyncTrackedExperiment", "AsyncTrackedRun"),
     "errors": (
         "Conflict",
         "Forbidden",
@@ -122,6 +125,7 @@ _PLACES = {
     "handles.campaign": ("Campaign",),
     "handles.client": ("Client",),
     "handles.model": ("Model",),
+    "handles.run_feed": ("RunFeed",),
     "handles.service": ("Service",),
     "handles.stream": ("Stream",),
     "handles.tracked_experiment": ("TrackedExperiment",),

@@ -9,7 +9,7 @@ from server.core.db.locks import is_sqlite, transaction_for_writing
 from server.learning import quota_counts
 from server.streams import registry
 from server.streams.models import Usage
-from server.tracking import artifacts
+from server.tracking import artifacts, run_quotas
 
 
 class Wrong(NamedTuple):
@@ -59,7 +59,9 @@ def recount() -> list[Wrong]:
 def _counted() -> dict[tuple[int, int, str], int]:
     found: dict[tuple[int, int, str], int] = {}
     queries = [
-        query for counted in (registry, quota_counts, cell_usage, artifacts) for query in counted.usage_queries()
+        query
+        for counted in (registry, quota_counts, cell_usage, artifacts, run_quotas)
+        for query in counted.usage_queries()
     ]
     with connection.cursor() as cursor:
         for quota, query in queries:

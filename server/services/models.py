@@ -37,6 +37,10 @@ class Service(models.Model):
     pids = models.IntegerField(default=128)
     start_seconds = models.IntegerField(default=60, help_text="How long it may take to become healthy")
     sample = models.TextField(default="{}", help_text="JSON: body, expected, tolerance")
+    registered_model = models.CharField(
+        max_length=500, default="", db_default="", blank=True, help_text="Of which it is a version"
+    )
+    model_version = models.IntegerField(null=True)
     wanted = models.CharField(max_length=10, default=RUNNING)
     generation = models.IntegerField(default=1, help_text="Increases with every restart that is asked for")
     state = models.CharField(max_length=20, default=WAITING)

@@ -1,13 +1,15 @@
 """Requests to services: passed on to the agent that runs the container, within limits of size, time and number."""
 
 import http.client
+import json
 from typing import NamedTuple
 from urllib.parse import quote
 
 from django.conf import settings
 
-from server.core.errors import Conflict, TailraceError, TooLarge, Unavailable
+from server.core.errors import Conflict, Invalid, TailraceError, TooLarge, Unavailable
 from server.core.slots import Slots
+from server.core.validation import format_value
 from server.services import addresses, services
 from server.services.models import Service, ServiceAgent
 
@@ -42,6 +44,20 @@ class Answer(NamedTuple):
     status: int
     content_type: str
     content: bytes
+
+
+def check_json(content: bytes) -> None:
+    """Check that a body is JSON, before it is passed on.
+
+    Raises
+    ------
+    Invalid
+        If it isn't.
+    """
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError) as exc:
+        raise Invalid(f"the body is not JSON: {format_value(str(exc)[:200])}", field="body", code="not_json") from exc
 
 
 def invoke(name: str, content: bytes, content_type: str, key: int | None) -> Answer:

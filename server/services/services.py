@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import IntegrityError
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from server.calculations import clusters, sessions
 from server.core import audit_signals
@@ -31,12 +31,7 @@ def find(name: Any) -> Service:
     NotFound
         If there is none.
     """
-    return find_by_name(
-        Service.objects.select_related("cluster").exclude(wanted=Service.DELETED),
-        name,
-        "no service named {name}",
-        field="service",
-    )
+    return find_by_name(_there(), name, "no service named {name}", field="service")
 
 
 def create(name: Any, cluster_name: Any, asked: dict[str, Any], *, created_by: str, owner_id: int | None) -> Service:
@@ -45,7 +40,8 @@ def create(name: Any, cluster_name: Any, asked: dict[str, Any], *, created_by: s
     Parameters
     ----------
     asked
-        ``image``, ``sample`` and, optionally, the limits and ``description``, ``port``, ``start_seconds``.
+        ``image``, ``sample`` and, optionally, the limits and ``description``, ``port``, ``start_seconds``,
+        ``registered_model`` and ``model_version``.
 
     Raises
     ------
@@ -114,6 +110,20 @@ def restart(service: Service) -> Service:
     return find(service.name)
 
 
+def listing() -> list[dict[str, Any]]:
+    """Return the services by name, as the API shows them."""
+    return described(list(_there().order_by("name")))
+
+
+def of_version(registered_model: str, version: int) -> list[Service]:
+    """Return the services that run a version of a registered model, by name."""
+    return list(_there().filter(registered_model=registered_model, model_version=version).order_by("name"))
+
+
+def _there() -> QuerySet[Service]:
+    return Service.objects.exclude(wanted=Service.DELETED).select_related("cluster")
+
+
 def described(found: list[Service]) -> list[dict[str, Any]]:
     """Return services as the API shows them."""
     agents = {
@@ -134,6 +144,8 @@ def _described(one: Service, agent: ServiceAgent | None) -> dict[str, Any]:
         "name": one.name,
         "cluster": one.cluster.name,
         "description": one.description,
+        "registered_model": one.registered_model or None,
+        "model_version": one.model_version,
         "image": one.image,
         "port": one.port,
         "limits": {name: getattr(one, name) for name in LIMITS},
@@ -154,5 +166,5 @@ def _described(one: Service, agent: ServiceAgent | None) -> dict[str, Any]:
 
 
 def _audited(one: Service) -> dict[str, Any]:
-    fields = ("image", "port", *LIMITS, "wanted", "generation")
+    fields = ("image", "port", *LIMITS, "registered_model", "model_version", "wanted", "generation")
     return {"cluster": one.cluster.name, **{name: getattr(one, name) for name in fields}}

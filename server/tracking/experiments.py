@@ -11,7 +11,7 @@ from server.core import audit_signals
 from server.core.db.locks import transaction_for_writing
 from server.core.errors import Conflict, NotFound
 from server.core.validation import check_text, format_value
-from server.tracking import checks
+from server.tracking import checks, feed_queue
 from server.tracking.clock import now_ms
 from server.tracking.models import Experiment, ExperimentTag, Run
 from server.tracking.models.names import ACTIVE, DELETED
@@ -203,6 +203,7 @@ def restore(experiment: Experiment) -> Experiment:
             return found
         with_it = Run.objects.filter(experiment=found, lifecycle=DELETED, deleted_ms=found.deleted_ms)
         with_it.update(lifecycle=ACTIVE, deleted_ms=None)
+        feed_queue.again_for(found.pk)
         found.lifecycle, found.deleted_ms, found.changed_ms = ACTIVE, None, now_ms()
         found.save()
         audit_signals.send("experiment.restore", str(found.pk), after={"name": found.name})

@@ -15,7 +15,18 @@ from server.core.errors import Conflict, Invalid, TailraceError
 from server.core.json_codec import dumps_text
 from server.core.validation import check_text, format_value
 from server.streams.quotas.limits import Owner
-from server.tracking import artifacts, checks, links, runs, statements, summaries, values, writing
+from server.tracking import (
+    artifacts,
+    checks,
+    feed_queue,
+    links,
+    run_quotas,
+    runs,
+    statements,
+    summaries,
+    values,
+    writing,
+)
 from server.tracking.models import DomainRecord, Run
 from server.tracking.statements import Point
 from server.tracking.writing import LockedRun
@@ -69,6 +80,8 @@ def take(uid: Any, writer: Any, first: Any, lines: Any, owner: Owner | None = No
         If there is no such run.
     Gap, Conflict
         If lines before the first are missing; if the run is deleted.
+    QuotaExceeded
+        If the quota of the run's owner is used up.
     Invalid
         If the request is not valid. What is wrong with a line is told in the answer instead.
     """
@@ -127,6 +140,8 @@ class _Batch:
         self._points: list[Point] = []
         self._params: dict[str, tuple[int, str]] = {}
         self._tags: dict[str, str] = {}
+        self._of_records = 0
+        """Points that stored records of domains count as."""
         self._keys: set[str] = set()
         """Keys of metrics that were checked."""
 
@@ -149,6 +164,7 @@ class _Batch:
     def store(self) -> None:
         """Store what was taken."""
         self._store_params()
+        self.run.ledger.add(self._of_records)
         writing.log_metrics(self.run, self._points)
         writing.log_tags(self.run, self._tags)
 
@@ -204,14 +220,10 @@ class _Batch:
             raise Invalid(f"values is {format_value(given)}: expected an object")
         document = check_text(dumps_text(given), "values", LARGEST_DOCUMENT)
         digest = sha256(dumps_text([step, time_ms, document]).encode()).hexdigest()
-        DomainRecord.objects.bulk_create(
-            [
-                DomainRecord(
-                    run_id=self.run.pk, domain=domain, step=step, time_ms=time_ms, document=document, digest=digest
-                )
-            ],
-            ignore_conflicts=True,
-        )
+        same = {"run_id": self.run.pk, "domain": domain, "digest": digest}
+        if not DomainRecord.objects.filter(**same).exists():
+            DomainRecord.objects.create(**same, step=step, time_ms=time_ms, document=document)
+            self._of_records += run_quotas.of_document(document)
         for key, value in given.items():
             if type(value) in (int, float) or (type(value) is str and value in values.NAMES):
                 try:
@@ -233,6 +245,8 @@ class _Batch:
             return  # of another process, or an earlier one that arrives late
         self.has_ended = status in Run.ENDED
         rows.update(status=status, ended_ms=time_ms if self.has_ended else None)
+        if status == Run.FINISHED:
+            feed_queue.add(self.run.pk, self.run.experiment_id)
 
 
 def _changed(key: str, held: str, value: str) -> str:

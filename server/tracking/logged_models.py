@@ -127,7 +127,7 @@ def finish(model: LoggedModel, status: str) -> LoggedModel:
 
 
 def delete(model: LoggedModel) -> None:
-    """Delete a logged model. Its files are removed when its experiment or its run is removed for good."""
+    """Delete a logged model. It is removed for good with its files ``TAILRACE_RUN_RETENTION_DAYS`` later."""
     now = now_ms()
     with transaction_for_writing():
         LoggedModel.objects.filter(pk=model.pk).update(lifecycle=DELETED, deleted_ms=now, changed_ms=now)

@@ -1,4 +1,4 @@
-"""Removal for good of runs and experiments that were deleted ``TAILRACE_RUN_RETENTION_DAYS`` ago.
+"""Removal for good of runs, logged models and experiments that were deleted ``TAILRACE_RUN_RETENTION_DAYS`` ago.
 
 Points of metrics go first, in several short transactions, and the rest of a run in one. Contents of artifacts that nothing
 else names are cleaned up afterwards (:mod:`server.calculations.cleaning`). Versions of registered models stay: they say where
@@ -6,6 +6,7 @@ they came from.
 """
 
 import logging
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -14,7 +15,8 @@ from django.db import connection
 from server.core import audit_signals
 from server.core.db.batched_deletion import delete_in_batches, in_list
 from server.core.db.locks import transaction_for_writing
-from server.tracking import artifacts
+from server.streams.quotas import quota_usage
+from server.tracking import artifacts, run_quotas
 from server.tracking.clock import now_ms
 from server.tracking.models import Artifact, Experiment, LoggedModel, Metric, Run
 from server.tracking.models.names import DELETED
@@ -37,7 +39,7 @@ def due_before() -> int | None:
 
 
 def remove_due(before_ms: int | None = None) -> int:
-    """Remove some runs and experiments that were deleted before a time. Return how many runs.
+    """Remove some runs, logged models and experiments that were deleted before a time. Return how many runs.
 
     Parameters
     ----------
@@ -51,6 +53,10 @@ def remove_due(before_ms: int | None = None) -> int:
     removed = 0
     for number in list(Run.objects.filter(**due).order_by("deleted_ms").values_list("pk", flat=True)[:MOST_AT_ONCE]):
         removed += _remove_run(number, due)
+    for number in list(
+        LoggedModel.objects.filter(**due).order_by("deleted_ms").values_list("pk", flat=True)[:MOST_AT_ONCE]
+    ):
+        _remove_logged_model(number, due)
     if removed < MOST_AT_ONCE:
         for number in list(Experiment.objects.filter(**due).values_list("pk", flat=True)[:MOST_AT_ONCE]):
             _remove_experiment(number, due)
@@ -60,23 +66,39 @@ def remove_due(before_ms: int | None = None) -> int:
 
 
 def _remove_run(number: int, due: dict[str, Any]) -> int:
-    delete_in_batches(_POINTS, (number,), _delete_points)
+    owner = Run.objects.filter(pk=number).values_list("owner_id", "token_id").first()
+    if owner is None:  # another process has removed it
+        return 0
+    delete_in_batches(_POINTS, (number,), partial(_delete_points, owner))
     with transaction_for_writing():
         run = Run.objects.select_for_update().filter(pk=number, **due).first()
         if run is None:  # it was restored meanwhile, or another process has removed it
             return 0
         artifacts.delete(Artifact.objects.filter(run=run))
-        Metric.objects.filter(series__run=run).delete()
+        points = Metric.objects.filter(series__run=run).delete()[0]
+        points += sum(map(run_quotas.of_document, run.domains.values_list("document", flat=True).iterator()))
         uid = run.uid
         run.delete()
+        quota_usage.release(run_quotas.freed(*owner, runs=1, points=points))
         audit_signals.send("run.remove", uid)
     return 1
 
 
-def _delete_points(numbers: list[int]) -> int:
+def _delete_points(owner: tuple[int | None, int | None], numbers: list[int]) -> int:
     with transaction_for_writing(), connection.cursor() as cursor:
         cursor.execute(f"DELETE FROM tracking_metric WHERE {in_list('id', numbers)}", numbers)
-        return int(cursor.rowcount)
+        deleted = int(cursor.rowcount)
+        quota_usage.release(run_quotas.freed(*owner, points=deleted))
+        return deleted
+
+
+def _remove_logged_model(number: int, due: dict[str, Any]) -> None:
+    with transaction_for_writing():
+        model = LoggedModel.objects.select_for_update().filter(pk=number, **due).first()
+        if model is not None:
+            artifacts.delete(Artifact.objects.filter(model=model))
+            audit_signals.send("logged_model.remove", model.uid, before={"name": model.name})
+            model.delete()
 
 
 def _remove_experiment(number: int, due: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ from server.core import audit_signals
 from server.core.db.locks import transaction_for_writing
 from server.core.errors import Conflict, Invalid, NotFound
 from server.core.validation import check_text, format_value
-from server.tracking import checks, experiments, summaries, writing
+from server.streams.quotas.limits import Owner
+from server.tracking import checks, experiments, feed_queue, run_quotas, summaries, writing
 from server.tracking.clock import now_ms
 from server.tracking.models import Experiment, Run
 from server.tracking.models.names import ACTIVE, DELETED, LONGEST_NAME
@@ -44,6 +45,7 @@ def create(
     params: Mapping[str, str] | None = None,
     created_by: str = "",
     owner_id: int | None = None,
+    owner: Owner | None = None,
 ) -> Run:
     """Create a run of an experiment.
 
@@ -53,11 +55,15 @@ def create(
         Its identifier, 32 hexadecimal digits; None: a new one.
     parent
         Identifier of the run that it belongs to, which need not have arrived yet; empty: none.
+    owner
+        Whose quota counts it.
 
     Raises
     ------
     Invalid
         If a value is not valid.
+    QuotaExceeded
+        If the owner's quota is used up.
     Conflict
         If the experiment is deleted, or there is a run with this identifier.
     """
@@ -76,11 +82,16 @@ def create(
             made = Run.objects.create(
                 uid=uid, experiment=experiment, name=name, status=status, started_ms=started_ms, parent=parent,
                 user_name=user_name, heard_ms=now, created_by=created_by, owner_id=owner_id,
+                token_id=None if owner is None else owner.token_id or None,
             )  # fmt: skip
+            charged = run_quotas.charge_run(owner)
             if own_tags or own_params:
                 with writing.locked(uid) as run:
                     writing.log_params(run, own_params)
                     writing.log_tags(run, own_tags)
+            if status == Run.FINISHED:
+                feed_queue.add(made.pk, experiment.pk)
+            charged.report()
     except IntegrityError as exc:
         raise Conflict(f"run {uid} exists already", field="uid", code="exists") from exc
     return made
@@ -163,6 +174,8 @@ def change(uid: Any, fields: Mapping[str, Any]) -> Run:
     with writing.locked(uid) as run:
         if values:
             Run.objects.filter(pk=run.pk).update(**values)
+        if values.get("status") == Run.FINISHED:
+            feed_queue.add(run.pk, run.experiment_id)
         writing.log_params(run, params)
         writing.log_tags(run, written)
         for key, value in tags.items():

@@ -47,8 +47,11 @@ _POSTGRESQL = (
 )
 
 
-def write_points(run_id: int, points: Sequence[Point]) -> None:
-    """Store points of metrics, and their latest ones. The caller has locked the run. Points that are there stay as they are."""
+def write_points(run_id: int, points: Sequence[Point]) -> int:
+    """Store points of metrics, and their latest ones. The caller has locked the run. Points that are there stay as they are.
+
+    Return how many are new.
+    """
     latest: dict[str, Point] = {}
     for point in points:
         held = latest.get(point.key)
@@ -63,7 +66,7 @@ def write_points(run_id: int, points: Sequence[Point]) -> None:
                 cursor.execute(_SERIES.format(f"VALUES {places}"), values)
                 series.update({key: number for number, key in cursor.fetchall()})
             cursor.executemany(_POINTS_SQLITE, [(series[point.key], *point[1:]) for point in points])
-            return
+            return int(cursor.rowcount)
         numbers = {key: number for number, key in enumerate(latest, 1)}
         newest, whole = list(zip(*latest.values(), strict=True)), list(zip(*points, strict=True))
         keys = [numbers[key] for key in whole[0]]
@@ -71,6 +74,7 @@ def write_points(run_id: int, points: Sequence[Point]) -> None:
             _POSTGRESQL,
             (list(newest[0]), *map(_array, newest[1:]), run_id, _array(keys), *map(_array, whole[1:])),
         )
+        return int(cursor.rowcount)
 
 
 def _array(numbers: Sequence[float]) -> str:

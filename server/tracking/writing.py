@@ -9,16 +9,20 @@ from django.db import connection
 from server.core.db.locks import is_sqlite, transaction_for_writing
 from server.core.errors import Conflict, NotFound
 from server.core.validation import format_value
-from server.tracking import checks, statements
+from server.streams.quotas.limits import Owner
+from server.tracking import checks, feed_queue, statements
 from server.tracking.clock import now_ms
+from server.tracking.models import Run
 from server.tracking.models.names import DELETED
+from server.tracking.run_quotas import Ledger
 from server.tracking.statements import Point
 
 HEARD_EVERY_MS = 10_000
 """How exactly ``Run.heard_ms`` is kept, so that not every write changes the run's row."""
 
 _SELECT = (
-    "SELECT id, uid, experiment_id, owner_id, lifecycle, status, summarized, heard_ms FROM tracking_run WHERE uid = %s"
+    "SELECT id, uid, experiment_id, owner_id, lifecycle, status, summarized, heard_ms, token_id, created_by"
+    " FROM tracking_run WHERE uid = %s"
 )
 
 
@@ -33,6 +37,7 @@ class LockedRun(NamedTuple):
     status: str
     summarized: bool
     heard_ms: int
+    ledger: Ledger
 
     @property
     def name(self) -> str:
@@ -42,7 +47,7 @@ class LockedRun(NamedTuple):
 
 @contextlib.contextmanager
 def locked(uid: Any, *, may_be_deleted: bool = False) -> Iterator[LockedRun]:
-    """Hold a run's row in a transaction. At the end of the block, lists know that the run has changed.
+    """Hold a run's row in a transaction. At the end of the block, lists and feeds know that the run has changed.
 
     Raises
     ------
@@ -51,12 +56,21 @@ def locked(uid: Any, *, may_be_deleted: bool = False) -> Iterator[LockedRun]:
     Conflict
         If it is deleted, and may not be.
     """
-    with transaction_for_writing():
-        run = _locked(uid)
-        if run.lifecycle == DELETED and not may_be_deleted:
-            raise Conflict(f"run {run.uid} is deleted: restore it first", field="run", code="deleted")
-        yield run
-        _mark(run)
+    run, is_stored = None, False
+    try:
+        with transaction_for_writing():
+            run = _locked(uid)
+            if run.lifecycle == DELETED and not may_be_deleted:
+                raise Conflict(f"run {run.uid} is deleted: restore it first", field="run", code="deleted")
+            yield run
+            _mark(run)
+            if run.status == Run.FINISHED:
+                feed_queue.again(run.pk)
+            run.ledger.report()
+        is_stored = True
+    finally:
+        if run is not None:
+            run.ledger.close(stored=is_stored)
 
 
 def _locked(uid: Any) -> LockedRun:
@@ -67,7 +81,9 @@ def _locked(uid: Any) -> LockedRun:
             row = cursor.fetchone()
     if row is None:
         raise NotFound(f"no run {format_value(uid)}", field="run")
-    return LockedRun(*row)
+    pk, found, experiment, owner_id, lifecycle, status, summarized, heard_ms, token_id, created_by = row
+    owner = None if owner_id is None else Owner(owner_id, created_by, token_id or 0)
+    return LockedRun(pk, found, experiment, owner_id, lifecycle, status, summarized, heard_ms, Ledger(owner))
 
 
 def _mark(run: LockedRun) -> None:
@@ -78,9 +94,15 @@ def _mark(run: LockedRun) -> None:
 
 
 def log_metrics(run: LockedRun, points: Sequence[Point]) -> None:
-    """Store points of metrics. What is there already stays as it is."""
+    """Store points of metrics. What is there already stays as it is.
+
+    Raises
+    ------
+    QuotaExceeded
+        If the quota of the run's owner is used up.
+    """
     if points:
-        statements.write_points(run.pk, points)
+        run.ledger.add(statements.write_points(run.pk, points))
 
 
 def log_params(run: LockedRun, params: Mapping[str, str]) -> None:

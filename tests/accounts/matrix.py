@@ -121,6 +121,19 @@ MATRIX: dict[str, Address] = {
     "experiments/": at(get=CALCULATIONS, post=SUBMIT(form={"name": "new"})),
     "experiments/<int:number>/": at("{experiment}", get=CALCULATIONS),
     "experiments/<int:number>/change/": at("{experiment}", post=CHANGE_CALCULATION(form={"action": "describe"})),
+    "services/": at(get=CALCULATIONS),
+    "services/<str:name>/": at("v", get=CALCULATIONS),
+    "services/<str:name>/change/": at("v", post=CHANGE_CALCULATION(form={"action": "stop"})),
+    "services/<str:name>/delete/": at("v", post=CHANGE_CALCULATION(form={"confirm": "v"})),
+    "services/<str:name>/try/": at("v", post=PREDICT(form={"body": "{}"}, elsewhere="403", narrow="403", always="503")),
+    "experiments/<int:number>/feeds/": at(
+        "{experiment}",
+        get=CALCULATIONS,
+        post=CHANGE_CALCULATION(form={"stream": "unused", "params": "a = number"}, also=("learn",)),
+    ),
+    "experiments/<int:number>/feeds/change/": at(
+        "{experiment}", post=CHANGE_CALCULATION(form={"action": "backfill", "stream": "s"})
+    ),
     "runs/compare/": at(get=CALCULATIONS),
     "runs/compare/chart/": at(get=CALCULATIONS(always="404")),
     "runs/<str:uid>/": at(RUN, get=CALCULATIONS),
@@ -272,6 +285,19 @@ MATRIX: dict[str, Address] = {
         delete=CHANGE_CALCULATION,
     ),
     "api/v1/experiments/<str:number>/restore/": at("{experiment}", post=CHANGE_CALCULATION),
+    "api/v1/experiments/<str:number>/predict/": at(
+        "{experiment}", post=PREDICT({"params": {"a": 1}}, elsewhere="403", narrow="403")
+    ),
+    "api/v1/experiments/<str:number>/feeds/": at(
+        "{experiment}",
+        get=CALCULATIONS,
+        post=CHANGE_CALCULATION({"stream": "unused", "params": {"a": "number"}}, also=("learn",)),
+    ),
+    "api/v1/experiments/<str:number>/feeds/<str:stream>/": at(
+        "{experiment}", "s", get=CALCULATIONS, delete=CHANGE_CALCULATION
+    ),
+    "api/v1/experiments/<str:number>/feeds/<str:stream>/backfill/": at("{experiment}", "s", post=CHANGE_CALCULATION),
+    "api/v1/experiments/<str:number>/feeds/<str:stream>/runs/": at("{experiment}", "s", get=CALCULATIONS),
     "api/v1/runs/": at(get=CALCULATIONS, post=TRACK({"experiment": "new"})),
     "api/v1/runs/search/": at(post=CALCULATIONS({})),
     "api/v1/runs/<str:uid>/": at(

@@ -28,6 +28,8 @@ class Rule:
         What it comes to for those who may, where such a request lacks what the answer is about.
     scopes
         A token needs one of them; None where every token will do.
+    also
+        A token needs one of these, too; None where ``scopes`` will do.
     others_scopes
         A token needs one of them with what somebody else made; the same where it isn't given.
     elsewhere, narrow
@@ -48,6 +50,7 @@ class Rule:
     known: str = "ok"
     always: str = "ok"
     scopes: tuple[str, ...] | None = None
+    also: tuple[str, ...] | None = None
     others_scopes: tuple[str, ...] | None = None
     elsewhere: str = "ok"
     narrow: str = "ok"
@@ -128,7 +131,7 @@ def expected(actor: Actor, rule: Rule, *, own: bool, is_page: bool = False) -> s
         return "ok" if actor.kind == "token" else "401"
     if rule.takes == "person" and actor.kind != "person":
         return "403"
-    if not actor.may(rule.scopes) or (rule.role is not None and not actor.has(rule.role)):
+    if not actor.may(rule.scopes) or not actor.may(rule.also) or (rule.role is not None and not actor.has(rule.role)):
         return "403"
     limited = {"others": rule.elsewhere, "this": rule.narrow, None: "ok"}[actor.streams]
     if limited != "ok":

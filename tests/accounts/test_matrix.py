@@ -39,7 +39,7 @@ from server.services.models import Service
 from server.streams import registry as streams
 from server.streams.models import Stream
 from server.streams.points import Point
-from server.tracking import experiments, registered_models
+from server.tracking import experiments, feeds, registered_models
 from server.tracking import runs as tracked_runs
 from server.tracking.models import Experiment, RegisteredModel
 from server.tracking.models import Run as TrackedRun
@@ -184,6 +184,7 @@ class World:
         experiment = experiments.create("e", **made_by)
         self.calculations["experiment"] = experiment.pk
         tracked_runs.create(experiment, uid=RUN, **made_by)
+        feeds.create(experiment, streams.find("s"), {"a": "number"}, **made_by)
         registered_models.create("registered", **made_by)
 
     def _session(self, actor: Actor) -> SimpleCookie:

@@ -89,7 +89,14 @@ def test_the_public_names_are_these():
     things = ["Client", "Model", "PointWarning", "Posted", "Prediction", "Predictions", "Server", "Spool", "Stream"]
     things += ["AsyncCalculation", "AsyncClient", "AsyncModel", "AsyncStream", "Calculation"]
     things += ["AsyncCampaign", "Campaign", "AsyncService", "Service"]
-    things += ["AsyncTrackedExperiment", "AsyncTrackedRun", "TrackedExperiment", "TrackedRun"]
+    things += [
+        "AsyncTrackedExperiment",
+        "AsyncTrackedRun",
+        "TrackedExperiment",
+        "TrackedRun",
+        "AsyncRunFeed",
+        "RunFeed",
+    ]
     errors = [line.partition("(")[0] for line in listed(ERRORS)]
     assert tailrace.__all__ == sorted([*things, *errors, "__version__", "post"])
     for name in tailrace.__all__:

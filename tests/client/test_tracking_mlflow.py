@@ -19,6 +19,7 @@ from tailrace.tracking.senders.mlflow_requests import MLflowRequests
 
 from tests.client.append_only_mlflow import append_only_mlflow
 from tests.client.trainings import files, new_uid, train
+from tests.people import bearer, made_on
 from tests.serving import free_port
 
 pytestmark = [pytest.mark.one_database, pytest.mark.filterwarnings("ignore::tailrace.tracking.warning.TrackingWarning")]
@@ -164,7 +165,27 @@ os._exit(0)
     assert sorted(store.points("loss")) == [(number, float(number)) for number in range(6)]
 
 
-# --- a real server ---
+# --- real servers ---
+
+
+def test_our_own_mlflow_api_has_every_point_after_a_kill(serve, tmp_path):
+    """Beside other back ends, a training may log to Tailrace as if it were an MLflow."""
+    server = serve(workers=1, threads=4, auth="required")
+    token = made_on(server, ada="researcher")["ada"][1]
+    uid = new_uid()
+    own = {"MLFLOW_TRACKING_URI": server.url, "MLFLOW_TRACKING_TOKEN": token}
+    program = KILLED.replace("for step", "tracker.log_params({{'lr': 0.1}})\nfor step", 1).format(points=2500)
+    train(program, tmp_path, uid=uid, backends="mlflow", **own)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in own.items():
+            patch.setenv(name, value)
+        flush_all(tmp_path)
+        flush_all(tmp_path)
+    (run,) = server.request("POST", "/api/v1/runs/search/", {}, bearer(token))[1]["runs"]
+    assert (run["experiment"], run["params"], run["created_by"]) == ("melts", {"lr": "0.1"}, "ada")
+    path = f"/api/v1/runs/{run['uid']}/history/?key=loss&limit=10000"
+    points = server.request("GET", path, None, bearer(token))[1]["points"]
+    assert [(one["step"], one["value"]) for one in points] == [(step, 1 / (step + 1)) for step in range(2500)]
 
 
 @pytest.mark.slow

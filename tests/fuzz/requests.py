@@ -48,7 +48,7 @@ NAMES: dict[str, list[Any]] = {
     "calculations": [1, 2],
     "compositions": ["Cu", "Zr"],
     "campaigns": ["g"],
-    "experiments": [1],
+    "experiments": [],  # their numbers, as they are made
     "runs": ["0" * 32],
     "generate": ["Cu", "Zr"],
     "agent": ["main"],
@@ -63,6 +63,8 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) ->
         known = {"seq": [1, 2, 3, 4], "cell": ["c0", "c1"], "step": ["main"]}.get(field) or NAMES[kind]
         if kind == "campaigns" and field == "number":
             known = [1]
+        if kind == "experiments" and field == "stream":
+            known = ["s"]
         if kind == "runs" and field in ("sha256", "path"):
             known = [SHA256] if field == "sha256" else ["a.txt"]
         pick = sum(str(value).encode()) % (len(known) * 3 // 2)
@@ -118,6 +120,9 @@ def populate(api: Api) -> None:
         {"kind": "artifact", "path": "a.txt", "sha256": SHA256, "size": 4},
     ]
     assert not api.ok(f"/api/v1/runs/{'0' * 32}/lines/", {"writer": "w", "first": 0, "lines": logged})["refused"]
+    feed = {"stream": "s", "params": {"lr": "number"}, "metric": "loss"}
+    NAMES["experiments"] = [api.ok(f"/api/v1/runs/{'0' * 32}/")["experiment_id"]]
+    api.ok(f"/api/v1/experiments/{NAMES['experiments'][0]}/feeds/", feed, 201)
     sample = {"body": {}, "expected": {}}
     api.ok("/api/v1/services/", {"name": "svc", "cluster": "k", "image": "sha256:" + "0" * 64, "sample": sample}, 201)
     api.ok("/api/v1/services/svc/stop/", {})
@@ -177,7 +182,9 @@ SAID_BY_THE_ANSWER = {
     "putArtifact": "path",
     "sendChunk": "sha256|Upload-Offset",
     "getUpload": "sha256",
-    "createService": r"cluster|image|sample",
+    "createService": r"cluster|image|sample|registered_model",  # with a version, or neither
+    "createFeed": r"stream|params.*|value",  # what the stream takes
+    "predictRun": r"params.*",  # those of the feeds
     "syncServices": "address",
 }
 """Operation to the fields that it may refuse though the schema allows them, for what depends on what there is."""

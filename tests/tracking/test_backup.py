@@ -11,7 +11,8 @@ pytestmark = pytest.mark.one_database
 
 MAKE = """
 from server.contents import contents
-from server.tracking import artifacts, checks, experiments, links, runs, summaries, writing
+from server.streams import registry as streams
+from server.tracking import artifacts, checks, experiments, feeding, feeds, links, runs, summaries, writing
 run, _ = runs.put("a" * 32, "darcy", params={"lr": "0.1"}, tags={"team": "x"})
 values = [0.5, "NaN", "Infinity", "-Infinity", 1e-320]
 writing.log(run.uid, metrics=[checks.point("loss", step, step, value, "x") for step, value in enumerate(values)])
@@ -19,15 +20,20 @@ links.link(run.uid, "model", "runtime", 120)
 with contents.receiving([b"field" * 1000]) as received:
     artifacts.put("plots/field.bin", received, run_id=run.pk)
 runs.change(run.uid, {"status": "FINISHED"})
+streams.create("losses", target_kind="number")
+feed = feeds.create(run.experiment, streams.find("losses"), {"lr": "number"})
+assert feeding.feed_all() == 1
 """
 SHOW = """
 import json
 from server.core.json_codec import dumps
-from server.tracking import histories, reading, runs
+from server.tracking import experiments, feeds, histories, reading, runs
 from server.tracking.models import Artifact
 run = runs.find("a" * 32)
 listed = reading.page(reading.selected(), reading.Columns(None)).runs
 shown = [reading.described(run), listed, histories.page(histories.series(run, "loss")).points]
+fed = feeds.find(run.experiment, "losses")
+shown += [feeds.described([fed]), feeds.runs_of(fed, None, 10, 0)]
 print(dumps([*shown, list(Artifact.objects.values("path", "sha256", "stored"))]).decode())
 """
 

@@ -4,7 +4,7 @@ import pytest
 
 from server.operations.recount import recount
 from server.streams.models import Usage
-from server.tracking import clock, retention, summaries
+from server.tracking import clock, retention, run_quotas, summaries
 from server.tracking.models import Artifact, Experiment, LatestMetric, Metric, Run, RunSummary
 from tests.api_client import refused
 from tests.tracking.conftest import Tracked
@@ -141,6 +141,7 @@ def test_what_was_deleted_long_ago_is_removed_with_all_that_it_logged(run, ada):
     assert list(Run.objects.values_list("uid", flat=True)) == [kept.uid]
     assert (Metric.objects.count(), LatestMetric.objects.count(), Artifact.objects.count()) == (50, 1, 1)
     assert Usage.objects.get(quota="run_artifact_bytes", token_id=0).used == 32
+    run_quotas.POINTS.give_back(idle=-1)
     assert recount() == []
     ada.delete(f"/api/v1/experiments/{kept.shown()['experiment_id']}/")
     Run.objects.update(deleted_ms=1)

@@ -1,17 +1,18 @@
-"""`AsyncTrackedExperiment` and `AsyncTrackedRun`: the calls of `TrackedExperiment` and `TrackedRun` as coroutines."""
+"""`AsyncTrackedExperiment`, `AsyncRunFeed` and `AsyncTrackedRun`: the calls of their plain twins as coroutines."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from tailrace.asynchronous.delegation import AsyncDelegate, Deferred, as_coroutine, as_coroutine_returning
+from tailrace.handles.run_feed import RunFeed
 from tailrace.handles.tracked_experiment import TrackedExperiment
 from tailrace.handles.tracked_run import TrackedRun
 
 if TYPE_CHECKING:
     from tailrace.asynchronous.session import AsyncSession
 
-__all__ = ["AsyncTrackedExperiment", "AsyncTrackedRun"]
+__all__ = ["AsyncRunFeed", "AsyncTrackedExperiment", "AsyncTrackedRun"]
 
 
 def _same_experiment(handle: AsyncTrackedExperiment, plain: TrackedExperiment) -> AsyncTrackedExperiment:
@@ -20,6 +21,36 @@ def _same_experiment(handle: AsyncTrackedExperiment, plain: TrackedExperiment) -
 
 def _same_run(handle: AsyncTrackedRun, plain: TrackedRun) -> AsyncTrackedRun:
     return handle
+
+
+def _feed(handle: AsyncTrackedExperiment, plain: RunFeed) -> AsyncRunFeed:
+    return handle.feed(plain.stream)
+
+
+class AsyncRunFeed(AsyncDelegate):
+    """A handle on one feed of an experiment: a `RunFeed` whose methods are awaited. `AsyncTrackedExperiment.feed` returns it.
+
+    Attributes
+    ----------
+    experiment, stream
+        Names of the experiment and of the stream.
+    """
+
+    def __init__(self, session: AsyncSession, experiment: str, stream: str) -> None:
+        super().__init__(RunFeed(session._plain, experiment, stream), session._workers)
+        self._session = session
+        self.experiment, self.stream = experiment, stream
+
+    info = as_coroutine(RunFeed.info)
+    runs = as_coroutine(RunFeed.runs)
+    backfill = as_coroutine(RunFeed.backfill)
+    delete = as_coroutine(RunFeed.delete)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AsyncRunFeed, (self._session, self.experiment, self.stream)
+
+    def __repr__(self) -> str:
+        return f"<feed of {self.experiment} to {self.stream}, asynchronous: await .info() …>"
 
 
 class AsyncTrackedExperiment(AsyncDelegate):
@@ -38,8 +69,15 @@ class AsyncTrackedExperiment(AsyncDelegate):
 
     info = as_coroutine(TrackedExperiment.info)
     runs = as_coroutine(TrackedExperiment.runs)
+    feeds = as_coroutine(TrackedExperiment.feeds)
+    create_feed = as_coroutine_returning(TrackedExperiment.create_feed, _feed, "AsyncRunFeed")
+    predict = as_coroutine(TrackedExperiment.predict)
     delete = as_coroutine(TrackedExperiment.delete)
     restore = as_coroutine_returning(TrackedExperiment.restore, _same_experiment, "AsyncTrackedExperiment")
+
+    def feed(self, stream: str) -> AsyncRunFeed:
+        """Returns a handle on the feed to `stream`. See `TrackedExperiment.feed`."""
+        return AsyncRunFeed(self._session, self.name, stream)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return AsyncTrackedExperiment, (self._session, self.name)

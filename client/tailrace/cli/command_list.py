@@ -37,6 +37,8 @@ COMMANDS = {
     "campaign": "let a policy propose what to calculate next, and decide",
     "experiments": "list, delete and restore experiments",
     "runs": "list runs of experiments, or show what one logged",
+    "feed": "post finished runs of an experiment to a stream, and predict the next one",
+    "services": "run frozen copies of models as services, and ask them",
     "cluster": "add a cluster, or list the clusters",
     "agent": "run the agent of a cluster, or check its file",
     "model-agent": "run frozen copies of models as containers",

@@ -39,6 +39,8 @@ class ServiceCalls(Session):
         pids: int | None = None,
         start_seconds: int | None = None,
         description: str | None = None,
+        registered_model: str | None = None,
+        model_version: int | None = None,
     ) -> Service:
         """Ask the model agent of a cluster to run an image.
 
@@ -60,10 +62,12 @@ class ServiceCalls(Session):
             How long it may take to become healthy, s. None: 60.
         description
             For people.
+        registered_model, model_version
+            The version of a registered model that it runs, whose page then shows the service.
         """
         asked: dict[str, Any] = {
             "name": name, "cluster": cluster, "image": image, "port": port, "memory_mb": memory_mb, "cpus": cpus, "pids": pids,
-            "start_seconds": start_seconds, "description": description,
+            "start_seconds": start_seconds, "description": description, "registered_model": registered_model, "model_version": model_version,
         }  # fmt: skip
         asked = {key: value for key, value in asked.items() if value is not None}
         asked["sample"] = {"body": body, "expected": expected, "tolerance": tolerance}

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tailrace.errors import NotFound, Unusable
+from tailrace.errors import Unusable
+from tailrace.handles.experiment_lookup import experiment_path, fetch_experiment
+from tailrace.handles.run_feed import RunFeed
+from tailrace.results.facts import Listing
+from tailrace.results.feed_tables import feed_table, prediction_table
 from tailrace.results.tracking_tables import RunListing, experiment_facts
 
 if TYPE_CHECKING:
@@ -30,6 +34,12 @@ def find_runs(session: Session, limit: int | None, caption: str, asked: Mapping[
         if page["next"] is None or (limit is not None and len(found) >= limit):
             return RunListing(found, caption)
         body["after"] = page["next"]
+
+
+def _names(params: Sequence[str]) -> Sequence[str]:
+    if isinstance(params, str):
+        raise Unusable(f"params is {params!r}: expected a list of names, or a mapping of names to kinds")
+    return params
 
 
 class TrackedExperiment:
@@ -67,6 +77,70 @@ class TrackedExperiment:
         }  # fmt: skip
         return find_runs(self._session, limit, f"runs of experiment {self.name}", asked)
 
+    def feeds(self) -> Listing:
+        """Returns the feeds of the experiment: streams that its finished runs are posted to."""
+        found = self._session.send("GET", self._path("feeds"))["feeds"]
+        return Listing(found, feed_table(found, f"feeds of experiment {self.name}"))
+
+    def feed(self, stream: str) -> RunFeed:
+        """Returns a handle on the feed to `stream`. Sends no request."""
+        return RunFeed(self._session, self.name, stream)
+
+    def create_feed(
+        self,
+        stream: str,
+        params: Mapping[str, str] | Sequence[str],
+        *,
+        metric: str | None = None,
+        value: str = "last",
+        backfill: bool = True,
+    ) -> RunFeed:
+        """Have the finished runs posted to a stream, each once, so that its models predict the next run.
+
+        Parameters
+        ----------
+        stream
+            Name of the stream, which must exist.
+        params
+            Names of params that are numbers, or name to kind (``number`` or ``category``). They become the features.
+        metric
+            The metric that is the target. None: the wall time, s.
+        value
+            Which value of the metric: the ``last``, the least (``min``) or the largest (``max``).
+        backfill
+            Whether runs that have finished already are posted, too.
+
+        Raises
+        ------
+        Refused
+            If the stream is not one for such points, or there is a feed to it already (status 409).
+        """
+        kinds = dict(params) if isinstance(params, Mapping) else dict.fromkeys(_names(params), "number")
+        body = {"stream": stream, "params": kinds, "metric": metric, "value": value, "backfill": backfill}
+        self._session.send("POST", self._path("feeds"), body)
+        return self.feed(stream)
+
+    def predict(self, params: Mapping[str, Any], *, stream: str | None = None, level: float = 0.95) -> Listing:
+        """Predict a run before it is submitted, by the models of the streams that the experiment feeds.
+
+        Parameters
+        ----------
+        params
+            Params of the run, as it would log them.
+        stream
+            Only by models of this stream. None: of all.
+        level
+            Probability of the intervals.
+
+        Returns
+        -------
+        For each feed its ``stream``, ``target``, ``unit``, ``x``, ``error``, and ``models``: a list with ``model``,
+        ``prediction``, ``interval``, ``at``, ``error`` and ``warnings``.
+        """
+        body = {"params": dict(params), "stream": stream, "level": level}
+        found = self._session.send("POST", self._path("predict"), body)["predictions"]
+        return Listing(found, prediction_table(found, f"a run of experiment {self.name}"))
+
     def delete(self) -> None:
         """Delete the experiment with its runs. `restore` brings them back until the server removes them for good."""
         self._session.send("DELETE", self._path())
@@ -77,18 +151,10 @@ class TrackedExperiment:
         return self
 
     def _path(self, *parts: str) -> str:
-        return self._session.path("experiments", str(self._fetch()["id"]), *parts)
+        return experiment_path(self._session, self.name, *parts)
 
     def _fetch(self) -> Mapping[str, Any]:
-        query = {"name": self.name, "lifecycle": "all"}
-        found: list[Mapping[str, Any]] = self._session.send("GET", self._session.path("experiments"), query=query)[
-            "experiments"
-        ]
-        if not found:
-            raise NotFound(
-                f"{self._session.server.url}: no experiment named {self.name!r}", 404, "not_found", "experiment"
-            )
-        return found[0]
+        return fetch_experiment(self._session, self.name)
 
     def __repr__(self) -> str:
         return self._session.shown(self.info, f"experiment {self.name}")

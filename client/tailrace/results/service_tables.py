@@ -22,6 +22,7 @@ def service_facts(data: Mapping[str, Any]) -> Facts:
     lines: list[tuple[str, Any]] = [
         ("cluster", data["cluster"]),
         ("image", data["image"]),
+        *([("version of", f"{data['registered_model']} {data['model_version']}")] if data["registered_model"] else []),
         ("wanted", data["wanted"]),
         ("state", _state(data)),
         ("restarts", data["restarts"]),

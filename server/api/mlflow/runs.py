@@ -105,6 +105,7 @@ def create(request: HttpRequest, given: Given) -> Any:
         user_name=given["user_id"] or tags.get(USER_TAG, ""),
         tags={**tags, NAME_TAG: name},
         **caller.made_by(request),
+        owner=caller.owner(request),
     )
     return {"run": shown([made])[0]}
 

@@ -106,7 +106,7 @@ class Runs(OfRun):
         asked = self.body(request)
         made_by = caller.made_by(request._request)
         experiment = experiments.get_or_create(asked.pop("experiment"), **made_by)
-        made = runs.create(experiment, **asked, **made_by)
+        made = runs.create(experiment, **asked, **made_by, owner=caller.owner(request._request))
         return created(reading.described(made), f"/api/v1/runs/{made.uid}/")
 
 
@@ -145,7 +145,8 @@ class OneRun(OfRun):
         """
         asked = self.body(request)
         experiment = asked.pop("experiment")
-        found, is_new = runs.put(uid, experiment, **asked, **caller.made_by(request._request))
+        made_by, owner = caller.made_by(request._request), caller.owner(request._request)
+        found, is_new = runs.put(uid, experiment, **asked, **made_by, owner=owner)
         if not is_new:
             caller.check_owner(request._request, found)
         return Response(reading.described(found), status=201 if is_new else 200)

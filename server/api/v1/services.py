@@ -1,6 +1,5 @@
 """Views of the native API for services: frozen copies of models that agents run as containers."""
 
-import json
 from urllib.parse import quote
 
 from django.http import HttpResponse
@@ -14,9 +13,9 @@ from server.api.v1.agents import AgentView
 from server.api.v1.token_checks import ServerWide
 from server.api.v1.view import created, operation
 from server.core.errors import Invalid
-from server.core.validation import format_value
 from server.services import proxying, services, syncing
 from server.services.models import Service
+from server.tracking import model_versions
 
 _FORMATS = {"application/json": {}, "application/jsonlines": {"type": "string"}, "text/csv": {"type": "string"}}
 
@@ -34,6 +33,10 @@ class NewServiceSerializer(RequestSerializer):
     )
     sample = SampleSerializer()
     description = fields.Text(max_length=10_000, required=False)
+    registered_model = fields.Text(
+        "Registered model of which it is a version", max_length=500, min_length=1, required=False
+    )
+    model_version = fields.Whole("Number of the version", min_value=1, max_value=999_999_999, required=False)
     port = fields.Whole("Port of the container", min_value=1, max_value=65_535, required=False)
     memory_mb = fields.Whole(min_value=16, max_value=1_000_000, required=False)
     cpus = fields.Number(min_value=0.01, max_value=1_000, required=False)
@@ -47,6 +50,8 @@ class ServiceLimitsSerializer(Serializer):
 
 class ServiceSerializer(Serializer):
     name, cluster, description, image = fields.Text(), fields.Text(), fields.Text(), fields.Text()
+    registered_model = fields.Text("Registered model of which it is a version; null: it is not said", allow_null=True)
+    model_version = fields.Count("Number of the version", allow_null=True)
     port, limits, start_seconds = fields.Count(), ServiceLimitsSerializer(), fields.Count()
     sample = fields.Map()
     wanted, generation = fields.Choice((*Service.WANTED, Service.DELETED)), fields.Count()
@@ -95,14 +100,14 @@ class Services(ServerWide):
     @operation("listServices", answers={200: ServiceListSerializer})
     def get(self, request: Request) -> Response:
         """List the services, with what is wanted and their states."""
-        found = Service.objects.exclude(wanted=Service.DELETED).select_related("cluster").order_by("name")
-        return Response({"services": services.described(list(found))})
+        return Response({"services": services.listing()})
 
     @operation("createService", NewServiceSerializer, answers={201: ServiceSerializer}, errors=(404, 409))
     def post(self, request: Request) -> Response:
         """Ask the model agent of a cluster to run an image. The agent runs only images that its site's file lists."""
         asked = self.body(request)
         name, cluster = asked.pop("name"), asked.pop("cluster")
+        _check_version(asked.get("registered_model"), asked.get("model_version"))
         service = services.create(name, cluster, asked, **caller.made_by(request._request))
         return created(services.described([service])[0], f"/api/v1/services/{quote(service.name)}/")
 
@@ -171,16 +176,16 @@ class Invoke(ServerWide):
             kind = "application/json"  # as of `curl -d`
         data = body(request._request)
         if kind == "application/json":
-            _check_json(data)
+            proxying.check_json(data)
         answer = proxying.invoke(name, data, kind, caller.key(request._request))
         return HttpResponse(answer.content, status=answer.status, content_type=answer.content_type)
 
 
-def _check_json(data: bytes) -> None:
-    try:
-        json.loads(data)
-    except (ValueError, RecursionError) as exc:
-        raise Invalid(f"the body is not JSON: {format_value(str(exc)[:200])}", code="not_json") from exc
+def _check_version(registered_model: str | None, version: int | None) -> None:
+    if (registered_model is None) != (version is None):
+        raise Invalid("registered_model and model_version belong together: give both", field="registered_model")
+    if registered_model is not None:
+        model_versions.find(registered_model, version)
 
 
 class SyncServices(AgentView):

@@ -11,6 +11,7 @@ from server.api.v1 import (
     clusters,
     evaluations,
     experiments,
+    feeds,
     hot,
     notifications,
     run_artifacts,
@@ -126,6 +127,17 @@ urlpatterns = [
         allow(experiments.OneExperiment.as_view(), get="read", patch="change_own", delete="change_own"),
     ),
     path("experiments/<str:number>/restore/", allow(experiments.RestoreExperiment.as_view(), post="change_own")),
+    path("experiments/<str:number>/predict/", allow(feeds.PredictRun.as_view(), post="predict")),
+    path("experiments/<str:number>/feeds/", allow(feeds.Feeds.as_view(), get="read", post="change_own")),
+    path(
+        "experiments/<str:number>/feeds/<str:stream>/",
+        allow(feeds.OneFeed.as_view(), get="read", delete="change_own"),
+    ),
+    path(
+        "experiments/<str:number>/feeds/<str:stream>/backfill/",
+        allow(feeds.BackfillFeed.as_view(), post="change_own"),
+    ),
+    path("experiments/<str:number>/feeds/<str:stream>/runs/", allow(feeds.FeedRuns.as_view(), get="read")),
     # What a training sends needs the permission that what a job sends needs, so a job's token is enough.
     path("runs/", allow(runs.Runs.as_view(), get="read", post="learn")),
     path("runs/search/", allow(runs.RunSearch.as_view(), post="read")),

@@ -10,9 +10,10 @@ from server.core.errors import Forbidden, Invalid, TailraceError
 from server.dashboard import live, parameters, run_columns
 from server.dashboard.rendering import caller_of, page, refused, to
 from server.dashboard.views.calculations import check_reach, may, name_of
+from server.services.models import Service
 from server.tracking import experiments, reading, summaries
 from server.tracking.filters import queries
-from server.tracking.models import Experiment, RegisteredModel, Run
+from server.tracking.models import Experiment, Feed, RegisteredModel, Run
 from server.tracking.models.names import ACTIVE, DELETED
 from server.tracking.searches import RUNS
 
@@ -71,6 +72,7 @@ def experiment(request: HttpRequest, number: int) -> HttpResponse:
         statuses=Run.STATUSES,
         may_change=may_change(request, found),
         is_deleted=found.lifecycle == DELETED,
+        feeds=Feed.objects.filter(experiment=found).order_by("stream_name"),
         version=version,
         **context,
     )
@@ -146,8 +148,8 @@ def change(request: HttpRequest, number: int) -> HttpResponse:
     return to(f"{HERE}{found.pk}/")
 
 
-def may_change(request: HttpRequest, owned: Experiment | Run | RegisteredModel) -> bool:
-    """Whether the person may change an experiment, a run or a registered model: their own, or anybody's with the permission ``change_any``."""
+def may_change(request: HttpRequest, owned: Experiment | Run | RegisteredModel | Service) -> bool:
+    """Whether the person may change an experiment, a run, a registered model or a service: their own, or anybody's with the permission ``change_any``."""
     caller = caller_of(request)
     if caller is None or "change_any" in caller.permissions:
         return True

@@ -12,6 +12,7 @@ from server.dashboard.rendering import page, to
 from server.dashboard.run_pictures import Station
 from server.dashboard.views.calculations import check_reach
 from server.dashboard.views.experiments import may_change
+from server.services import services
 from server.tracking import model_versions, registered_models
 from server.tracking.models import ModelVersion, RegisteredModel, Run, RunLink
 
@@ -89,7 +90,7 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _way(found: RegisteredModel, one: dict[str, Any]) -> Any:
-    """Return the way of a version as a picture: streams and others that its run used, the run, the version, its aliases."""
+    """Return the way of a version as a picture: streams and others that its run used, the run, the version, its aliases and services."""
     run = one["run"]
     tags = dict(one["tags"])
     sources, makers = [], []
@@ -108,7 +109,12 @@ def _way(found: RegisteredModel, one: dict[str, Any]) -> Any:
             "version", f"{found.name} {one['version']}", f"{HERE}{quote(found.name, safe='')}/?version={one['version']}"
         )
     ]
-    return run_pictures.way([sources, makers, version, [Station("alias", alias, "") for alias in one["aliases"]]])
+    users = [Station("alias", alias, "") for alias in one["aliases"]]
+    users += [
+        Station("service", service.name, f"/services/{quote(service.name)}/")
+        for service in services.of_version(found.name, one["version"])
+    ]
+    return run_pictures.way([sources, makers, version, users])
 
 
 def _change(request: HttpRequest, found: RegisteredModel) -> HttpResponse:

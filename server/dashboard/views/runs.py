@@ -54,7 +54,8 @@ def run(request: HttpRequest, uid: str) -> HttpResponse:
     by = parameters.choice(request, "by", run_charts.BY, "step")
     keys = list(described["metrics"])
     wanted = [key for key in request.GET.getlist("metric") if key in described["metrics"]] or keys[:MOST_CHARTS]
-    version = live.version(described, by, wanted)
+    fed = list(found.feed_points.select_related("feed").order_by("feed__stream_name"))
+    version = live.version(described, by, wanted, [(row.state, row.seq, row.reason) for row in fed])
     same = live.unchanged(request, version)
     return same or page(
         request,
@@ -72,6 +73,7 @@ def run(request: HttpRequest, uid: str) -> HttpResponse:
             {**one, "href": LINKS[one["to"]].format(one["name"]) if one["to"] in LINKS else ""}
             for one in described["links"]
         ],
+        fed=fed,
         domains=[(one, loads(one.document)) for one in found.domains.order_by("-pk")[:20]],
         charts=[_chart(request, found, key, by) for key in wanted[:MOST_CHARTS]],
         others=[key for key in keys if key not in wanted[:MOST_CHARTS]],

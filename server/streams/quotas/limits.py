@@ -14,6 +14,7 @@ from server.core.errors import Forbidden
 STREAMS, MODELS, CELLS = "streams", "models", "cells"
 ARTIFACT_BYTES, PREDICTION_BYTES, CELL_BYTES = "artifact_bytes", "prediction_bytes", "cell_bytes"
 RUN_ARTIFACT_BYTES = "run_artifact_bytes"
+RUNS, METRIC_POINTS = "runs", "metric_points"
 
 OK, NEAR, REACHED = 0, 1, 2
 STATES = ("ok", "near", "reached")
@@ -77,6 +78,8 @@ class Quota:
         return f"{amount / MB:,.1f} MB" if self.is_of_bytes else f"{amount:,}"
 
 
+REMOVED_LATER = f"delete runs: {{}} count until they are removed for good, {PREFIX}RUN_RETENTION_DAYS later"
+
 QUOTAS = {
     quota.name: quota
     for quota in (
@@ -92,11 +95,13 @@ QUOTAS = {
         ),
         Quota(CELLS, "quota_cells", "cells"),
         Quota(CELL_BYTES, "quota_cell_mb", "cells"),
+        Quota(RUNS, "quota_runs", "runs", REMOVED_LATER.format("they")),
+        Quota(METRIC_POINTS, "quota_metric_points", "points of runs", REMOVED_LATER.format("their points")),
         Quota(
             RUN_ARTIFACT_BYTES,
             "quota_run_artifact_mb",
             "artifacts of runs",
-            f"delete runs: their artifacts count until they are removed for good, {PREFIX}RUN_RETENTION_DAYS later",
+            REMOVED_LATER.format("their artifacts"),
         ),
     )
 }

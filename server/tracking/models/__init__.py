@@ -3,6 +3,7 @@
 from server.tracking.models.artifacts import Artifact, Writer
 from server.tracking.models.datasets import Dataset, RunInput
 from server.tracking.models.experiments import Experiment, ExperimentTag
+from server.tracking.models.feeds import Feed, FeedPoint
 from server.tracking.models.logged_models import (
     LoggedModel,
     LoggedModelMetric,
@@ -26,6 +27,8 @@ __all__ = [
     "DomainRecord",
     "Experiment",
     "ExperimentTag",
+    "Feed",
+    "FeedPoint",
     "LatestMetric",
     "LoggedModel",
     "LoggedModelMetric",

@@ -29,7 +29,12 @@ class LoggedModel(models.Model):
     owner_id = models.BigIntegerField(null=True)
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["experiment", "-created_ms", "-id"], name="logged_model_created")]
+        indexes: ClassVar = [
+            models.Index(fields=["experiment", "-created_ms", "-id"], name="logged_model_created"),
+            models.Index(
+                fields=["deleted_ms"], name="logged_model_deleted", condition=models.Q(deleted_ms__isnull=False)
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.uid

@@ -28,6 +28,7 @@ class Run(models.Model):
     user_name = models.CharField(max_length=LONGEST_NAME, default="", blank=True, help_text="As the training says")
     created_by = models.CharField(max_length=150, default="", blank=True)
     owner_id = models.BigIntegerField(null=True)
+    token_id = models.BigIntegerField(null=True, help_text="Token whose quota counts it")
     heard_ms = models.BigIntegerField(help_text="When something last arrived, by the server's clock; 10 s exact")
     summarized = models.BooleanField(default=False, help_text="Whether its RunSummary is current")
 

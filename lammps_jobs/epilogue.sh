@@ -727,7 +727,11 @@ while [ $# -gt 0 ]; do
     --key) key=$value ;;
     --step) step=$value named=$value ;;
     --since) since=$value ;;
-    --source) sources=$sources$value$newline ;;
+    --source)
+        source=$sources
+        [ -z "$value" ] || add_source "$value"
+        sources=$source
+        ;;
     --url) url=$value ;;
     --spool) spool=$value ;;
     --receipt) receipt=$value ;;
@@ -835,6 +839,7 @@ for word in $given; do
     [ "$name" = processes ] || add_feature "$name" "$json" "${open:+$text}" given
 done
 IFS=$blanks
+set +f
 
 job_id=$(job_name)
 host=$(uname -n)
@@ -846,13 +851,7 @@ source=$(add "$source" version "$version")
 for name in atoms steps threads wall_time cpu_use; do source=$(add "$source" "$name" "$(or_null "$(fact $name)")"); done
 source=$(add "$source" host "$(quoted "$host")")
 [ -z "$job_id" ] || source=$(add "$source" job "$(quoted "$job_id")")
-IFS=$newline
-for word in $sources; do
-    IFS=$blanks
-    add_source "$word"
-done
-IFS=$blanks
-set +f
+source=$source${sources:+, $sources}
 
 hint= given_key=$key
 if [ -z "$key" ]; then

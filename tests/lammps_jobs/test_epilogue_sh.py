@@ -291,6 +291,8 @@ def test_odd_values_arrive_as_those_of_the_one_in_python(report, peer, monkeypat
         "n=12",
         "--source",
         "t=2.50",
+        "--source",
+        "lines=one\nx=5\n",
     ]
     report(peer.url, *ODD, *source)
     ((_, content),) = by_python(monkeypatch, tmp_path, *ODD, *source)

@@ -517,7 +517,11 @@ add_source() {
 
 # --- the spool, in the format of client/tailrace/spool/
 
-write_part() { (set -C && printf '%s' "$content" >"$part") 2>/dev/null; }
+# All of it or nothing: a full disk takes the first part of a file, or an empty one.
+write_part() {
+    (set -C && printf '%s' "$content" >"$part") 2>/dev/null
+    [ "$(cat "$part" 2>/dev/null)" = "$content" ] || { rm -f "$part" 2>/dev/null; return 1; }
+}
 
 is_full() {
     { ls -1 "$spool" | sed -n 's/^[^.-]*-\([0-9]*\)-.*\.json$/\1/p'; ls -ln "$spool/refused" | awk 'NF > 8 { print $5 }'; } 2>/dev/null |
@@ -563,12 +567,13 @@ look_up() {
 
 # Prints another key under which this log was reported, unless it was reported under this one, too.
 other_key() {
-    awk -v begin="$this_log" -v own="$digest" '
+    {
+        cat "$notes"
+        echo
+        [ ! -f "$beside" ] || [ -L "$beside" ] || head -c 32768 "$beside"
+    } 2>/dev/null | awk -v begin="$this_log" -v own="$digest" '
         index($0, begin) == 1 { rest = substr($0, length(begin) + 1); if (index(rest, own) == 1) same = 1; other = substr(rest, 34) }
-        END { if (!same) printf "%s", other }' 2>/dev/null <<END
-$(cat "$notes" 2>/dev/null)
-$([ ! -f "$beside" ] || [ -L "$beside" ] || head -c 32768 "$beside" 2>/dev/null)
-END
+        END { if (!same) printf "%s", other }' 2>/dev/null
 }
 
 remember() {
@@ -722,7 +727,11 @@ while [ $# -gt 0 ]; do
     --key) key=$value ;;
     --step) step=$value named=$value ;;
     --since) since=$value ;;
-    --source) sources=$sources$value$newline ;;
+    --source)
+        source=$sources
+        [ -z "$value" ] || add_source "$value"
+        sources=$source
+        ;;
     --url) url=$value ;;
     --spool) spool=$value ;;
     --receipt) receipt=$value ;;
@@ -799,35 +808,38 @@ esac
 # --- the observation
 
 processes=$(fact processes) x= texts= seen=$newline overridden=
-while IFS= read -r word; do
+# Lists of lines are split here, not read from here-documents: many shells write those to a file in /tmp, which may be full.
+set -f
+blanks=$IFS IFS=$newline
+for word in $given; do
     case $word in
     processes=* | processes:=*)
         [ -z "$overridden" ] || nothing "processes is given twice"
         overridden=$word
         ;;
     esac
-done <<END
-$given
-END
+done
+IFS=$blanks
 if [ -n "$overridden" ]; then
     read_pair "$overridden" feature
     { matches "$json" '[-0-9.].*' && awk -v a="$json" -v b="$processes" 'BEGIN { exit a + 0 != b + 0 }'; } || nothing "LAMMPS ran on $processes processes, not on $text: the program that started it does not match the MPI that it was built with"
 fi
 x=$(add "" processes "$processes")
-while IFS= read -r word; do
+IFS=$newline
+for word in $bare; do
+    IFS=$blanks
     # A given value replaces one from the log.
     case "$newline$given" in *"$newline$word="* | *"$newline$word:="*) continue ;; esac
-    [ -z "$word" ] || from_log "$word"
-done <<END
-$bare
-END
-while IFS= read -r word; do
-    [ -n "$word" ] || continue
+    from_log "$word"
+done
+IFS=$newline
+for word in $given; do
+    IFS=$blanks
     read_pair "$word" feature
     [ "$name" = processes ] || add_feature "$name" "$json" "${open:+$text}" given
-done <<END
-$given
-END
+done
+IFS=$blanks
+set +f
 
 job_id=$(job_name)
 host=$(uname -n)
@@ -839,11 +851,7 @@ source=$(add "$source" version "$version")
 for name in atoms steps threads wall_time cpu_use; do source=$(add "$source" "$name" "$(or_null "$(fact $name)")"); done
 source=$(add "$source" host "$(quoted "$host")")
 [ -z "$job_id" ] || source=$(add "$source" job "$(quoted "$job_id")")
-while IFS= read -r word; do
-    [ -z "$word" ] || add_source "$word"
-done <<END
-$sources
-END
+source=$source${sources:+, $sources}
 
 hint= given_key=$key
 if [ -z "$key" ]; then

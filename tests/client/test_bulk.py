@@ -11,6 +11,7 @@ import re
 import pandas
 import pytest
 from tailrace import AsyncClient
+from tailrace.cli.observation_files import observations_in
 from tailrace.display import progress_bar
 from tailrace.errors import Unusable
 from tailrace.handles.client import Client
@@ -67,6 +68,45 @@ def test_rows_with_the_same_key_and_other_values_are_named_and_not_dropped(serve
     assert "line 5: an earlier row with other values has the same key, '7': expected a key of its own" in done.stderr
     with pytest.raises(Unusable, match="row 1: an earlier row with other values has the same key, '7'"):
         Client(served.url).post_frame(stream, pandas.DataFrame({"job": [7, 7], "y": [1, 2]}), key="job")
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "words"),
+    [
+        ("job,x,y\n7,1,-1\n7,1,-2\n", ["--key", "job"], "line 3: an earlier row with other values has the same key"),
+        ("job,x,y\n7,true,3\n7,1,3\n", ["--key", "job"], "line 3: an earlier row with other values has the same key"),
+        ("id,x,y\n7,1,-1\n", ["--key", "job"], "line 2: it has no key 'job': name the column of keys"),
+        ('{"x": {"a": 1}, "y": 2, "id": 7}\n', ["--key", "job"], "line 1: it has no key 'job'"),
+        ('{"x": {"a": 1}, "y": 2}\n', ["--y", "loop_time"], "line 1: it has no target 'loop_time'"),
+        ("x,y\n1,2\nx,y\n3,4\n", [], "line 3: the header line again"),
+        ("x,y\n1,1.5-105\n", [], "in Fortran's notation"),
+        ("x,y\n1,-1.#IND\n", [], "a number that is not finite"),
+        ("x,y\n1,-nan(ind)\n", [], "a number that is not finite"),
+        ("x,y\n1,2\u00a0\n", [], "a number beside a character that is not seen"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_would_drop_double_or_change_a_row_is_refused(tmp_path, served, stream, content, options, words):
+    file = tmp_path / "rows.txt"
+    file.write_text(content)
+    done = post(served, stream, file, *options)
+    assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+
+
+def test_names_hold_for_objects_with_x_and_y_and_for_exported_logs(tmp_path):
+    objects, log = tmp_path / "runs.ndjson", tmp_path / "log.csv"
+    objects.write_text('{"x": {"a": 1}, "y": 2, "loop_time": 3, "job": "j7", "key": "k"}\n')
+    log.write_text("at,y,x.a,loop_time,job\n2026-11-21,2,1,3,j7\n")
+    for file in map(str, (objects, log)):
+        (row,) = observations_in(file, "loop_time", "job")
+        assert (dict(row.x), row.y, row.key) == ({"a": 1}, 3, "j7")
+
+
+def test_what_was_retracted_for_whatever_reason_is_not_posted_again(tmp_path):
+    file = tmp_path / "log.csv"
+    reasons = ["0", "false", "0.0", "throttled", ""]
+    file.write_text("at,y,x.a,retracted\n" + "".join(f"2026-11-21,{n},1,{why}\n" for n, why in enumerate(reasons)))
+    assert [row.y for row in observations_in(str(file), "y", None)] == [4]
 
 
 @pytest.mark.parametrize("mark", [";", "\t", "|"])

@@ -79,12 +79,13 @@ def lobsterout(
     )
 
 
-def scf_out(atoms: int, *, iterations: int = 12, converged: bool = True, done: bool = True) -> str:
+def scf_out(atoms: int, *, iterations: int = 12, converged: bool = True, done: bool = True, spins: int = 1) -> str:
     """What Quantum ESPRESSO's ``pw.x`` prints of a self-consistent field."""
     steps = "".join(
         f"\n     iteration #{number:3d}     ecut=    70.00 Ry     beta= 0.40\n"
         "     Davidson diagonalization with overlap\n"
         "     total energy              =  -38989.81053481 Ry\n"
+        + ("     total magnetization       =     1.00 Bohr mag/cell\n" if spins == 2 else "")
         for number in range(1, iterations + 1)
     )
     return (

@@ -198,6 +198,18 @@ def test_a_list_that_lost_its_second_spin_is_not_taken_for_one_without_spin(cell
     assert "it has energies for spin 1 only, but lb.out reports 2" in said
 
 
+def test_quantum_espresso_tells_of_a_lost_spin_where_there_is_no_report(cell, refusal):
+    for name in ("lobsterout", "lb.out"):
+        (cell / name).unlink(missing_ok=True)
+    (output,) = cell.glob("*scf.out")
+    output.write_text(lobster_files.scf_out(len(check(cell).structure), spins=2))
+    whole = lobster_files.icohplist(BONDS, spins=2)
+    said = refusal("ICOHPLIST.lobster", whole[: whole.index("  COHP#", 10)])
+    assert f"it has energies for spin 1 only, but {output.name} is spin-polarised" in said
+    (cell / "ICOHPLIST.lobster").write_text(whole)
+    assert len(check(cell).bonds) == COUNT
+
+
 def test_a_calculation_that_lacks_a_file_is_refused(cell, refusal):
     (cell / "ICOHPLIST.lobster").unlink()
     assert "Zr49Cu49Al2-3-00: there is no ICOHPLIST.lobster in it" in refusal("note", "")

@@ -138,6 +138,19 @@ def test_a_last_number_that_lost_digits_is_not_taken_for_a_number(digits, path):
     assert f"FILE:{len(BONDS) + 1}: distance and ICOHP have 5 and {5 - digits} decimals" in _refusal(path, text)
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_a_file_that_ends_in_the_blanks_of_a_row_is_refused(path, ending):
+    """Before the first row of spin 2's header, it would be a whole list of the first spin's energies, which are half of all."""
+    text = lobster_file(BONDS, spins=2).replace("\n", ending)
+    first = text.index("COHP#", 10)
+    blanks = len(text[:first]) - len(text[:first].rstrip(" "))
+    assert blanks
+    for cut in range(first - blanks + 1, first + 1):
+        path.write_bytes(text[:cut].encode())
+        with pytest.raises(Refused, match="the file ends in blanks"):
+            icohplist.read(path)
+
+
 def test_a_second_spin_that_lost_rows_is_refused_with_the_last_line(path):
     text = lobster_file(BONDS, spins=2)
     lines = text.splitlines(keepends=True)

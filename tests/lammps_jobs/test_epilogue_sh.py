@@ -2,7 +2,9 @@
 
 import json
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -44,17 +46,24 @@ def spool(tmp_path):
     return tmp_path / "spool"
 
 
+def _limit_files(room):
+    """Have a write beyond so many bytes fail."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+
+
 @pytest.fixture(params=[SHELLS[0], *(pytest.param(shell, marks=pytest.mark.combinations) for shell in SHELLS[1:])])
 def report(request, tmp_path, spool):
     """Runs the epilogue of a finished job; asserts what always holds: exit code 0."""
 
-    def run(url, *options, log=FIXTURES / "mpi.log", code=0, **variables):
+    def run(url, *options, log=FIXTURES / "mpi.log", code=0, room=None, **variables):
         environment = {name: value for name, value in os.environ.items() if not name.startswith(OWN)}
         environment |= {"TAILRACE_URL": url, "TAILRACE_SPOOL": str(spool), "TAILRACE_CONF": str(tmp_path / "no.conf")}
         environment |= {"TAILRACE_STREAM": "s", "TAILRACE_LOG": str(log), **variables}
         done = subprocess.run(
             [request.param, str(SCRIPT), *options],
             env=environment, cwd=tmp_path, capture_output=True, timeout=60, check=False,
+            preexec_fn=None if room is None else lambda: _limit_files(room), restore_signals=room is None,
         )  # fmt: skip
         assert done.returncode == code, done.stderr
         return subprocess.CompletedProcess(done.args, 0, done.stdout.decode(), done.stderr.decode())
@@ -282,6 +291,8 @@ def test_odd_values_arrive_as_those_of_the_one_in_python(report, peer, monkeypat
         "n=12",
         "--source",
         "t=2.50",
+        "--source",
+        "lines=one\nx=5\n",
     ]
     report(peer.url, *ODD, *source)
     ((_, content),) = by_python(monkeypatch, tmp_path, *ODD, *source)
@@ -432,6 +443,21 @@ def test_where_the_spool_is_full_or_can_not_be_written_the_result_is_in_the_outp
         lost = json.loads(done.stderr[done.stderr.index("{") :])
         assert (lost["observation"]["key"], lost["observation"]["y"]) == ("k", 0.0158455)
     assert list(spool.glob("*")) == list(spool.glob(".*")) == []
+
+
+@pytest.mark.parametrize("room", [0, 100, 5000])
+@pytest.mark.parametrize("compatible", ["", pytest.param("50", marks=pytest.mark.combinations)])
+def test_on_a_full_disk_it_is_kept_whole_or_is_in_the_output(report, spool, room, compatible):
+    """A file may hold so many bytes, as on a full disk. Older bash writes here-documents to files, which are full, too."""
+    asked = ["--key", "k", "a=1", "b=2", "x", "--source", "c=3"]
+    done = report(NOBODY, *asked, room=room, BASH_COMPAT=compatible)
+    if room > 1000:
+        (found,) = kept(spool)
+    else:
+        assert kept(spool) == list(spool.glob(".*.part")) == []
+        found = json.loads(done.stderr[done.stderr.index("{") :])
+    assert found["observation"]["x"] == {"processes": 2, "x": 2, "a": 1, "b": 2}
+    assert found["observation"]["source"]["c"] == 3
 
 
 @pytest.mark.parametrize(

@@ -24,29 +24,41 @@ def observations_in(name: str, target: str, key: str | None) -> Iterator[Cells]:
     Parameters
     ----------
     target, key
-        Names of the column (or JSON member) with the target and with the key, if there is one. An exported log has its
-        own names.
+        Names of the column (or JSON member) with the target and with the key. If no key is named, the keys of an exported
+        log, or of objects with members ``x`` and ``y``, are in ``key``, and other rows have none.
 
     Raises
     ------
     Unusable
-        If the file cannot be read, or a line has no target. The message names the line.
+        If the file cannot be read, a line has no target, or the first one lacks the key that is named. The message
+        names the line.
     """
+    has_keys = False
     for number, row in rows_in(name):
         place = f"{name}, line {number}"
         texts: Mapping[str, str] = getattr(row, "texts", {})
         if is_exported(row) or isinstance(row.get("x"), dict):
-            x, of_y, of_key = features_of(row) if is_exported(row) else row["x"], "y", "key"
+            x, of_key = features_of(row) if is_exported(row) else row["x"], key or "key"
         else:
             x = TextFeatures({feature: value for feature, value in row.items() if feature not in (target, key)})
             x.texts = {feature: text for feature, text in texts.items() if feature in x}
-            of_y, of_key = target, key or ""
-        y, own = row.get(of_y), texts.get(of_key, row.get(of_key))
-        if row.get("retracted") and (is_exported(row) or isinstance(row.get("x"), dict)):
+            of_key = key or ""
+        y, own = row.get(target), texts.get(of_key, row.get(of_key))
+        # The reason of a retraction may be any text, such as 0 or false.
+        retracted = texts.get("retracted", row.get("retracted"))
+        if retracted not in (None, False) and (is_exported(row) or isinstance(row.get("x"), dict)):
             continue
         if y is None:
-            others = ", ".join(map(str, list(row)[:MOST_NAMED])) or "nothing"
             raise Unusable(
-                f"{place}: it has no target {target!r}: name the target's column with --y; the line has {others}"
+                f"{place}: it has no target {target!r}: name the target's column with --y; the line has {_named(row)}"
             )
-        yield Cells(place, x, y, own, texts.get(of_y))
+        if own is None and key is not None and not has_keys:
+            raise Unusable(
+                f"{place}: it has no key {key!r}: name the column of keys with --key; the line has {_named(row)}"
+            )
+        has_keys = True
+        yield Cells(place, x, y, own, texts.get(target))
+
+
+def _named(row: Mapping[str, object]) -> str:
+    return ", ".join(map(str, list(row)[:MOST_NAMED])) or "nothing"

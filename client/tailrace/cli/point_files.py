@@ -101,6 +101,8 @@ def _of_csv(lines: Any, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, row in rows:
         if len(row) != len(header):
             raise Unusable(f"{name}, line {number}: it has more or fewer cells than the header line")
+        if row == header:
+            raise Unusable(f"{name}, line {number}: the header line again (are these several files?): leave it out")
         found = TextFeatures()
         for feature, cell in zip(header, row):  # noqa: B905 - Python 3.9
             if cell == "":

@@ -97,7 +97,8 @@ def with_keys(rows: Iterable[Cells], source: Mapping[str, Any] | None) -> Iterat
 
 
 def _hash_of(features: Mapping[str, Any], target: Any) -> int:
-    return hash((frozenset(features.items()), target))
+    # Of the text: the hashes of the numbers -1 and -2 are the same, and those of 1 and True.
+    return hash(json.dumps([{name: _whole(value) for name, value in features.items()}, _whole(target)], sort_keys=True))
 
 
 def _whole(value: Any) -> Any:

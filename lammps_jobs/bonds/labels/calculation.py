@@ -7,7 +7,7 @@ file                    what is checked                                         
 ======================  ==================================================================  ===========
 ``structure.xyz``       complete, periodic, known elements, no overlapping atoms            yes
 ``ICOHPLIST.lobster``   complete, every bond once                                           yes
-``*scf.out``            Quantum ESPRESSO converged and finished; number of atoms            no
+``*scf.out``            Quantum ESPRESSO converged and finished; number of atoms, spins     no
 ``lobsterout``,         LOBSTER finished; spilling within limits; number of bonds           no
 ``*lb.out``
 ``labels.json``         for labels from tblite: number of bonds                             no
@@ -24,7 +24,7 @@ from typing import Any
 from ase import Atoms
 
 from lammps_jobs.bonds.errors import Refused
-from lammps_jobs.bonds.labels.espresso import check_output
+from lammps_jobs.bonds.labels.espresso import check_output, has_two_spins
 from lammps_jobs.bonds.labels.icohplist_reader import Reader
 from lammps_jobs.bonds.labels.lobsterout import CHARGE_SPILLING, TOTAL_SPILLING, LobsterReport, check_report
 from lammps_jobs.bonds.structures import structure_files
@@ -111,6 +111,13 @@ def check(
             raise Refused(
                 f"it has energies for spin {'1 only' if reader.spins == 1 else '1 and 2'}, but {source.name} reports "
                 f"{report.spins}: the file is incomplete, or from another calculation",
+                labels,
+            )
+    for output in outputs:
+        if reader.spins == 1 and has_two_spins(output):
+            raise Refused(
+                f"it has energies for spin 1 only, but {output.name} is spin-polarised: the file is incomplete, or from "
+                "another calculation",
                 labels,
             )
     files = [path, labels, *outputs, *written]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lammps_jobs.bonds.errors import Refused
 
-__all__ = ["check_output"]
+__all__ = ["check_output", "has_two_spins"]
 
 _START = re.compile(r"\s*Program (\S+) v\.?(\S+)")
 _ATOMS = re.compile(r"\s*number of atoms/cell\s*=\s*(\d+)")
@@ -16,6 +16,7 @@ _ACHIEVED = re.compile(r"\s*convergence has been achieved")
 _NOT_ACHIEVED = re.compile(r"\s*convergence NOT achieved")
 _ERROR = re.compile(r"\s*Error in routine\s+(.*\S)")
 _BANDS = re.compile(r"\s*End of band structure calculation")
+_SPINS = re.compile(r"\s*total magnetization\s*=\s*\S+\s+Bohr mag/cell")
 _DONE = re.compile(r"\s*JOB DONE\.")
 
 
@@ -84,3 +85,15 @@ def check_output(path: Path, atoms: int) -> str:
     if not done:
         raise Refused("Quantum ESPRESSO did not finish: the output ends without 'JOB DONE.'", path, number)
     return version
+
+
+def has_two_spins(path: Path) -> bool:
+    """Whether the last run of ``pw.x`` in an output is spin-polarised (``nspin = 2``). Raises OSError like `check_output`."""
+    two = False
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if (found := _START.match(line)) is not None and found[1] == "PWSCF":
+                two = False
+            elif _SPINS.match(line):
+                two = True
+    return two

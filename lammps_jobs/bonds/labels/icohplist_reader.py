@@ -17,6 +17,8 @@ __all__ = ["Reader"]
 _ATOM = re.compile(r"([A-Z][a-z]?)([1-9]\d*)((?:_\w\S*)?)")
 _SPIN = re.compile(r"for\s+spin\s+(\d+)")
 _ENERGY = re.compile(r"ICOHP\s*\(at\)\s*eF")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_WHOLE = re.compile(r"[-+]?\d+", re.ASCII)
 _MIRROR_TOLERANCE = 2e-3
 
 
@@ -69,6 +71,8 @@ class Reader:
         for self._line, text in enumerate(lines, start=1):
             self._text = text
             if not text.strip():
+                if not text.endswith(("\n", "\r")):
+                    self._refuse("the file ends in blanks, as in the middle of a row: it is truncated")
                 self._blank = True
                 continue
             if self._blank:
@@ -152,19 +156,16 @@ class Reader:
         return found[1], int(found[2]) - 1, found[3]
 
     def _number(self, word: str, what: str) -> float:
-        try:
-            value = float(word)
-        except ValueError:
-            value = math.nan
+        # Python would take 1_0 as 10.
+        value = float(word) if _NUMBER.fullmatch(word) else math.nan
         if not math.isfinite(value):
             self._refuse(f"{what} is {word!r}: expected a finite number{self._breaks_off()}")
         return value
 
     def _whole(self, word: str) -> int:
-        try:
-            return int(word)
-        except ValueError:
+        if not _WHOLE.fullmatch(word):
             self._refuse(f"the translation has {word!r}: expected three whole numbers{self._breaks_off()}")
+        return int(word)
 
     def _both_spins(self, up: list[LabeledBond], down: list[LabeledBond]) -> list[LabeledBond]:
         for one, other in zip(up, down, strict=False):

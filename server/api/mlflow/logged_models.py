@@ -20,6 +20,8 @@ from server.tracking.models.names import ACTIVE
 
 ROUTES = Routes()
 DEFAULT_RESULTS, MOST_RESULTS = 100, 1_000
+MOST_DATASETS = 100
+"""Most data sets of one search; SQLite allows a thousand conditions."""
 STATUSES = {shown: status for status, shown in shapes.MODEL_STATUS.items()}
 MODEL = {"model_id": text(required=True)}
 PARAMS = messages({"key": key(), "value": text()})
@@ -150,6 +152,8 @@ def search(request: HttpRequest, given: Given) -> Any:
     """Search logged models of experiments."""
     number = paging.check_number(given["max_results"], DEFAULT_RESULTS, MOST_RESULTS)
     of = LoggedModel.objects.filter(experiment__in=numbers_of(given["experiment_ids"]), lifecycle=ACTIVE)
+    if len(given["datasets"]) > MOST_DATASETS:
+        raise Invalid(f"expected at most {MOST_DATASETS} datasets in one request", field="datasets")
     if given["datasets"]:
         wanted = Q()
         for one in given["datasets"]:

@@ -43,6 +43,7 @@ def run(api: Api) -> str:
         ("params.lr < '1'", "can't be compared by <: expected one of = != LIKE"),
         ("metrics.loss < 1e999", "a number that is too large"),
         (f"start_time > {'1' * 5_000}", "a number of 5000 characters: the longest allowed is 1000"),
+        (f"tags.t LIKE '%{'a' * 500}b%'", "a pattern of 503 characters: the longest allowed is 500"),
         ("params.a = '\x00'", "can't be stored"),
         ("status = 'x' AND " * 2_000, "the longest allowed is"),
         (" AND ".join(["status = 'x'"] * 101), "the most allowed is 100"),

@@ -162,8 +162,8 @@ def search(request: HttpRequest, given: Given) -> Any:
         of = of.filter(Exists(LoggedModelMetric.objects.filter(wanted, model=OuterRef("pk"))))
     found = queries.filtered(of, searches.LOGGED_MODELS, given["filter"])
     ordered = queries.ordered(found, searches.LOGGED_MODELS, [_order(one) for one in given["order_by"]])
-    page, token = paging.page(ordered, given["page_token"], number)
-    return paging.listed("models", shown(page), token)
+    page, token = paging.page(ordered, given["page_token"], number, shown, caller.key(request))
+    return paging.listed("models", page, token)
 
 
 def _order(one: dict[str, Any]) -> str:

@@ -152,9 +152,7 @@ def put(
     dropped: list[str] = []
     with transaction_for_writing():
         uid = _hold(run_id, model_id)
-        announce(
-            path, received.sha256, received.size, run_id=run_id, model_id=model_id, owner=owner, dropped=dropped
-        )
+        announce(path, received.sha256, received.size, run_id=run_id, model_id=model_id, owner=owner, dropped=dropped)
     keep(received)
     unneeded.forget((uid, sha256) for sha256 in dropped)
     return find(_of(run_id, model_id), path)
@@ -170,9 +168,7 @@ def _hold(run_id: int | None, model_id: int | None) -> str | None:
     Conflict
         If it has been deleted.
     """
-    rows: QuerySet[Any] = (
-        LoggedModel.objects.filter(pk=model_id) if run_id is None else Run.objects.filter(pk=run_id)
-    )
+    rows: QuerySet[Any] = LoggedModel.objects.filter(pk=model_id) if run_id is None else Run.objects.filter(pk=run_id)
     found = rows.select_for_update(no_key=True).values_list("uid", "lifecycle").first()
     if found is None:
         raise NotFound("what the file belongs to has been removed meanwhile", field="path")

@@ -207,9 +207,7 @@ def page(
         if after:
             started, pk = _numbers(after, 2)
             rows = rows.filter(Q(started_ms__lt=started) | Q(started_ms=started, pk__lt=pk))
-    numbers = limits.search(
-        key, lambda: list(rows.values_list("pk", "started_ms")[skipped : skipped + limit + 1])
-    )
+    numbers = limits.search(key, lambda: list(rows.values_list("pk", "started_ms")[skipped : skipped + limit + 1]))
     wanted = numbers[:limit]
     shown: list[dict[str, Any]] = []
     size, at, part = 0, 0, _FIRST
@@ -242,9 +240,9 @@ def _shown(numbers: list[int], columns: Columns, shown: list[dict[str, Any]]) ->
 
 
 def _size(summary: summaries.Summary) -> int:
-    return sum(len(key) + len(value) + 6 for part in (summary.params, summary.tags) for key, value in part.items()) + sum(
-        len(key) + 25 for key in summary.metrics
-    )
+    return sum(
+        len(key) + len(value) + 6 for part in (summary.params, summary.tags) for key, value in part.items()
+    ) + sum(len(key) + 25 for key in summary.metrics)
 
 
 def _numbers(text: str, count: int) -> list[int]:

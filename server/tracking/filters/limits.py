@@ -13,7 +13,9 @@ T = TypeVar("T")
 
 QUICK, SECONDS = 0.5, 10.0
 """Time from which a search is a long one, and longest time of one, s."""
-ADVICE = "search fewer experiments at once, use fewer conditions or columns of the order, or compare by = in place of LIKE"
+ADVICE = (
+    "search fewer experiments at once, use fewer conditions or columns of the order, or compare by = in place of LIKE"
+)
 
 
 def _limits() -> tuple[int, int]:

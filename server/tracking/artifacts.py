@@ -168,7 +168,9 @@ def _hold(run_id: int | None, model_id: int | None) -> str | None:
     Conflict
         If it has been deleted.
     """
-    rows: QuerySet[Any] = LoggedModel.objects.filter(pk=model_id) if run_id is None else Run.objects.filter(pk=run_id)
+    rows: QuerySet[Any] = LoggedModel.objects.filter(pk=model_id or 0)
+    if run_id is not None:
+        rows = Run.objects.filter(pk=run_id)
     found = rows.select_for_update(no_key=True).values_list("uid", "lifecycle").first()
     if found is None:
         raise NotFound("what the file belongs to has been removed meanwhile", field="path")
@@ -298,7 +300,7 @@ def delete(rows: QuerySet[Artifact]) -> int:
     """Delete artifacts with contents that nothing else names, and release their quota. Return how many."""
     with transaction_for_writing():
         found = list(rows.select_related("run"))
-        dropped = [(one.run and one.run.uid, one.sha256) for one in found]
+        dropped = [(None if one.run is None else one.run.uid, one.sha256) for one in found]
         count = rows.delete()[0]
         if found:
             quota_usage.release([_freed(one) for one in found])

@@ -135,6 +135,20 @@ def _delete(place: Store, some: list[Kept]) -> list[Kept]:
     return gone
 
 
+def forget(names: Sequence[str]) -> None:
+    """Delete those of these contents that nothing names. What can't be deleted now is left to the next clean-up."""
+    place = storage.store()
+    try:
+        with _lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
+            sizes = {name: place.size(name) for name in names}
+            named = _named(list(names))
+            there = [Kept(name, size, 0) for name, size in sizes.items() if size is not None and name not in named]
+            if there:
+                _delete(place, there)
+    except (TailraceError, OSError) as exc:
+        log.info("contents that nothing names are left to the next clean-up: %s", exc)
+
+
 def check_not_going(sha256: str) -> None:
     """Refuse a content that is being deleted.
 

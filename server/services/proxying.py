@@ -1,7 +1,10 @@
 """Requests to services: passed on to the agent that runs the container, within limits of size, time and number."""
 
+import contextlib
 import http.client
 import json
+import socket
+import threading
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -108,14 +111,29 @@ def _sent(name: str, address: addresses.Address, secret: str, content: bytes, co
     seconds = settings.TAILRACE.service_seconds
     connection = http.client.HTTPConnection(address.host, address.port, timeout=seconds + 2)
     headers = {"Authorization": f"Bearer {secret}", "Content-Type": content_type, "X-Tailrace-Seconds": f"{seconds:g}"}
+    is_late = threading.Event()
+
+    def stop() -> None:
+        is_late.set()
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds + 2, stop)  # the socket's limit is of each part: an answer by drops would never end
+    timer.daemon = True
     try:
+        connection.connect()
+        sock = connection.sock
+        timer.start()
         connection.request("POST", f"/services/{quote(name, safe='')}/invocations", content, headers)
         response = connection.getresponse()
         answer = response.read(LARGEST_ANSWER + 1)
     except (OSError, http.client.HTTPException) as exc:
         raise BadService(f"the agent of service {name} did not answer: {type(exc).__name__}") from exc
     finally:
+        timer.cancel()
         connection.close()
+    if is_late.is_set():
+        raise BadService(f"the agent of service {name} did not answer within {seconds + 2:g} s")
     if len(answer) > LARGEST_ANSWER:
         raise BadService(f"the answer of service {name} is longer than {LARGEST_ANSWER} bytes")
     kind = response.headers.get_content_type()

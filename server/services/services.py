@@ -81,7 +81,8 @@ def create(name: Any, cluster_name: Any, asked: dict[str, Any], *, created_by: s
 def want(service: Service, wanted: str) -> Service:
     """Have the service run, stopped, or deleted. Its agent does it at its next sync."""
     with transaction_for_writing():
-        service = Service.objects.select_for_update().select_related("cluster").get(pk=service.pk)
+        rows = Service.objects.select_related("cluster").select_for_update(of=("self",), no_key=True)
+        service = rows.get(pk=service.pk)  # not its cluster, which agents hold before its services
         before = _audited(service)
         if wanted == Service.DELETED and not ServiceAgent.objects.filter(cluster=service.cluster_id).exists():
             service.delete()  # no agent has ever had it

@@ -5,7 +5,7 @@ from typing import Any
 
 from server.calculations import sessions
 from server.core.db.locks import transaction_for_writing
-from server.core.errors import Conflict
+from server.core.errors import Conflict, Invalid
 from server.core.json_codec import dumps_text, loads
 from server.services import addresses
 from server.services.models import Service, ServiceAgent
@@ -22,9 +22,11 @@ def sync(cluster_id: int | None, asked: dict[str, Any]) -> dict[str, Any]:
     Unauthenticated, Conflict
         If the cluster was deleted or is disabled; Conflict also if another run of the agent has taken over.
     Invalid
-        If the address isn't an address.
+        If the address isn't an address, or the secret can't be sent.
     """
     addresses.check_form(asked["address"])
+    if not (asked["secret"].isascii() and asked["secret"].isprintable()):
+        raise Invalid("secret can't be a part of a header: expected printable characters of ASCII", field="secret")
     with transaction_for_writing():
         cluster = sessions.locked_cluster(cluster_id)
         now = datetime.now(UTC)

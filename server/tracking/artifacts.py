@@ -13,15 +13,16 @@ from server.calculations import cleaning
 from server.contents import storage
 from server.contents.contents import Received
 from server.core.db.locks import transaction_for_writing
-from server.core.errors import Invalid, NotFound, TooLarge
+from server.core.errors import Conflict, Invalid, NotFound, TooLarge
 from server.core.validation import check_text, format_value
 from server.streams.quotas import quota_usage
 from server.streams.quotas.limits import RUN_ARTIFACT_BYTES, Owner
 from server.streams.quotas.quota_usage import Freed
-from server.tracking import checks
+from server.tracking import checks, unneeded
 from server.tracking.clock import now_ms
-from server.tracking.models import Artifact
+from server.tracking.models import Artifact, LoggedModel, Run
 from server.tracking.models.artifacts import LONGEST_PATH
+from server.tracking.models.names import DELETED
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ def announce(
     model_id: int | None = None,
     owner: Owner | None = None,
     stored: bool = False,
+    dropped: list[str] | None = None,
 ) -> Artifact:
     """Add an artifact to a run, or to a logged model, whose row this transaction holds. A path has its last content.
 
@@ -107,6 +109,8 @@ def announce(
         Whose quota counts it.
     stored
         Whether its content is there.
+    dropped
+        Gets the SHA-256 that the path had before.
 
     Raises
     ------
@@ -123,6 +127,8 @@ def announce(
             found.save(update_fields=["stored"])
         return found
     freed = [] if found is None else [_freed(found)]
+    if found is not None and dropped is not None and found.sha256 != sha256:
+        dropped.append(found.sha256)
     made = found or Artifact(run_id=run_id, model_id=model_id, path=path)
     made.sha256, made.size, made.made_ms, made.stored = sha256, size, now_ms(), stored
     made.owner_id, made.token_id = (None, None) if owner is None else (owner.user_id, owner.token_id or None)
@@ -143,10 +149,35 @@ def put(
     """Store an artifact whose content has arrived as a whole. Raises as :func:`announce` and :func:`keep`."""
     check_path(path)
     check_size(received.size)
+    dropped: list[str] = []
     with transaction_for_writing():
-        announce(path, received.sha256, received.size, run_id=run_id, model_id=model_id, owner=owner)
+        uid = _hold(run_id, model_id)
+        announce(path, received.sha256, received.size, run_id=run_id, model_id=model_id, owner=owner, dropped=dropped)
     keep(received)
+    unneeded.forget((uid, sha256) for sha256 in dropped)
     return find(_of(run_id, model_id), path)
+
+
+def _hold(run_id: int | None, model_id: int | None) -> str | None:
+    """Hold the row of a run or a logged model, so that two files of one path take turns. Return the run's identifier.
+
+    Raises
+    ------
+    NotFound
+        If it is gone.
+    Conflict
+        If it has been deleted.
+    """
+    rows: QuerySet[Any] = LoggedModel.objects.filter(pk=model_id or 0)
+    if run_id is not None:
+        rows = Run.objects.filter(pk=run_id)
+    found = rows.select_for_update(no_key=True).values_list("uid", "lifecycle").first()
+    if found is None:
+        raise NotFound("what the file belongs to has been removed meanwhile", field="path")
+    uid, lifecycle = found
+    if lifecycle == DELETED:
+        raise Conflict(f"{uid} is deleted: restore it first", field="run", code="deleted")
+    return None if run_id is None else str(uid)
 
 
 def _of(run_id: int | None, model_id: int | None) -> QuerySet[Artifact]:
@@ -266,12 +297,14 @@ def described(artifact: Artifact) -> dict[str, Any]:
 
 
 def delete(rows: QuerySet[Artifact]) -> int:
-    """Delete artifacts, and release their quota. Contents that nothing names are cleaned up later. Return how many."""
+    """Delete artifacts with contents that nothing else names, and release their quota. Return how many."""
     with transaction_for_writing():
-        freed = [_freed(one) for one in rows]
+        found = list(rows.select_related("run"))
+        dropped = [(None if one.run is None else one.run.uid, one.sha256) for one in found]
         count = rows.delete()[0]
-        if freed:
-            quota_usage.release(freed)
+        if found:
+            quota_usage.release([_freed(one) for one in found])
+    unneeded.forget(dropped)
     return count
 
 

@@ -157,7 +157,7 @@ def change(experiment: Experiment, fields: Mapping[str, Any]) -> Experiment:
     checks.pairs({key: value for key, value in tags.items() if value is not None}, "tags")
     try:
         with transaction_for_writing():
-            found = Experiment.objects.select_for_update().get(pk=experiment.pk)
+            found = Experiment.objects.select_for_update(no_key=True).get(pk=experiment.pk)
             check_active(found)
             before = {"name": found.name, "description": found.description}
             if "name" in fields:
@@ -186,7 +186,7 @@ def delete(experiment: Experiment) -> None:
     """Delete an experiment and its runs. They can be restored until they are removed for good. Repeated, nothing changes."""
     now = now_ms()
     with transaction_for_writing():
-        found = Experiment.objects.select_for_update().get(pk=experiment.pk)
+        found = Experiment.objects.select_for_update(no_key=True).get(pk=experiment.pk)
         if found.lifecycle == DELETED:
             return
         found.lifecycle, found.deleted_ms, found.changed_ms = DELETED, now, now
@@ -198,7 +198,7 @@ def delete(experiment: Experiment) -> None:
 def restore(experiment: Experiment) -> Experiment:
     """Restore a deleted experiment, with the runs that were deleted with it. Repeated, nothing changes."""
     with transaction_for_writing():
-        found = Experiment.objects.select_for_update().get(pk=experiment.pk)
+        found = Experiment.objects.select_for_update(no_key=True).get(pk=experiment.pk)
         if found.lifecycle == ACTIVE:
             return found
         with_it = Run.objects.filter(experiment=found, lifecycle=DELETED, deleted_ms=found.deleted_ms)

@@ -24,6 +24,7 @@ from server.tracking import (
     runs,
     statements,
     summaries,
+    unneeded,
     values,
     writing,
 )
@@ -103,6 +104,7 @@ def take(uid: Any, writer: Any, first: Any, lines: Any, owner: Owner | None = No
         batch.store()
         if after > expected:
             _advance(run, writer, after)
+    unneeded.forget((run.uid, sha256) for sha256 in batch.dropped)
     if batch.has_ended:
         summaries.refresh([run.pk])
     return Taken(after, [{"number": number, "why": why} for number, why in list(batch.refused.items())[:MOST_REASONS]])
@@ -137,6 +139,8 @@ class _Batch:
         self.run, self.owner = run, owner
         self.refused: dict[int, str] = {}
         self.has_ended = False
+        self.dropped: list[str] = []
+        """SHA-256 of artifacts that were replaced."""
         self._points: list[Point] = []
         self._params: dict[str, tuple[int, str]] = {}
         self._tags: dict[str, str] = {}
@@ -235,7 +239,10 @@ class _Batch:
         links.add(self.run, line.get("to"), line.get("name"), line.get("at"))
 
     def artifact(self, number: int, line: dict[str, Any]) -> None:
-        artifacts.announce(line.get("path"), line.get("sha256"), line.get("size"), run_id=self.run.pk, owner=self.owner)
+        artifacts.announce(
+            line.get("path"), line.get("sha256"), line.get("size"), run_id=self.run.pk, owner=self.owner,
+            dropped=self.dropped,
+        )  # fmt: skip
 
     def status(self, number: int, line: dict[str, Any]) -> None:
         status, time_ms = runs.check_status(line.get("status")), checks.whole(line.get("time_ms"), "time_ms")

@@ -22,16 +22,33 @@ def append(run: LockedRun, model_json: str) -> None:
     Raises
     ------
     Invalid
-        If it is not JSON with the fields of a model.
+        If it is not JSON with the fields of a model, or too long or too deep to be a tag.
     """
     model = _read(model_json)
     held = RunTag.objects.filter(run_id=run.pk, key=TAG).values_list("value", flat=True).first()
-    history = [*(orjson.loads(held) if held else []), model]
-    text = orjson.dumps(history).decode()
+    history = [*_held(held or "[]"), model]
+    try:
+        text = orjson.dumps(history).decode()
+    except orjson.JSONEncodeError as exc:  # it writes fewer levels than it reads
+        raise Invalid("Malformed model info: model_json is nested too deep", field="model_json") from exc
     while len(text) > LONGEST and len(history) > 1:
         del history[0]
         text = orjson.dumps(history).decode()
+    if len(text) > LONGEST:
+        raise Invalid(
+            f"Malformed model info: model_json takes {len(text)} characters: the most allowed is {LONGEST}",
+            field="model_json",
+        )
     writing.log_tags(run, {TAG: text})
+
+
+def _held(text: str) -> list[Any]:
+    """Return the list in the tag; empty if somebody has set the tag to something else."""
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return []
+    return found if type(found) is list else []
 
 
 def _read(model_json: str) -> dict[str, Any]:

@@ -174,7 +174,7 @@ def log_params(model: LoggedModel, params: Mapping[str, str]) -> None:
     """
     given = checks.pairs(dict(params), "params")
     with transaction_for_writing():
-        LoggedModel.objects.select_for_update().get(pk=model.pk)
+        LoggedModel.objects.select_for_update(no_key=True).get(pk=model.pk)
         held = dict(LoggedModelParam.objects.filter(model=model).values_list("key", "value"))
         for key, value in given.items():
             if held.get(key, value) != value:

@@ -13,6 +13,7 @@ from server.core.json_codec import loads
 from server.core.slots import Slots
 from server.core.validation import check_text, format_value
 from server.tracking import summaries, values
+from server.tracking.filters import limits
 from server.tracking.models import Artifact, LatestMetric, Run, RunLink
 from server.tracking.models.names import ACTIVE
 
@@ -20,7 +21,10 @@ MOST_RUNS, MOST_COLUMNS = 10_000, 1_000
 MOST_BYTES = 64 * 2**20
 """Size of summaries from which a page ends early."""
 
-_AT_ONCE = 1_000
+_FIRST, _AT_ONCE = 100, 1_000
+"""Runs that are read at once: at first, and at most."""
+_LARGE = 2**22
+"""Bytes of the summaries of a part from which the next one has fewer runs."""
 MANY = 1_000
 """Runs from which a list is large: it takes 5 kB of memory for each, while it is made."""
 
@@ -174,6 +178,7 @@ def page(
     limit: int = 100,
     after: str | None = None,
     order: Callable[[QuerySet[Run]], QuerySet[Run]] | None = None,
+    key: int | None = None,
 ) -> Page:
     """Return runs with columns.
 
@@ -183,11 +188,15 @@ def page(
         ``next`` of the page before.
     order
         Puts them in order; None: those that started last come first.
+    key
+        The caller's (:class:`server.core.slots.Slots`).
 
     Raises
     ------
     Invalid
         If ``after`` is none.
+    TooMany, Unavailable, QueryTooSlow
+        As :func:`server.tracking.filters.limits.search`.
     """
     skipped, is_default = 0, order is None
     if order is not None:
@@ -198,26 +207,42 @@ def page(
         if after:
             started, pk = _numbers(after, 2)
             rows = rows.filter(Q(started_ms__lt=started) | Q(started_ms=started, pk__lt=pk))
-    found = list(rows.values_list(*_FIELDS, *_SUMMARY)[skipped : skipped + limit + 1])
-    more = len(found) > limit
+    numbers = limits.search(key, lambda: list(rows.values_list("pk", "started_ms")[skipped : skipped + limit + 1]))
+    wanted = numbers[:limit]
     shown: list[dict[str, Any]] = []
-    size = 0
-    for first in range(0, min(limit, len(found)), _AT_ONCE):
-        some = found[first : min(first + _AT_ONCE, limit)]
-        read = summaries.read(row[0] for row in some if not row[-4])
-        for row in some:
-            one = dict(zip(_SHOWN, row[1:-4], strict=True))
-            texts = row[-3:]
-            one.update(columns.of_texts(texts) if row[-4] else columns.of(read[row[0]]))
-            shown.append(one)
-            size += sum(map(len, texts)) if row[-4] else 2_000
-        if size > MOST_BYTES and len(found) > len(shown):
-            more = True
-            break
-    if not more:
+    size, at, part = 0, 0, _FIRST
+    while at < len(wanted) and size < MOST_BYTES:
+        some = wanted[at : at + part]
+        taken = _shown([number for number, _ in some], columns, shown)
+        size, at = size + taken, at + len(some)
+        part = min(2 * part, _AT_ONCE) if taken < _LARGE else max(part // 2, 1)
+    if at == len(numbers):
         return Page(shown, None)
-    last = found[len(shown) - 1]
-    return Page(shown, f"{last[6]}:{last[0]}" if is_default else str(skipped + len(shown)))
+    pk, started_ms = wanted[at - 1]
+    return Page(shown, f"{started_ms}:{pk}" if is_default else str(skipped + at))
+
+
+def _shown(numbers: list[int], columns: Columns, shown: list[dict[str, Any]]) -> int:
+    """Append runs to what is shown, in their order. Return how many bytes their summaries have, about."""
+    size = 0
+    rows = {row[0]: row for row in Run.objects.filter(pk__in=numbers).values_list(*_FIELDS, *_SUMMARY)}
+    read = summaries.read(number for number, row in rows.items() if not row[-4])
+    for number in numbers:
+        row = rows.get(number)
+        if row is None:  # it was removed meanwhile
+            continue
+        one = dict(zip(_SHOWN, row[1:-4], strict=True))
+        texts = row[-3:]
+        one.update(columns.of_texts(texts) if row[-4] else columns.of(read[number]))
+        shown.append(one)
+        size += sum(map(len, texts)) if row[-4] else _size(read[number])
+    return size
+
+
+def _size(summary: summaries.Summary) -> int:
+    return sum(
+        len(key) + len(value) + 6 for part in (summary.params, summary.tags) for key, value in part.items()
+    ) + sum(len(key) + 25 for key in summary.metrics)
 
 
 def _numbers(text: str, count: int) -> list[int]:

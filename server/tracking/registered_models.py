@@ -137,22 +137,31 @@ def change(model: RegisteredModel, *, name: str | None = None, description: str 
 def held(model: RegisteredModel) -> RegisteredModel:
     """Return the registered model as it is stored, and hold its row until the transaction ends.
 
+    The key isn't held: a commit that checks a reference to the row would wait for it, while it has rows that the holder waits for.
+
     Raises
     ------
     NotFound
         If it has been deleted.
     """
-    found = RegisteredModel.objects.select_for_update().filter(pk=model.pk).first()
+    found = RegisteredModel.objects.select_for_update(no_key=True).filter(pk=model.pk).first()
     if found is None:
         raise NotFound(f"Registered Model with name={model.name} not found", field="name")
     return found
 
 
 def delete(model: RegisteredModel) -> None:
-    """Delete a registered model with its versions and aliases. The files stay with their runs."""
+    """Delete a registered model with its versions and aliases. The files stay with their runs.
+
+    Raises
+    ------
+    NotFound
+        If it has been deleted.
+    """
     with transaction_for_writing():
-        RegisteredModel.objects.filter(pk=model.pk).delete()
-        audit_signals.send("registered_model.delete", model.name)
+        found = held(model)  # before its versions, as everybody does
+        found.delete()
+        audit_signals.send("registered_model.delete", found.name)
 
 
 def set_tag(model: RegisteredModel, key: str, value: str) -> None:

@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 from server.contents import contents
 from server.contents.contents import Received
 from server.core.errors import Conflict, Invalid, NotFound, Unavailable
-from server.tracking import artifacts
+from server.tracking import artifacts, unneeded
 from server.tracking.models import Artifact, Run
 
 LARGEST_CHUNK = 64 * 2**20
@@ -61,7 +61,7 @@ def state(run: Run, sha256: str) -> State:
             artifacts.keep(received)
         return State(True, 0, 0)
     with contextlib.suppress(FileNotFoundError):
-        return State(False, _path(run, sha256).stat().st_size, size)
+        return State(False, unneeded.partial(run.uid, sha256).stat().st_size, size)
     return State(False, 0, size)
 
 
@@ -73,10 +73,6 @@ def _announced(run: Run, sha256: str) -> int:
     if size is None:
         raise NotFound(f"no artifact of run {run.uid} has SHA-256 {sha256}: announce it first", field="sha256")
     return size
-
-
-def _path(run: Run, sha256: str) -> Path:
-    return contents.folder() / f"{contents.NEW}upload-{run.uid}-{sha256}"
 
 
 def append(run: Run, sha256: str, offset: int, chunks: Iterable[bytes]) -> State:
@@ -103,7 +99,7 @@ def append(run: Run, sha256: str, offset: int, chunks: Iterable[bytes]) -> State
     found = state(run, sha256)
     if found.stored:
         return found
-    path = _path(run, sha256)
+    path = unneeded.partial(run.uid, sha256)
     with _held(path) as file:
         received = file.seek(0, os.SEEK_END)
         if received != offset:

@@ -149,3 +149,35 @@ def test_torn_and_foreign_files_of_wandb(tmp_path):
         place.write_bytes(foreign)
         with pytest.raises(Unreadable, match="not a file of W&B"):
             only(place)
+
+
+def test_no_directory_is_entered_and_no_log_read_through_a_link(tmp_path):
+    """What others give away may have links in the place of any directory or file of it."""
+    secret = tmp_path / "home"
+    secret.mkdir()
+    (secret / "key").write_text("secret")
+    for name in ("neptune", "wandb", "mlruns"):
+        shutil.copytree(KEPT / name, tmp_path / name)
+    (run,) = (tmp_path / "mlruns").glob("*/f328*")
+    meta = run / "meta.yaml"
+    for name in ("artifacts", "params", "tags"):
+        shutil.rmtree(meta.parent / name, ignore_errors=True)
+        (meta.parent / name).symlink_to(secret)
+    (found,) = (run for _, run in find_runs(str(tmp_path / "mlruns")))
+    assert (found.artifacts, found.params, found.tags) == ([], {}, {})
+    assert any("artifacts: it is a link" in why for why in found.left_out)
+    (log,) = (tmp_path / "wandb").glob("**/run-*.wandb")
+    shutil.rmtree(log.parent / "files")
+    (log.parent / "files").symlink_to(secret)
+    (found,) = (run for _, run in find_runs(str(tmp_path / "wandb")))
+    assert found.artifacts == []
+    os.mkfifo(meta.parent / "metrics" / "pipe")  # nobody writes to it: to open it would take forever
+    assert len(list(find_runs(str(tmp_path / "mlruns")))) == 1
+    for kept in (meta, meta.parent.parent / "meta.yaml", log, next((tmp_path / "neptune").glob("**/data-*.log"))):
+        aside = tmp_path / "aside"
+        kept.rename(aside)
+        kept.symlink_to(aside)
+        place = next(tmp_path / name for name in ("neptune", "wandb", "mlruns") if tmp_path / name in kept.parents)
+        assert list(find_runs(str(place))) == []
+        kept.unlink()
+        aside.rename(kept)

@@ -1,5 +1,6 @@
 """What MLflow's API refuses: callers without leave, what is left out, filters that are none, and hostile values."""
 
+import json
 from typing import Any
 
 import pytest
@@ -41,6 +42,8 @@ def run(api: Api) -> str:
         ("foo.bar = '1'", "before the first . expected one of attributes"),
         ("params.lr < '1'", "can't be compared by <: expected one of = != LIKE"),
         ("metrics.loss < 1e999", "a number that is too large"),
+        (f"start_time > {'1' * 5_000}", "a number of 5000 characters: the longest allowed is 1000"),
+        (f"tags.t LIKE '%{'a' * 500}b%'", "a pattern of 503 characters: the longest allowed is 500"),
         ("params.a = '\x00'", "can't be stored"),
         ("status = 'x' AND " * 2_000, "the longest allowed is"),
         (" AND ".join(["status = 'x'"] * 101), "the most allowed is 100"),
@@ -77,6 +80,10 @@ def test_filters_and_orders_that_are_valid_but_extreme_find_nothing_and_do_no_ha
         ("POST", f"{API}runs/search", {"order_by": ["start_time"] * 30}),
         ("POST", f"{API}runs/search", {"order_by": ["start_time", "start_time"]}),
         ("POST", f"{API}runs/search", {"order_by": [{"a": 1}]}),
+        ("POST", f"{API}runs/search", {"run_view_type": [1]}),
+        ("POST", f"{API}runs/update", {"run_id": RUN, "status": "1" * 5_000}),
+        ("POST", f"{API}runs/update", {"run_id": RUN, "status": {}}),
+        ("POST", f"{API}logged-models/search", {"experiment_ids": ["0"], "datasets": [{"dataset_name": "x"}] * 1_001}),
         ("GET", f"{API}runs/search", None),
         ("PUT", f"{FILES}/0/{RUN}/artifacts", b"x"),
         ("PUT", f"{FILES}/0/{RUN}/artifacts/a%5c..%5cb", b"x"),
@@ -148,3 +155,19 @@ def test_people_log_to_their_own_runs_alone(required: None) -> None:
     assert api.post(f"{API}runs/log-metric", point, **ada).status_code == 200
     assert api.post(f"{API}runs/log-metric", point, **admin).status_code == 200
     assert api.get(f"{API}runs/get?run_id={run}", **viewer).json()["run"]["data"]["metrics"][0]["value"] == 1.0
+
+
+@pytest.mark.django_db
+def test_models_are_recorded_beside_a_tag_that_holds_something_else_and_no_deeper_or_longer_than_it_can(
+    api: Api, run: str
+) -> None:
+    model = {"run_id": run, "artifact_path": "m", "utc_time_created": "x", "flavors": {}}
+    for held in ("no JSON", "5", "{}", ""):
+        api.ok(f"{API}runs/set-tag", {"run_id": run, "key": "mlflow.log-model.history", "value": held})
+        api.ok(f"{API}runs/log-model", {"run_id": run, "model_json": json.dumps(model)})
+    found = api.get(f"{API}runs/get?run_id={run}").json()
+    tags = {one["key"]: one["value"] for one in found["run"]["data"]["tags"]}
+    assert json.loads(tags["mlflow.log-model.history"]) == [model]
+    for deep in ("[" * 600 + "]" * 600, json.dumps("a" * 200_000)):
+        text = f'{json.dumps(model)[:-1]}, "deep": {deep}}}'
+        refused(api.post(f"{API}runs/log-model", {"run_id": run, "model_json": text}), 400, "INVALID_PARAMETER_VALUE")

@@ -1,5 +1,6 @@
 """Services of the native API: what is wanted, what agents report, and requests that are passed on to them."""
 
+import contextlib
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -205,3 +206,25 @@ def test_requests_are_passed_on_with_the_secret_and_nothing_of_the_caller(api, a
         assert "at once" in refused(ask(503), 503)["message"]
     api.ok("/api/v1/services/v/stop/", {})
     assert refused(ask(409), 409)["code"] == "stopped"
+
+
+def test_an_answer_by_drops_ends_in_time_and_a_secret_is_a_header(api, agent, container, settings, monkeypatch):
+    def drip(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while not handler.server.is_over.wait(0.05):
+                handler.wfile.write(b" ")
+
+    container.is_over = threading.Event()
+    monkeypatch.setattr(Handler, "do_POST", drip)
+    changed = {"service_networks": "127.0.0.0/8", "service_seconds": 0.1}
+    settings.TAILRACE = settings.TAILRACE.model_copy(update=changed)
+    api.ok("/api/v1/services/", ASKED, 201)
+    agent.fields["address"] = f"http://127.0.0.1:{container.server_port}"
+    agent.report("healthy")
+    response = api.post("/api/v1/services/v/invocations/", SAMPLE["body"])
+    container.is_over.set()
+    assert "did not answer within 2.1 s" in refused(response, 502)["message"]
+    assert not proxying.PASSING.by_caller
+    refused(agent.sync(400, secret="a\r\nX-Evil: 1"), 400, "secret")

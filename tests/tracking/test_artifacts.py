@@ -137,3 +137,27 @@ def test_an_artifact_that_is_too_large_or_beyond_the_quota_is_refused(run, setti
     assert not run.lines(2, line).json()["refused"]
     assert run.lines(3, {**line, "path": "next", "size": 1}).json()["refused"]
     assert run.lines(4, {**line, "size": 5}, {**line, "path": "next", "size": 1}).json()["refused"] == []
+
+
+def bytes_on_disk():
+    return sum(path.stat().st_size for path in contents.folder().rglob("*") if path.is_file() and path.stat().st_size)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_replacing_a_file_again_and_again_takes_no_more_disk_than_the_file(run):
+    before = bytes_on_disk()
+    for number in range(4):  # parts of contents, each in place of the one before
+        content = CONTENT[number:]
+        sha256 = hashlib.sha256(content).hexdigest()
+        announce(run, number, content=content)
+        chunk(run, 0, content[:-1], sha256)
+    assert bytes_on_disk() - before < 1.5 * len(CONTENT)
+    for number in range(4):
+        sent = run.send("PUT", "artifacts/plots/field.png", CONTENT[number:] + b"x", "application/octet-stream")
+        assert sent.status_code == 200
+    assert bytes_on_disk() - before < 1.5 * len(CONTENT)
+    run.send("PUT", "artifacts/copy.png", CONTENT[3:] + b"x", "application/octet-stream")
+    assert run.send("DELETE", "artifacts/plots/field.png", b"", "application/json").status_code == 204
+    assert run.api.get(f"{run.path}artifacts/copy.png").getvalue() == CONTENT[3:] + b"x"  # another one still names it
+    assert run.send("DELETE", "artifacts/copy.png", b"", "application/json").status_code == 204
+    assert bytes_on_disk() == before

@@ -99,8 +99,8 @@ def search(request: HttpRequest, given: Given) -> Any:
         Experiment.objects.filter(lifecycle__in=VIEWS[given["view_type"]]), searches.EXPERIMENTS, given["filter"]
     )
     ordered = queries.ordered(found, searches.EXPERIMENTS, given["order_by"] or ("creation_time DESC",))
-    page, token = paging.page(ordered, given["page_token"], number)
-    return paging.listed("experiments", shown(page), token)
+    page, token = paging.page(ordered, given["page_token"], number, shown, caller.key(request))
+    return paging.listed("experiments", page, token)
 
 
 @ROUTES.add("POST", "experiments/update", "change_own", experiment_id=text(required=True), new_name=text(required=True))

@@ -20,6 +20,8 @@ from server.tracking.models.names import ACTIVE
 
 ROUTES = Routes()
 DEFAULT_RESULTS, MOST_RESULTS = 100, 1_000
+MOST_DATASETS = 100
+"""Most data sets of one search; SQLite allows a thousand conditions."""
 STATUSES = {shown: status for status, shown in shapes.MODEL_STATUS.items()}
 MODEL = {"model_id": text(required=True)}
 PARAMS = messages({"key": key(), "value": text()})
@@ -150,6 +152,8 @@ def search(request: HttpRequest, given: Given) -> Any:
     """Search logged models of experiments."""
     number = paging.check_number(given["max_results"], DEFAULT_RESULTS, MOST_RESULTS)
     of = LoggedModel.objects.filter(experiment__in=numbers_of(given["experiment_ids"]), lifecycle=ACTIVE)
+    if len(given["datasets"]) > MOST_DATASETS:
+        raise Invalid(f"expected at most {MOST_DATASETS} datasets in one request", field="datasets")
     if given["datasets"]:
         wanted = Q()
         for one in given["datasets"]:
@@ -158,8 +162,8 @@ def search(request: HttpRequest, given: Given) -> Any:
         of = of.filter(Exists(LoggedModelMetric.objects.filter(wanted, model=OuterRef("pk"))))
     found = queries.filtered(of, searches.LOGGED_MODELS, given["filter"])
     ordered = queries.ordered(found, searches.LOGGED_MODELS, [_order(one) for one in given["order_by"]])
-    page, token = paging.page(ordered, given["page_token"], number)
-    return paging.listed("models", shown(page), token)
+    page, token = paging.page(ordered, given["page_token"], number, shown, caller.key(request))
+    return paging.listed("models", page, token)
 
 
 def _order(one: dict[str, Any]) -> str:

@@ -120,10 +120,11 @@ def one_of(*names: str, numbers: Mapping[Any, str] | None = None, **options: Any
     """One of some words, or its number in MLflow's protocol."""
 
     def read(given: Any, path: str) -> str:
-        value = (numbers or {}).get(int(given) if isinstance(given, str) and given.isdecimal() else given, given)
-        if value not in names:
+        number = int(given) if isinstance(given, str) and given.isdecimal() and len(given) < 10 else given
+        value = (numbers or {}).get(number, given) if isinstance(number, (int, float)) else given
+        if not isinstance(value, str) or value not in names:
             raise _wrong(given, path, f"one of {', '.join(names)}")
-        return str(value)
+        return value
 
     return Field(read, **options)
 

@@ -108,12 +108,15 @@ def search(request: HttpRequest, given: Given) -> Any:
     """Search versions."""
     number = paging.check_number(given["max_results"], DEFAULT_RESULTS, MOST_RESULTS)
     found = queries.filtered(ModelVersion.objects.select_related("model"), searches.MODEL_VERSIONS, given["filter"])
-    page, token = paging.page(
-        queries.ordered(found, searches.MODEL_VERSIONS, given["order_by"]), given["page_token"], number
-    )
-    tags = model_versions.tags_of(page)
-    versions = [shapes.model_version(one, tags[one.pk]) for one in page]  # as in MLflow, without aliases
-    return paging.listed("model_versions", versions, token)
+    ordered = queries.ordered(found, searches.MODEL_VERSIONS, given["order_by"])
+    page, token = paging.page(ordered, given["page_token"], number, _listed, caller.key(request))
+    return paging.listed("model_versions", page, token)
+
+
+def _listed(found: list[ModelVersion]) -> list[dict[str, Any]]:
+    """Return versions in MLflow's form: as in MLflow, without aliases."""
+    tags = model_versions.tags_of(found)
+    return [shapes.model_version(one, tags[one.pk]) for one in found]
 
 
 @ROUTES.add(

@@ -94,8 +94,8 @@ def search(request: HttpRequest, given: Given) -> Any:
     number = paging.check_number(given["max_results"], DEFAULT_RESULTS, MOST_RESULTS)
     found = queries.filtered(RegisteredModel.objects.all(), searches.REGISTERED_MODELS, given["filter"])
     ordered = queries.ordered(found, searches.REGISTERED_MODELS, given["order_by"])
-    page, token = paging.page(ordered, given["page_token"], number)
-    return paging.listed("registered_models", shown(page), token)
+    page, token = paging.page(ordered, given["page_token"], number, shown, caller.key(request))
+    return paging.listed("registered_models", page, token)
 
 
 _LATEST = {**NAME, "stages": texts()}

@@ -134,8 +134,8 @@ def search(request: HttpRequest, given: Given) -> Any:
         experiment__in=numbers_of(given["experiment_ids"]), lifecycle__in=VIEWS[given["run_view_type"]]
     )
     found = queries.ordered(queries.filtered(of, searches.RUNS, given["filter"]), searches.RUNS, given["order_by"])
-    page, token = paging.page(found, given["page_token"], number)
-    return paging.listed("runs", shown(page), token)
+    page, token = paging.page(found, given["page_token"], number, shown, caller.key(request))
+    return paging.listed("runs", page, token)
 
 
 @ROUTES.add(

@@ -73,6 +73,7 @@ def _page(
             limit=asked["limit"],
             after=asked["after"],
             order=partial(queries.ordered, searchable=RUNS, texts=order, field="order") if order else None,
+            key=caller.key(request._request),
         )
         return answer({"runs": found.runs, "next": found.next})
 

@@ -6,13 +6,14 @@ from urllib.parse import urlencode
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 
-from server.core.errors import Forbidden, Invalid, TailraceError
+from server.core.db.query_limit import QueryTooSlow
+from server.core.errors import Forbidden, Invalid, TailraceError, TooMany, Unavailable
 from server.dashboard import live, parameters, run_columns
-from server.dashboard.rendering import caller_of, page, refused, to
+from server.dashboard.rendering import caller_key, caller_of, page, refused, to
 from server.dashboard.views.calculations import check_reach, may, name_of
 from server.services.models import Service
 from server.tracking import experiments, reading, summaries
-from server.tracking.filters import queries
+from server.tracking.filters import limits, queries
 from server.tracking.models import Experiment, Feed, RegisteredModel, Run
 from server.tracking.models.names import ACTIVE, DELETED
 from server.tracking.searches import RUNS
@@ -60,7 +61,7 @@ def experiment(request: HttpRequest, number: int) -> HttpResponse:
     context: dict[str, Any] = {"wanted": _wanted(request), "here": request.get_full_path()}
     try:
         context |= _table(request, found, context["wanted"])
-    except Invalid as exc:
+    except (Invalid, QueryTooSlow, TooMany, Unavailable) as exc:
         context |= {"trouble": exc.message, "status": exc.status, "runs": [], "columns": []}
     version = live.version(context)
     same = live.unchanged(request, version)
@@ -101,7 +102,7 @@ def _table(request: HttpRequest, found: Experiment, wanted: dict[str, str]) -> d
     else:
         rows = rows.order_by(*reading.DEFAULT_ORDER)
     skipped = parameters.whole(request, "skip", least=0) or 0
-    some = list(rows[skipped : skipped + PAGE + 1])
+    total, some = limits.search(caller_key(request), lambda: (rows.count(), list(rows[skipped : skipped + PAGE + 1])))
     logged = summaries.read(run.pk for run in some[:PAGE])
     columns = run_columns.chosen(request, run_columns.known(logged.values()))
     kept = {name: request.GET.getlist(name) for name in (*wanted, "column") if request.GET.get(name)}
@@ -109,7 +110,7 @@ def _table(request: HttpRequest, found: Experiment, wanted: dict[str, str]) -> d
     return {
         "runs": [run_columns.row(run, logged[run.pk], columns) for run in some[:PAGE]],
         "columns": columns,
-        "total": rows.count(),
+        "total": total,
         "skipped": skipped,
         "older": f"?{older}" if len(some) > PAGE else "",
         "is_filtered": any(wanted[name] for name in ("text", "status", "filter", "which")),

@@ -30,7 +30,7 @@ def notifications(request: HttpRequest) -> HttpResponse:
             user,
             level=request.POST.get("level", ""),
             muted=[name for name in CHOSEN if name not in wanted],
-            digest_minutes=int(minutes) if minutes.isascii() and minutes.isdigit() else minutes,  # type: ignore[arg-type]
+            digest_minutes=int(minutes) if minutes.isascii() and minutes.isdigit() and len(minutes) < 10 else minutes,  # type: ignore[arg-type]
         )
     except TailraceError as exc:
         return refused(request, "notifications", exc, **_shown(request))

@@ -9,6 +9,8 @@ from server.tracking.filters.clauses import Clause, Order
 
 LONGEST = 20_000
 """Most characters of a filter."""
+LONGEST_NUMBER = 1_000
+"""Most characters of a number; Python reads no whole number of more than 4,300 digits."""
 MOST_CLAUSES = 100
 EXAMPLE = "metrics.loss < 0.1 AND params.`learning rate` = '0.01' AND tags.team LIKE 'a%'"
 ORDER_EXAMPLE = "metrics.loss DESC"
@@ -160,5 +162,7 @@ def _name(tree: Any) -> str:
 def _value(tree: Any) -> Any:
     token = str(tree.children[0])
     if tree.data == "number":
+        if len(token) > LONGEST_NUMBER:
+            raise Invalid(f"a number of {len(token)} characters: the longest allowed is {LONGEST_NUMBER}")
         return float(token) if set(token) & set(".eE") else int(token)
     return token[1:-1].replace("''", "'") if token.startswith("'") else token[1:-1]

@@ -19,6 +19,8 @@ from server.tracking.values import NAN
 
 LARGEST_INTEGER = 2**63 - 1
 MOST_ORDERS = 20
+LONGEST_PATTERN = 500
+"""Most characters of a pattern. To compare one takes the product of its length and the text's, and can't be interrupted."""
 
 LOOKUPS: dict[str, Any] = {
     "=": Exact, "<": LessThan, "<=": LessThanOrEqual, ">": GreaterThan, ">=": GreaterThanOrEqual,
@@ -144,6 +146,12 @@ def _compared(left: Any, clause: Clause, kind: str, field: str) -> Q:
         if operator in ("LIKE", "ILIKE"):
             raise Invalid(f"{field}: {clause.column} is a number: compare it by = != IN or NOT IN", field=field)
         value = tuple(_identifier(one) for one in value) if isinstance(value, tuple) else _identifier(value)
+    if operator in ("LIKE", "ILIKE") and len(value) > LONGEST_PATTERN:
+        raise Invalid(
+            f"{field}: {clause.column} is compared with a pattern of {len(value)} characters: the longest allowed is "
+            f"{LONGEST_PATTERN}",
+            field=field,
+        )
     if operator in ("IN", "NOT IN"):
         found = Q(In(left, value))
         return ~found if operator == "NOT IN" else found

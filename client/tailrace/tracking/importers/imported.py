@@ -15,7 +15,7 @@ from tailrace.tracking.files import check_path
 from tailrace.tracking.lines import LARGEST_STEP, Names, json_line, metric_value, pieces, text_value
 from tailrace.tracking.spool_directory import LINES
 
-__all__ = ["ImportedRun", "Unreadable", "run_uid", "to_spool"]
+__all__ = ["ImportedRun", "Unreadable", "is_folder", "is_plain", "run_uid", "to_spool"]
 
 
 class Unreadable(TailraceError):
@@ -66,7 +66,10 @@ class ImportedRun:
     left_out: list[str] = field(default_factory=list)
 
     def add_files(self, directory: str, above: str = "") -> None:
-        """Add all regular files below a directory as artifacts. Links are left out: they may lead anywhere."""
+        """Add all regular files below a directory as artifacts. Links are left out, also in its place: they may lead anywhere."""
+        if os.path.islink(directory):
+            self.left_out.append(f"{directory}: it is a link")
+            return
         for place, names, files in os.walk(directory):
             names.sort()
             for name in sorted(files):
@@ -79,6 +82,19 @@ class ImportedRun:
                     self.artifacts.append((check_path(os.path.join(above, inner)), path))
                 except (OSError, ValueError) as error:
                     self.left_out.append(f"{path}: {error}")
+
+
+def is_plain(path: str) -> bool:
+    """Whether a path is a regular file, and no link to one: what others give away may have links to files of whoever imports it."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def is_folder(path: str) -> bool:
+    """Whether a path is a directory, and no link to one."""
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def run_uid(*parts: str) -> str:

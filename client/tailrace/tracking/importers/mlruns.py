@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from tailrace.tracking.importers.imported import ImportedRun, Unreadable, run_uid
+from tailrace.tracking.importers.imported import ImportedRun, Unreadable, is_folder, is_plain, run_uid
 
 __all__ = ["is_mlruns", "read_mlruns"]
 
@@ -33,7 +33,7 @@ def read_mlruns(path: str) -> Iterator[ImportedRun]:
         about = _meta(os.path.join(experiment, "meta.yaml"))
         for name in sorted(os.listdir(experiment)):
             run = os.path.join(experiment, name)
-            if os.path.isfile(os.path.join(run, "meta.yaml")) and os.path.isdir(os.path.join(run, "metrics")):
+            if is_folder(run) and is_plain(os.path.join(run, "meta.yaml")) and is_folder(os.path.join(run, "metrics")):
                 meta = _meta(os.path.join(run, "meta.yaml"))
                 if meta.get("lifecycle_stage") != "deleted":
                     yield _read_run(run, meta, about.get("name", ""))
@@ -46,7 +46,7 @@ def _experiments(path: str) -> Iterator[str]:
         return
     for name in names:
         place = os.path.join(path, name)
-        if name not in ("models", ".trash") and os.path.isfile(os.path.join(place, "meta.yaml")):
+        if name not in ("models", ".trash") and is_folder(place) and is_plain(os.path.join(place, "meta.yaml")):
             yield place
 
 
@@ -75,11 +75,13 @@ def _read_run(place: str, meta: dict[str, str], experiment: str) -> ImportedRun:
 
 def _files(directory: str) -> Iterator[tuple[str, str]]:
     """Yields the key and the path of each regular file. Keys may contain slashes."""
+    if not is_folder(directory):
+        return
     for place, names, files in os.walk(directory):
         names.sort()
         for name in sorted(files):
             path = os.path.join(place, name)
-            if not os.path.islink(path):
+            if is_plain(path):
                 yield os.path.relpath(path, directory).replace(os.sep, "/"), path
 
 
@@ -117,4 +119,4 @@ def _scalar(text: str) -> str:
 
 
 def _whole(text: str | None) -> int:
-    return int(text) if text and text.isdigit() else 0
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else 0

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from tailrace.tracking.files import check_path
-from tailrace.tracking.importers.imported import ImportedRun, Unreadable, run_uid
+from tailrace.tracking.importers.imported import ImportedRun, Unreadable, is_plain, run_uid
 
 __all__ = ["is_neptune", "read_neptune"]
 
-DATA = re.compile(r"data-(\d+)\.log")
+DATA = re.compile(r"data-([0-9]{1,18})\.log")
 LONGEST_LINE = 2**26
 
 
@@ -37,7 +37,11 @@ def read_neptune(path: str) -> Iterator[ImportedRun]:
 def _directories(path: str) -> Iterator[tuple[str, list[str]]]:
     for place, names, files in os.walk(path):
         names.sort()
-        found = sorted((int(match[1]), name) for name in files if (match := DATA.fullmatch(name)))
+        found = sorted(
+            (int(match[1]), name)
+            for name in files
+            if (match := DATA.fullmatch(name)) and is_plain(os.path.join(place, name))
+        )
         if found:
             yield place, [os.path.join(place, name) for _, name in found]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tailrace.errors import TailraceError
-from tailrace.tracking.importers.imported import ImportedRun, Unreadable, run_uid
+from tailrace.tracking.importers.imported import ImportedRun, Unreadable, is_folder, is_plain, run_uid
 from tailrace.tracking.importers.wandb_records import fields, read_records
 
 __all__ = ["is_wandb", "read_wandb"]
@@ -48,8 +48,9 @@ def _logs(path: str) -> list[str]:
     base = glob.escape(path)
     found = glob.glob(os.path.join(base, "run-*.wandb"))
     for name in ("offline-run-*", "run-*"):
-        found += glob.glob(os.path.join(base, name, "run-*.wandb"))
-    return sorted(set(found))
+        for place in filter(is_folder, glob.glob(os.path.join(base, name))):
+            found += glob.glob(os.path.join(glob.escape(place), "run-*.wandb"))
+    return sorted(filter(is_plain, set(found)))
 
 
 class _Reader:

@@ -162,6 +162,8 @@ def change(experiment: Experiment, fields: Mapping[str, Any]) -> Experiment:
             before = {"name": found.name, "description": found.description}
             if "name" in fields:
                 found.name = checks.name(fields["name"])
+                if found.name == DEFAULT and found.pk != 0:  # also before experiment 0 is made
+                    raise Conflict(f"experiment {DEFAULT} exists already", field="name", code="exists")
             if "description" in fields:
                 found.description = check_text(fields["description"], "description", LONGEST_DESCRIPTION)
             found.changed_ms = now_ms()

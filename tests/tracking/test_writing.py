@@ -94,6 +94,9 @@ def test_a_deleted_run_takes_nothing_until_it_is_restored(run):
 
 
 def test_the_default_experiment_has_number_0():
+    other = experiments.create("other")
+    with pytest.raises(Conflict, match="experiment Default exists already"):
+        experiments.change(other, {"name": "Default"})
     assert experiments.by_number("0").name == "Default"
     assert experiments.by_name("Default").pk == 0
 

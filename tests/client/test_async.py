@@ -62,6 +62,7 @@ NEVER_ASK = {
     "Client.path",
     "Client.page",
     "Model.as_of",
+    "TrackedExperiment.feed",
 } | {f"{name}.page_url" for name in ("Model", "Stream", "Calculation", "Campaign")}
 SHOW = {"Client.shown", "Client.shown_html"}
 """How a plain handle shows itself, which asks the server; an asynchronous one shows what it is without asking."""

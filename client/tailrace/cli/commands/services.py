@@ -1,12 +1,12 @@
 """Run frozen copies of models as services, and ask them.
 
-A cluster's model agent runs a service as a container: tailrace model-agent. BODY and EXPECTED are JSON; @FILE reads a file, - reads
-standard input.
+A cluster's model agent runs a service as a container: tailrace model-agent. BODY and EXPECTED are JSON; @FILE reads a file, and
+- reads standard input.
 
 examples:
   tailrace services list
-  tailrace services create runtime-2026 --cluster serving --image sha256:… --body '{"instances": [[8, 8, 16]]}' \\
-      --expected '{"predictions": [41.25]}' --memory-mb 512 --wait 60
+  tailrace services create runtime-2026 --cluster serving --image sha256:… \\
+      --body '{"instances": [[8, 8, 16]]}' --expected '{"predictions": [41.25]}' --memory-mb 512 --wait 60
   tailrace services show runtime-2026
   tailrace services invoke runtime-2026 '{"instances": [[4, 8, 16]]}'
   tailrace services invoke runtime-2026 @points.json
@@ -14,7 +14,8 @@ examples:
   tailrace services stop runtime-2026                     and: run, restart
   tailrace services delete runtime-2026 --confirm runtime-2026
 
-show ends with exit code 0, also of a service that is not healthy. --wait ends with 1 if it is not healthy in time.
+show ends with exit code 0, also of a service that is not healthy. --wait ends with 1 if it is not healthy
+in time.
 """
 
 from __future__ import annotations

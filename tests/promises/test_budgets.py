@@ -40,9 +40,9 @@ def served(request, serve):
         call_memory_mb=150,  # a machine that gives memory slowly must not come to the budget of time first
     )
     for stream in ("s", "neighbour"):
-        assert server.request("POST", "/api/v1/streams/", {"name": stream, "target": {"name": "y"}})[0] == 201
+        assert ask(server, "POST", "/api/v1/streams/", {"name": stream, "target": {"name": "y"}})[0] == 201
         described = {"name": f"good-{stream}", "stream": stream, "recipe": "mean"}
-        assert server.request("POST", "/api/v1/models/", described)[0] == 201
+        assert ask(server, "POST", "/api/v1/models/", described)[0] == 201
     upload(server, "harmful")
     learned = server.request("POST", OBSERVATIONS, {"x": {"a": 1.0}, "y": 1.0})
     assert learned[1]["models"].keys() == {"good-s", "harmful"}

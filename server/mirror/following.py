@@ -84,6 +84,7 @@ class Mirror:
         self._last = 0
         """The model that the last pass ended with, because the target was down. The next pass ends with it, too."""
         self.troubles = 0
+        self._was_idle = False
 
     def __enter__(self) -> "Mirror":
         if not self._claim.take():
@@ -150,9 +151,11 @@ class Mirror:
             If the target can't be reached, or lets nobody in. Models that had their turn are not affected.
         """
         self.troubles = 0
+        is_idle = True
         for model in self._models():
             if self._stopping.is_set():
                 return
+            is_idle = False
             self._claim.renew()
             one = self._mirroring_of(Fold.of(model))
             try:
@@ -170,6 +173,9 @@ class Mirror:
             self._tell(model, one, outcome)
             for other in list(self._mirrorings.values())[:-MOST_REPLICAS]:
                 other.drop()
+        if is_idle and not self._was_idle:
+            self._say("no model to mirror yet")
+        self._was_idle = is_idle
 
     def _mirroring_of(self, fold: Fold) -> Mirroring:
         found = self._mirrorings.get(fold.uid)

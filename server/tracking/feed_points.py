@@ -60,7 +60,10 @@ def _number(name: str, text: str) -> int | float:
         value = float(bare)
         if math.isfinite(value):
             return value
-    raise LeftOut(f"param {format_value(name)} is {format_value(text)}: expected a finite number")
+    raise LeftOut(
+        f"param {format_value(name)} is {format_value(text)}: expected a finite number; for text, make the feed with the kind "
+        f"{Feed.CATEGORY} for it"
+    )
 
 
 def as_text(value: Any) -> str:

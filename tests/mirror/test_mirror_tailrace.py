@@ -102,3 +102,8 @@ def test_verification_refuses_what_is_no_version(server: Server, tmp_path: Path)
         assert done.returncode == 1
         assert expected in done.stderr, done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_without_a_model_it_says_so(server: Server, other: Server) -> None:
+    done = other.manage("mirror", "--all", "--uri", server.url, "--once")
+    assert (done.returncode, done.stdout) == (0, "no model to mirror yet\n")

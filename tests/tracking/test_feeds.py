@@ -145,8 +145,14 @@ def test_earlier_runs_are_posted_by_a_backfill_in_the_order_of_their_ends(ada):
 def test_runs_that_cannot_be_posted_are_left_out_with_the_reason_and_posted_once_they_can(ada, fed):
     cases = {
         "a": ({"loss": ("NaN",)}, "the last of metric 'loss' is NaN: expected a finite number"),
-        "b": ({"lr": "fast"}, "param 'lr' is 'fast': expected a finite number"),
-        "c": ({"lr": "1e999"}, "param 'lr' is '1e999': expected a finite number"),
+        "b": (
+            {"lr": "fast"},
+            "param 'lr' is 'fast': expected a finite number; for text, make the feed with the kind category for it",
+        ),
+        "c": (
+            {"lr": "1e999"},
+            "param 'lr' is '1e999': expected a finite number; for text, make the feed with the kind category for it",
+        ),
         "d": ({"loss": ()}, "metric 'loss' missing"),
         "e": ({"operator": "x" * 5000}, "x.operator has 5000 characters"),
     }

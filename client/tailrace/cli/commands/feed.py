@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=ACTIONS, help="what to do")
     parser.add_argument("experiment", help="name of the experiment")
     parser.add_argument(
-        "words", nargs="*", metavar="STREAM | NAME=VALUE", help="the stream; predict: params of the run"
+        "words", nargs="*", default=[], metavar="STREAM | NAME=VALUE", help="the stream; predict: params of the run"
     )
     parser.add_argument(
         "--param", action="append", default=[], metavar="NAME", help="create: a param that is a number; may be repeated"
